@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controller side of ``myia.vllm.service_definition``: see plugins/modules/service_definition.py for its docs."""
+
+from __future__ import annotations
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.myia.vllm.plugins.module_utils import definition
+from ansible_collections.myia.vllm.plugins.plugin_utils.role_variables import (
+    PREFIXES,
+    known_variables,
+    read_values,
+    role_options,
+)
+
+
+class ActionModule(ActionBase):
+    """Check the ``vllm_*`` variables of a host and hand on ``vllm_definition``; contacts no host."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_diff = False
+
+    def run(self, tmp=None, task_vars=None):
+        """Return the definition, or one failure that lists every problem."""
+        result = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        options = role_options("vllm")
+        values, unreadable = read_values(options, task_vars, self._templar)
+        problems = [
+            {"variable": name, "message": "%s: %s" % (name, reason)} for name, reason in sorted(unreadable.items())
+        ]
+        problems += self._misspelt(values, task_vars)
+        found, more, warnings = definition.define(values, {k: v for k, v in options.items() if k not in unreadable})
+        problems += more
+        result["changed"] = False
+        if problems:
+            result["failed"] = True
+            result["msg"] = "%d problem%s in the definition of the service; nothing was changed.\n%s" % (
+                len(problems),
+                "" if len(problems) == 1 else "s",
+                "\n".join("- " + item["message"] for item in problems),
+            )
+            return result
+        result["warnings"] = warnings
+        result.update(found)
+        return result
+
+    def _misspelt(self, values: dict, task_vars: dict) -> list[dict]:
+        own = [str(name) for name in values.get("vllm_user_variables") or []]
+        given = [name for name in task_vars if name.startswith(PREFIXES)]
+        problems = []
+        for name, near in definition.unknown_variables(given, [*known_variables(), *own]):
+            hint = "Did you mean %s?" % near if near else "See the README of the role vllm for the names."
+            problems.append({
+                "variable": name,
+                "message": "%s: no variable of this collection has this name. %s (A variable of your own: list it in "
+                "vllm_user_variables.)" % (name, hint),
+            })
+        return problems

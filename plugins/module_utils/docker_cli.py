@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask the Docker command line what engine a host has. Python standard library only; runs on target hosts.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+#: ``docker info`` names the product here; Docker Desktop runs the engine in a virtual machine of its own.
+DESKTOP = "Docker Desktop"
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version (``v2.26.1-4`` gives ``(2, 26, 1)``); empty when there are none."""
+    match = re.match(r"v?(\d+(?:\.\d+)*)", text.strip())
+    return tuple(int(part) for part in match.group(1).split(".")) if match else ()
+
+
+def at_least(found: str, wanted: str) -> bool:
+    """Tell whether version ``found`` is ``wanted`` or newer; an empty ``found`` never is."""
+    have, need = parse_version(found), parse_version(wanted)
+    length = max(len(have), len(need))
+    return bool(have) and have + (0,) * (length - len(have)) >= need + (0,) * (length - len(need))
+
+
+def engine_info(run) -> dict:
+    """Return what Docker Engine and Compose plugin the host has.
+
+    Args:
+        run: function of an argument list that returns (exit status, standard output, standard error); exit status
+            127 for a program that is not there.
+
+    Returns:
+        ``installed`` (the docker command is there), ``answering``, ``error``, ``version``, ``compose_version``,
+        ``api_version``, ``operating_system``, ``desktop``, ``rootless``, ``live_restore``, ``cgroup_driver``,
+        ``root_dir``, ``runtimes`` (names), ``default_runtime``, ``containers_running``.
+    """
+    info = {
+        "installed": False,
+        "answering": False,
+        "error": "",
+        "version": "",
+        "compose_version": "",
+        "operating_system": "",
+        "desktop": False,
+        "rootless": False,
+        "live_restore": False,
+        "cgroup_driver": "",
+        "root_dir": "",
+        "runtimes": [],
+        "default_runtime": "",
+        "containers_running": 0,
+    }
+    status, out, err = run(["docker", "info", "--format", "{{json .}}"])
+    if status == 127:
+        info["error"] = "the docker command is not installed"
+        return info
+    info["installed"] = True
+    status_compose, out_compose, _err = run(["docker", "compose", "version", "--short"])
+    if status_compose == 0:
+        info["compose_version"] = out_compose.strip().lstrip("v")
+    try:
+        data = json.loads(out) if out.strip() else {}
+    except ValueError:
+        data = {}
+    # With a dead engine some clients still exit 0 and put the reason into ServerErrors.
+    errors = data.get("ServerErrors") or []
+    if status != 0 or errors or not data.get("ServerVersion"):
+        info["error"] = (errors[0] if errors else (err.strip() or out.strip() or "docker info gave no answer"))[:500]
+        return info
+    info.update(
+        answering=True,
+        version=data["ServerVersion"],
+        operating_system=data.get("OperatingSystem", ""),
+        desktop=data.get("OperatingSystem", "") == DESKTOP,
+        rootless=any("rootless" in str(item) for item in data.get("SecurityOptions") or []),
+        live_restore=bool(data.get("LiveRestoreEnabled")),
+        cgroup_driver=data.get("CgroupDriver", ""),
+        root_dir=data.get("DockerRootDir", ""),
+        runtimes=sorted(data.get("Runtimes") or {}),
+        default_runtime=data.get("DefaultRuntime", ""),
+        containers_running=int(data.get("ContainersRunning") or 0),
+    )
+    return info
+
+
+def runner(module):
+    """Return a ``run`` function for :func:`engine_info` on top of an AnsibleModule."""
+
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        path = module.get_bin_path(argv[0])
+        if path is None:
+            return 127, "", "%s: not found" % argv[0]
+        return module.run_command([path] + argv[1:])
+
+    return run

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write values into a ``.env`` file so that Docker Compose reads back exactly what was given.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Names that Compose accepts on the left of ``=`` in a ``.env`` file and inside ``${...}``.
+NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+
+
+class DotenvError(ValueError):
+    """A value that no ``.env`` line can carry unchanged. The text never contains the value itself."""
+
+
+def check_value(value: str) -> str:
+    """Say why ``value`` cannot be written to a ``.env`` file, or return an empty string.
+
+    Compose reads a single-quoted value literally (no ``$`` expansion, no ``#`` comment) with one exception: a
+    backslash in front of a single quote is dropped. A value in which a backslash stands directly before a single
+    quote, or at the very end (before the closing quote), therefore has no representation.
+    """
+    if "\n" in value or "\r" in value:
+        return "it contains a line break"
+    if "\x00" in value:
+        return "it contains a NUL byte"
+    if "\\'" in value or value.endswith("\\"):
+        return "it contains a backslash directly before a single quote or at its end"
+    return ""
+
+
+def quote(value: object) -> str:
+    """Return ``value`` as the right side of a ``.env`` line.
+
+    Args:
+        value: text, number or boolean (booleans become ``true``/``false``).
+
+    Raises:
+        DotenvError: when Compose would read back something else; the message does not contain the value.
+    """
+    if isinstance(value, bool):
+        value = "true" if value else "false"
+    text = str(value)
+    why_not = check_value(text)
+    if why_not:
+        raise DotenvError("this value cannot be written to a .env file: %s" % why_not)
+    if "'" in text:
+        text = text.replace("'", "\\'")
+    return "'%s'" % text
+
+
+def names(text: str) -> list[str]:
+    """Return the variable names a ``.env`` text sets, in order (for diffs that must not show values)."""
+    found = []
+    for line in text.splitlines():
+        name, sep, _value = line.partition("=")
+        if sep and NAME.match(name):
+            found.append(name)
+    return found
+
+
+def masked_diff(before: str, after: str) -> tuple[str, str]:
+    """Return both texts with every value replaced, so that a diff shows WHICH names changed and no value.
+
+    A value that is the same on both sides shows as ``(unchanged)``, one that differs as ``(old)`` and ``(new)``.
+    """
+    old, new = _pairs(before), _pairs(after)
+
+    def render(mine: dict[str, str], other: dict[str, str], word: str) -> str:
+        lines = []
+        for name, value in mine.items():
+            shown = "(unchanged)" if other.get(name) == value else word
+            lines.append("%s=%s\n" % (name, shown))
+        return "".join(lines)
+
+    return render(old, new, "(old)"), render(new, old, "(new)")
+
+
+def _pairs(text: str) -> dict[str, str]:
+    pairs = {}
+    for line in text.splitlines():
+        name, sep, value = line.partition("=")
+        if sep and NAME.match(name):
+            pairs[name] = value
+    return pairs

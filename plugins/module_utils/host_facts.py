@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read from a host what the preflight checks need. Python standard library only; runs on target hosts.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import json
+import os
+import re
+
+#: Bytes in a GiB.
+GIB = 1024**3
+
+#: Columns asked of ``nvidia-smi --query-gpu``.
+GPU_FIELDS = ("index", "uuid", "name", "memory.total", "driver_version")
+
+
+def os_release(text: str) -> dict[str, str]:
+    """Return the keys of an ``os-release`` file."""
+    values = {}
+    for line in text.splitlines():
+        key, sep, value = line.strip().partition("=")
+        if sep and not key.startswith("#"):
+            values[key] = value.strip().strip("\"'")
+    return values
+
+
+def parse_gpus(text: str) -> list[dict]:
+    """Return the GPUs of ``nvidia-smi --query-gpu=... --format=csv,noheader,nounits``.
+
+    A field that the driver cannot tell (``[N/A]``) becomes None. ``memory_total_mib`` is in MiB.
+    """
+    gpus = []
+    for row in csv.reader(io.StringIO(text), skipinitialspace=True):
+        if len(row) < len(GPU_FIELDS):
+            continue
+        index, uuid, name, memory, driver = (cell.strip() for cell in row[: len(GPU_FIELDS)])
+        if not index.isdigit():
+            continue
+        gpus.append({
+            "index": int(index),
+            "uuid": uuid,
+            "name": name,
+            "memory_total_mib": int(memory) if memory.isdigit() else None,
+            "driver_version": driver,
+        })
+    return gpus
+
+
+def gpu_info(run) -> dict:
+    """Return ``{gpus, error}``; ``error`` is empty when nvidia-smi answered."""
+    status, out, err = run(["nvidia-smi", "--query-gpu=" + ",".join(GPU_FIELDS), "--format=csv,noheader,nounits"])
+    if status == 127:
+        return {"gpus": [], "error": "nvidia-smi is not installed"}
+    if status != 0:
+        return {"gpus": [], "error": " ".join((out + " " + err).split())[:500] or "nvidia-smi exited with %d" % status}
+    return {"gpus": parse_gpus(out), "error": ""}
+
+
+def listening_inodes(port: int, tables: list[str]) -> list[str]:
+    """Return the socket inodes that listen on TCP ``port``.
+
+    Args:
+        port: the port.
+        tables: texts of ``/proc/net/tcp`` and ``/proc/net/tcp6``; state 0A there is LISTEN.
+    """
+    inodes = []
+    for table in tables:
+        for line in table.splitlines()[1:]:
+            cells = line.split()
+            if len(cells) > 9 and cells[3] == "0A" and int(cells[1].rpartition(":")[2], 16) == port:
+                inodes.append(cells[9])
+    return inodes
+
+
+def owner_of(inodes: list[str]) -> dict:
+    """Return ``{pid, command}`` of a process that holds one of the sockets; empty when nobody can be seen."""
+    wanted = {"socket:[%s]" % inode for inode in inodes}
+    for path in glob.glob("/proc/[0-9]*/fd/*"):
+        try:
+            if os.readlink(path) not in wanted:
+                continue
+            pid = path.split("/")[2]
+            with open("/proc/%s/comm" % pid, encoding="utf-8", errors="replace") as handle:
+                return {"pid": int(pid), "command": handle.read().strip()}
+        except OSError:
+            continue  # the process ended meanwhile, or is not ours to look at
+    return {}
+
+
+def free_gib(path: str) -> float | None:
+    """Return the free space in GiB of the file system that holds ``path`` or its nearest existing parent."""
+    path = os.path.abspath(path)
+    while not os.path.exists(path) and path != "/":
+        path = os.path.dirname(path)
+    try:
+        stat = os.statvfs(path)
+    except OSError:
+        return None
+    return round(stat.f_bavail * stat.f_frsize / GIB, 1)
+
+
+def containers_on_port(run, port: int) -> list[dict]:
+    """Return ``{name, project}`` of each running container that publishes ``port`` on the host."""
+    status, out, _err = run([
+        "docker", "ps", "--filter", "publish=%d" % port,
+        "--format", '{{.Names}}\t{{.Label "com.docker.compose.project"}}\t{{json .Ports}}',
+    ])  # fmt: skip
+    if status != 0:
+        return []
+    found = []
+    for line in out.splitlines():
+        name, project, ports = (line.split("\t") + ["", ""])[:3]
+        # the filter also matches container ports; only the host side of "addr:5002->5002/tcp" counts
+        if re.search(r":%d->" % port, json.loads(ports) if ports else ""):
+            found.append({"name": name, "project": project})
+    return found
+
+
+def own_containers(run, project: str) -> list[str]:
+    """Return the names of all containers, running or not, of the Compose project."""
+    status, out, _err = run([
+        "docker", "ps", "--all", "--filter", "label=com.docker.compose.project=%s" % project, "--format", "{{.Names}}",
+    ])  # fmt: skip
+    return out.split() if status == 0 else []

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases of a service on a host. Python standard library only; runs on target hosts.
+
+Layout of a service's folder (mode 0750, root)::
+
+    releases/<UTC time>-<content hash>/{compose.yml,.env,release.json}     .env is 0600
+    current -> releases/<...>
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+
+COMPOSE, ENV, DESCRIPTION = "compose.yml", ".env", "release.json"
+NAME = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{12}$")
+MODES = {COMPOSE: 0o640, ENV: 0o600, DESCRIPTION: 0o640}
+
+#: Rounds of PBKDF2. The hash stands in folder names and logs; it covers secrets, so guessing must be slow.
+ROUNDS = 50_000
+
+
+def content_hash(compose: str, env: str) -> str:
+    """Return 12 hexadecimal digits for the content of a release (48 bits: distinct among the few kept)."""
+    digest = hashlib.pbkdf2_hmac("sha256", env.encode(), compose.encode(), ROUNDS)
+    return digest.hex()[:12]
+
+
+def new_name(digest: str, now: float | None = None) -> str:
+    """Return the name of a release made at ``now`` (seconds since the epoch; default: this moment), UTC."""
+    return "%s-%s" % (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)), digest)
+
+
+def describe(about: dict) -> str:
+    """Return the text of ``release.json``."""
+    return json.dumps(about, indent=2, sort_keys=True) + "\n"
+
+
+class Service:
+    """The folder of one service."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.releases = os.path.join(path, "releases")
+        self.link = os.path.join(path, "current")
+
+    def current(self) -> str:
+        """Return the name of the release that ``current`` points to; empty without one."""
+        try:
+            name = os.path.basename(os.readlink(self.link))
+        except OSError:
+            return ""
+        return name if os.path.isdir(self.folder(name)) else ""
+
+    def folder(self, name: str) -> str:
+        """Return the folder of release ``name``."""
+        return os.path.join(self.releases, name)
+
+    def names(self) -> list[str]:
+        """Return the names of all complete releases, oldest first."""
+        try:
+            found = os.listdir(self.releases)
+        except OSError:
+            return []
+        return sorted(name for name in found if NAME.match(name))
+
+    def read(self, name: str, part: str) -> str:
+        """Return the text of one file of a release; empty when it is not there."""
+        try:
+            with open(os.path.join(self.folder(name), part), encoding="utf-8", newline="") as handle:
+                return handle.read()
+        except OSError:
+            return ""
+
+    def description(self, name: str) -> dict:
+        """Return ``release.json`` of a release; empty when it is missing or damaged."""
+        try:
+            data = json.loads(self.read(name, DESCRIPTION) or "{}")
+        except ValueError:
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    def find(self, compose: str, env: str) -> str:
+        """Return the release with exactly this content, the current one first, then the newest; or an empty text."""
+        candidates = [self.current(), *reversed(self.names())]
+        for name in candidates:
+            if name and self.read(name, COMPOSE) == compose and self.read(name, ENV) == env:
+                return name
+        return ""
+
+    def last_good(self) -> str:
+        """Return the newest release that was marked good, by the time of marking; empty without one."""
+        good = [(self.description(name).get("good_since", ""), name) for name in self.names()]
+        good = [item for item in good if item[0]]
+        return max(good)[1] if good else ""
+
+    def wrong_modes(self, name: str) -> list[str]:
+        """Return the files of a release whose mode or owner was changed by somebody."""
+        wrong = []
+        for part, mode in MODES.items():
+            try:
+                stat = os.stat(os.path.join(self.folder(name), part))
+            except OSError:
+                continue
+            if stat.st_mode & 0o777 != mode or stat.st_uid != os.geteuid():
+                wrong.append(part)
+        return wrong
+
+    def mend_modes(self, name: str) -> None:
+        """Give the files of a release their modes back."""
+        for part, mode in MODES.items():
+            path = os.path.join(self.folder(name), part)
+            if os.path.exists(path):
+                os.chown(path, os.geteuid(), os.getegid())
+                os.chmod(path, mode)
+
+    def begin(self) -> str:
+        """Make an empty staging folder and return its path; leftovers of interrupted runs go first."""
+        for path in (os.path.dirname(self.path), self.path, self.releases):
+            if not os.path.isdir(path):
+                os.makedirs(path, mode=0o755)
+                os.chmod(path, 0o755 if path == os.path.dirname(self.path) else 0o750)
+        staging = os.path.join(self.releases, ".staging")
+        shutil.rmtree(staging, ignore_errors=True)
+        os.mkdir(staging, mode=0o750)
+        return staging
+
+    def write(self, folder: str, part: str, text: str) -> None:
+        """Write one file of a release with its mode; nobody can open it before the mode is right."""
+        path = os.path.join(folder, part)
+        temporary = path + ".new"
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODES[part])
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            os.fchmod(stream.fileno(), MODES[part])
+            stream.write(text)
+        os.replace(temporary, path)
+
+    def describe(self, name: str, changes: dict) -> None:
+        """Change keys of a release's ``release.json``."""
+        self.write(self.folder(name), DESCRIPTION, describe({**self.description(name), **changes}))
+
+    def switch(self, name: str) -> None:
+        """Let ``current`` point to release ``name``, in one step."""
+        temporary = self.link + ".new"
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        os.symlink(os.path.join("releases", name), temporary)
+        os.replace(temporary, self.link)
+
+    def outdated(self, keep: int) -> list[str]:
+        """Return the releases beyond the newest ``keep``; the current and the last good one are never among them."""
+        protected = {self.current(), self.last_good()}
+        others = [name for name in self.names() if name not in protected]
+        spare = max(0, keep - len(protected - {""}))
+        return others[: max(0, len(others) - spare)]
+
+    def drop(self, name: str) -> None:
+        """Delete release ``name``, secrets with it."""
+        shutil.rmtree(self.folder(name))

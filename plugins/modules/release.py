@@ -1,0 +1,278 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible module: releases of a Compose service on a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Stage, switch, keep and remove releases of a Compose service
+version_added: 0.1.0
+author: myia.vllm contributors (@myia)
+description:
+  - A release is a folder with C(compose.yml), C(.env) and C(release.json), named by UTC time and content hash.
+  - O(state=staged) writes a new one when the content differs from the current one, after Docker Compose has validated
+    it; the running service is not touched. O(state=current) switches the link C(current). O(state=good) marks the
+    current release as known to work and deletes outdated ones. O(state=absent) deletes the service's folder.
+  - No result and no diff holds a value of C(.env).
+attributes:
+  check_mode:
+    support: full
+    description: Predicts the change. A new release is not validated then, since it is not written.
+  diff_mode:
+    support: full
+    description: Shows the Compose file, and of C(.env) which names changed.
+options:
+  path:
+    description: Folder of the service.
+    type: path
+    required: true
+  state:
+    description: What to do.
+    type: str
+    choices: [staged, current, good, absent]
+    required: true
+  compose:
+    description: Text of the Compose file. Required for O(state=staged).
+    type: str
+  env:
+    description: Text of C(.env). Required for O(state=staged).
+    type: str
+  description:
+    description: Facts to keep in C(release.json). For O(state=staged).
+    type: dict
+    default: {}
+  name:
+    description: Name of the release. Required for O(state=current).
+    type: str
+  keep:
+    description: Releases to keep, for O(state=good).
+    type: int
+    default: 3
+"""
+
+EXAMPLES = r"""
+- name: Stage a release
+  myia.vllm.release:
+    path: /opt/vllm/medium
+    state: staged
+    compose: "{{ lookup('ansible.builtin.template', 'compose.yml.j2') }}"
+    env: "{{ lookup('ansible.builtin.template', 'env.j2') }}"
+  no_log: true
+  register: staged
+
+- name: Switch to it
+  myia.vllm.release:
+    path: /opt/vllm/medium
+    state: current
+    name: "{{ staged.release.name }}"
+"""
+
+RETURN = r"""
+release:
+  description: The release this call was about.
+  returned: when there is one
+  type: dict
+  contains:
+    name: {description: Name of the release., type: str, returned: always}
+    path: {description: Its folder., type: str, returned: always}
+    current: {description: Whether C(current) points to it., type: bool, returned: always}
+    good: {description: Whether it is marked good., type: bool, returned: always}
+    staged: {description: Whether it exists on the host (not so in check mode for a new one)., type: bool, returned: always}
+    last_good: {description: Name of the newest good release., type: str, returned: always}
+summary:
+  description: What changes, in lines without any value of C(.env).
+  returned: always
+  type: list
+  elements: str
+problem:
+  description: >-
+    Why Docker Compose refused the release; empty when it did not. The module does not fail for it, so that the
+    caller can show the text from a task of its own while this one runs with C(no_log).
+  returned: always
+  type: str
+"""
+
+import difflib
+import os
+import shutil
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.myia.vllm.plugins.module_utils import dotenv, releases
+
+
+def stage(module: AnsibleModule, service: releases.Service) -> dict:
+    """Stage a release; see DOCUMENTATION."""
+    compose, env = module.params["compose"], module.params["env"]
+    problem = ambient_problem(env)
+    name = service.find(compose, env)
+    if name or problem:
+        wrong = service.wrong_modes(name) if name else []
+        if wrong and not module.check_mode:
+            service.mend_modes(name)
+        summary = ["mode or owner of %s was changed by somebody and is set right" % ", ".join(wrong)] if wrong else []
+        return answer(service, name, bool(wrong), summary, problem)
+
+    digest = releases.content_hash(compose, env)
+    name = releases.new_name(digest)
+    current = service.current()
+    old_compose, old_env = service.read(current, releases.COMPOSE), service.read(current, releases.ENV)
+    before_env, after_env = dotenv.masked_diff(old_env, env)
+    summary = changes("compose.yml", old_compose, compose) + changes(".env", before_env, after_env)
+    diff = [
+        {"before": old_compose, "after": compose, "before_header": "compose.yml", "after_header": "compose.yml"},
+        {"before": before_env, "after": after_env, "before_header": ".env", "after_header": ".env"},
+    ]
+    if not module.check_mode:
+        staging = service.begin()
+        try:
+            service.write(staging, releases.COMPOSE, compose)
+            service.write(staging, releases.ENV, env)
+            problem = compose_problem(module, staging, env)
+            if problem:
+                return answer(service, "", False, [], problem)
+            created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            about = {**module.params["description"], "name": name, "created": created, "content_hash": digest}
+            service.write(staging, releases.DESCRIPTION, releases.describe(about))
+            os.rename(staging, service.folder(name))  # complete or not there at all
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return {**answer(service, name, True, summary, ""), "diff": diff}
+
+
+def answer(service: releases.Service, name: str, changed: bool, summary: list[str], problem: str) -> dict:
+    """Return the result of a call about release ``name``."""
+    return {
+        "changed": changed,
+        "summary": summary,
+        "problem": problem,
+        "release": {
+            "name": name,
+            "path": service.folder(name) if name else "",
+            "current": bool(name) and service.current() == name,
+            "good": bool(service.description(name).get("good_since")) if name else False,
+            "staged": bool(name) and os.path.isdir(service.folder(name)),
+            "last_good": service.last_good(),
+        },
+    }
+
+
+def changes(title: str, before: str, after: str) -> list[str]:
+    """Return the changed lines of a text, each behind the file's name."""
+    if not before:
+        return ["%s: new" % title]
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
+    return ["%s: %s" % (title, line) for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+
+
+def ambient_problem(env: str) -> str:
+    """Say which variables of the caller's own environment Compose would take before ``.env``; empty for none."""
+    pairs = dict(line.partition("=")[::2] for line in env.splitlines() if "=" in line)
+    clash = []
+    for name, quoted in pairs.items():
+        if name in os.environ:
+            try:
+                same = dotenv.quote(os.environ[name]) == quoted
+            except dotenv.DotenvError:
+                same = False
+            if not same:
+                clash.append(name)
+    if not clash:
+        return ""
+    return (
+        "the environment in which Ansible runs on this host sets %s, which Docker Compose would take before .env. "
+        "Unset it there (shell profile, /etc/environment, job environment) and run again." % ", ".join(sorted(clash))
+    )
+
+
+def compose_problem(module: AnsibleModule, folder: str, env: str) -> str:
+    """Let Docker Compose validate the release in ``folder``; return its complaint without any value of ``.env``."""
+    docker = module.get_bin_path("docker")
+    if docker is None:
+        return "docker is not installed; run the role docker_engine first."
+    clean = ["env", "-i", "PATH=%s" % os.environ.get("PATH", "/usr/sbin:/usr/bin"), "HOME=%s" % os.path.expanduser("~")]
+    status, out, err = module.run_command(
+        [*clean, docker, "compose", "--file", os.path.join(folder, releases.COMPOSE),
+         "--env-file", os.path.join(folder, releases.ENV), "config", "--quiet"],
+        cwd=folder,
+    )  # fmt: skip
+    # A warning here is a ${NAME} that .env does not define: the service would start with an empty value.
+    complaint = (err or out).strip()
+    if status == 0 and "variable is not set" not in complaint:
+        return ""
+    for line in env.splitlines():
+        value = line.partition("=")[2].strip("'")
+        if len(value) > 3:
+            complaint = complaint.replace(value, "***")
+    return "docker compose config refuses the release: %s" % complaint
+
+
+def switch(module: AnsibleModule, service: releases.Service) -> dict:
+    """Let ``current`` point to a release; see DOCUMENTATION."""
+    name = module.params["name"]
+    if name not in service.names() and not module.check_mode:
+        module.fail_json(
+            msg="there is no release %s in %s; there are: %s"
+            % (name, service.releases, ", ".join(service.names()) or "none")
+        )
+    before = service.current()
+    changed = before != name
+    if changed and not module.check_mode:
+        service.switch(name)
+    summary = ["current: %s -> %s" % (before or "none", name)] if changed else []
+    result = answer(service, name, changed, summary, "")
+    result["diff"] = {"before": "current: %s\n" % before, "after": "current: %s\n" % name}
+    return result
+
+
+def mark_good(module: AnsibleModule, service: releases.Service) -> dict:
+    """Mark the current release good and prune; see DOCUMENTATION."""
+    name = service.current()
+    if not name:
+        module.fail_json(msg="%s has no current release to mark good." % service.path)
+    summary = []
+    if not service.description(name).get("good_since"):
+        summary.append("%s: good" % name)
+        if not module.check_mode:
+            service.describe(name, {"good_since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+    for old in service.outdated(module.params["keep"]):
+        summary.append("%s: deleted" % old)
+        if not module.check_mode:
+            service.drop(old)
+    return answer(service, name, bool(summary), summary, "")
+
+
+def remove(module: AnsibleModule, service: releases.Service) -> dict:
+    """Delete the service's folder; see DOCUMENTATION."""
+    there = os.path.isdir(service.path)
+    if there and not os.path.isdir(service.releases):
+        module.fail_json(msg="%s is no folder of a service (it has no releases/ in it); left as it is." % service.path)
+    if there and not module.check_mode:
+        shutil.rmtree(service.path)
+    return {"changed": there, "summary": ["%s: deleted" % service.path] if there else [], "problem": ""}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": ["staged", "current", "good", "absent"], "required": True},
+            "compose": {"type": "str"},
+            "env": {"type": "str", "no_log": True},
+            "description": {"type": "dict", "default": {}},
+            "name": {"type": "str"},
+            "keep": {"type": "int", "default": 3},
+        },
+        required_if=[("state", "staged", ("compose", "env")), ("state", "current", ("name",))],
+        supports_check_mode=True,
+    )
+    service = releases.Service(module.params["path"])
+    work = {"staged": stage, "current": switch, "good": mark_good, "absent": remove}[module.params["state"]]
+    module.exit_json(**work(module, service))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name; this file is never run on a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_definition
+short_description: Check the vllm variables and hand on the definition of the service
+version_added: 0.1.0
+author: myia.vllm contributors (@myia)
+description:
+  - Reads every C(vllm_*) variable of the host, checks each and their combination, and returns the service's
+    definition. The role C(myia.vllm.vllm) documents the variables, and registers the result as C(vllm_definition).
+  - Reports all problems at once, each with the variable and the fix. Refuses C(vllm_*) variables that nobody defines.
+  - Runs on the controller and contacts no host. Neither the definition nor any message holds a secret.
+attributes:
+  check_mode:
+    support: full
+    description: Runs the same way in check mode.
+  diff_mode:
+    support: none
+    description: Nothing is changed.
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Check the definition of the service
+  myia.vllm.service_definition:
+  register: vllm_definition
+"""
+
+RETURN = r"""
+name: {description: Short name of the service., type: str, returned: success}
+suffix: {description: Suffix of the names in C(.env)., type: str, returned: success}
+project: {description: Name of the Compose project., type: str, returned: success}
+dir: {description: Folder of the service on the host., type: str, returned: success}
+accelerator: {description: V(nvidia) or V(cpu)., type: str, returned: success}
+version: {description: vLLM release., type: str, returned: success}
+image: {description: Container image., type: str, returned: success}
+container_name: {description: Name of the container., type: str, returned: success}
+model: {description: Hugging Face id or folder on the host., type: str, returned: success}
+model_is_local: {description: Whether the model is a folder on the host., type: bool, returned: success}
+served_model_name: {description: Name under which clients ask for the model., type: str, returned: success}
+max_model_len: {description: Longest prompt plus answer in tokens., type: int, returned: success}
+gpu_devices: {description: Indexes or UUIDs of the GPUs., type: list, elements: str, returned: success}
+gpu_access: {description: How the container gets its GPUs., type: str, returned: success}
+tensor_parallel_size: {description: GPUs that share each layer., type: int, returned: success}
+pipeline_parallel_size: {description: Groups of GPUs that hold different layers., type: int, returned: success}
+gpu_memory_utilization: {description: Share of each GPU's memory., type: float, returned: success}
+port: {description: TCP port., type: int, returned: success}
+publish_address: {description: Host address on which the port is published., type: str, returned: success}
+base_url: {description: Address of the service as seen on the host., type: str, returned: success}
+api_key_required: {description: Whether clients must send a key., type: bool, returned: success}
+ipc: {description: V(private) or V(host)., type: str, returned: success}
+shm_size: {description: Size of the container's /dev/shm; empty for the host's., type: str, returned: success}
+volumes: {description: Mounts in Compose's short form., type: list, elements: str, returned: success}
+named_volumes: {description: Docker volumes among them., type: list, elements: str, returned: success}
+healthcheck:
+  description: Keys C(interval_s), C(timeout_s), C(retries) and C(start_period_s).
+  type: dict
+  returned: success
+restart_policy: {description: Restart policy once the service was healthy., type: str, returned: success}
+command:
+  description: Arguments of C(vllm serve), literals and C(${NAME}) references into C(.env).
+  type: list
+  elements: str
+  returned: success
+environment:
+  description: Container variables, each with its name in C(.env).
+  type: dict
+  returned: success
+"""

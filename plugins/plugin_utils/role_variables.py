@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read the roles' argument_specs and the variables they describe, on the controller.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+
+import yaml
+from ansible.errors import AnsibleError
+
+from ansible_collections.myia.vllm.plugins.module_utils.definition import PLAYBOOK_VARIABLES, RESULTS, SECRETS
+
+ROLES = pathlib.Path(__file__).resolve().parent.parent.parent / "roles"
+
+#: Prefixes that belong to this collection.
+PREFIXES = ("vllm_", "docker_engine_", "nvidia_container_toolkit_")
+
+
+@functools.lru_cache(maxsize=None)
+def role_options(role: str, entry_point: str = "main") -> dict:
+    """Return the options that ``role`` documents for ``entry_point``, by variable name."""
+    with open(ROLES / role / "meta" / "argument_specs.yml", encoding="utf-8") as handle:
+        return yaml.safe_load(handle)["argument_specs"][entry_point].get("options") or {}
+
+
+@functools.lru_cache(maxsize=None)
+def known_variables() -> frozenset[str]:
+    """Return every variable name that a role of this collection documents or hands on."""
+    names = {*RESULTS, *PLAYBOOK_VARIABLES}
+    for spec in ROLES.glob("*/meta/argument_specs.yml"):
+        names.update(role_options(spec.parent.parent.name))
+    return frozenset(names)
+
+
+def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str, str]]:
+    """Return the templated value of each variable in ``options``, and for those without one the reason.
+
+    Args:
+        options: the role's options by variable name; what ``task_vars`` lacks gets the documented default.
+        task_vars: the variables of the host, not templated.
+        templar: the templar of the calling plugin.
+    """
+    values, unreadable = {}, {}
+    for name, option in options.items():
+        if name not in task_vars:
+            values[name] = option.get("default")
+            continue
+        try:
+            values[name] = templar.template(task_vars[name])
+        except AnsibleError as error:
+            unreadable[name] = _reason(name, error)
+    return values, unreadable
+
+
+def _reason(name: str, error: AnsibleError) -> str:
+    """Say in a sentence why a variable has no value. Vault errors get their fix; the text never holds the value."""
+    text = str(getattr(error, "message", error))
+    if "vault" in text.lower() or "decrypt" in text.lower():
+        return (
+            "is encrypted by Ansible Vault, and no given vault password opens it. Pass the right one, for example "
+            "--vault-id medium@prompt or --vault-password-file FILE."
+        )
+    if name in SECRETS:
+        return "its value cannot be evaluated (%s)." % type(error).__name__
+    return "its value cannot be evaluated: %s" % text
