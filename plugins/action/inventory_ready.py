@@ -26,17 +26,19 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         _validation, args = self.validate_argument_spec(argument_spec={"hosts": {"type": "str", "required": True}})
         sources = [source for source in context.CLIARGS.get("inventory") or () if "," not in source]
-        names = matching_hosts(args["hosts"], task_vars.get("groups") or {})
+        groups = task_vars.get("groups") or {}
+        names = matching_hosts(args["hosts"], groups)
         result["changed"] = False
         if not names:
             result["failed"] = True
             result["msg"] = (
                 "The inventory (%s) has no host in %r. Add the GPU host to the group of that name, or name another "
-                "group or host in vllm_hosts. Nothing was changed." % (", ".join(sources) or "none given", args["hosts"])
+                "group or host in vllm_hosts. Nothing was changed."
+                % (", ".join(sources) or "none given", args["hosts"])
             )
             return result
         closed = []
-        for path in variable_files(folders(sources, task_vars.get("playbook_dir")), names, task_vars.get("groups") or {}):
+        for path in variable_files(folders(sources, task_vars.get("playbook_dir")), names, groups):
             reason = self._why_closed(path)
             if reason:
                 closed.append(reason)
@@ -59,8 +61,8 @@ class ActionModule(ActionBase):
             missing = "no vault secrets" in str(error).lower() and "that could decrypt" not in str(error).lower()
             found = "no vault password was given" if missing else "no given vault password opens it"
             return (
-                "%s holds vllm_hf_token and vllm_api_key encrypted by Ansible Vault (vault id %s), and %s. Pass "
-                "--vault-id %s@prompt, or --vault-id %s@FILE." % (path, label, found, label, label)
+                "%s (the place of secrets such as vllm_hf_token and vllm_api_key) is encrypted by Ansible Vault, vault "
+                "id %s, and %s. Pass --vault-id %s@prompt, or --vault-id %s@FILE." % (path, label, found, label, label)
             )
         return ""
 

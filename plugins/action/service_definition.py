@@ -13,6 +13,11 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.role_variables import (
     role_options,
 )
 
+#: Said of a variable with one of our prefixes that nobody defines.
+MISSPELT = (
+    "%s: no variable of this collection has this name. %s (A variable of your own: list it in vllm_user_variables.)"
+)
+
 
 class ActionModule(ActionBase):
     """Check the ``vllm_*`` variables of a host and hand on ``vllm_definition``; contacts no host."""
@@ -32,8 +37,10 @@ class ActionModule(ActionBase):
             {"variable": name, "message": "%s: %s" % (name, reason)} for name, reason in sorted(unreadable.items())
         ]
         problems += self._misspelt(values, task_vars)
-        found, more, warnings = definition.define(values, {k: v for k, v in options.items() if k not in unreadable})
-        problems += more
+        # with its default in place of what cannot be read, so that the other problems are found too
+        defaults = {name: options[name].get("default") for name in unreadable}
+        found, more, warnings = definition.define({**values, **defaults}, options)
+        problems += [item for item in more if item["variable"] not in unreadable]
         result["changed"] = False
         if problems:
             result["failed"] = True
@@ -53,9 +60,5 @@ class ActionModule(ActionBase):
         problems = []
         for name, near in definition.unknown_variables(given, [*known_variables(), *own]):
             hint = "Did you mean %s?" % near if near else "See the README of the role vllm for the names."
-            problems.append({
-                "variable": name,
-                "message": "%s: no variable of this collection has this name. %s (A variable of your own: list it in "
-                "vllm_user_variables.)" % (name, hint),
-            })
+            problems.append({"variable": name, "message": MISSPELT % (name, hint)})
         return problems

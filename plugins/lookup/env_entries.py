@@ -47,5 +47,7 @@ class LookupModule(LookupBase):
         values, unreadable = read_values(options, variables or {}, self._templar)
         _definition, problems, _warnings = definition.define(values, options)
         if unreadable or problems:
-            raise AnsibleLookupError("the definition of the service has problems; run myia.vllm.service_definition first")
+            raise AnsibleLookupError(
+                "the definition of the service has problems; run myia.vllm.service_definition first"
+            )
         return [{"name": name, "value": value} for name, value in definition.env_entries(values, options)]

@@ -27,11 +27,9 @@ def parse(text: str) -> dict:
     try:
         data = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
-        line = text.splitlines()[error.lineno - 1].strip() if text.splitlines() else ""
+        line = text.split("\n")[error.lineno - 1].strip()
         hint = " (JSON knows no comments)" if line.startswith(("//", "#", "/*")) else ""
-        raise DaemonConfigError(
-            "line %d, column %d: %s%s" % (error.lineno, error.colno, error.msg, hint)
-        ) from None
+        raise DaemonConfigError("line %d, column %d: %s%s" % (error.lineno, error.colno, error.msg, hint)) from None
     if not isinstance(data, dict):
         raise DaemonConfigError("it holds %s where Docker expects an object ({...})" % json.dumps(data)[:40])
     if not isinstance(data.get("runtimes", {}), dict):
@@ -115,6 +113,9 @@ def action_needed(before: dict, after: dict) -> str:
     if any(key not in RELOADABLE for key in keys):
         return "restart"
     # CDI devices are set up when the daemon starts (moby RegisterGPUDeviceDrivers).
-    if "features" in keys and before.get("features", {}).get("cdi") != after.get("features", {}).get("cdi"):
-        return "restart"
-    return "reload"
+    return "restart" if _cdi(before) != _cdi(after) else "reload"
+
+
+def _cdi(config: dict) -> object:
+    features = config.get("features")
+    return features.get("cdi") if isinstance(features, dict) else None

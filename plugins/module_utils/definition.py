@@ -11,6 +11,7 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import json
 import re
 
@@ -18,6 +19,9 @@ from ansible_collections.myia.vllm.plugins.module_utils import dotenv
 
 #: Variables whose values must not appear anywhere but in ``.env``.
 SECRETS = ("vllm_hf_token", "vllm_api_key")
+
+#: Variables that no message quotes: secrets, and what may hold some.
+UNQUOTED = (*SECRETS, "vllm_extra_env")
 
 #: Variables that roles hand on (results), beside those that an operator sets.
 RESULTS = (
@@ -89,12 +93,15 @@ FORBIDDEN_ENV = {
     "VLLM_SERVER_DEV_MODE": "it opens unauthenticated development endpoints",
 }
 
+#: Oldest vLLM release whose options the collection knows.
+OLDEST_VERSION = (0, 11)
+
 GPU_UUID = re.compile(r"^(GPU|MIG)-[0-9A-Za-z-]+$")
 SERVICE_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,39}$")
 CONTAINER_NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]+$")
 HUB_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$")
 SIZE = re.compile(r"^[1-9][0-9]*\s*([kKmMgG][bB]?|[bB])?$")
-VERSION = re.compile(r"^\d+\.\d+(\.\d+)?([.+-]?[0-9A-Za-z.]+)?$")
+VERSION = re.compile(r"^\d+\.\d+(\.\d+)?([.+-][0-9A-Za-z.]+|rc\d+|\.post\d+)?\Z")
 OPTION_NAME = re.compile(r"^[a-z][a-z0-9-]*(\.[a-z0-9_.-]+)?$")
 
 #: Smallest value of each integer variable, and the largest where there is one.
@@ -210,6 +217,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
     problems, warnings = Problems(), []
     v = _coerce(values, options, problems)
     _check_names(v, problems)
+    _check_texts(v, options, problems)
     _check_numbers(v, problems)
     gpus = _check_gpus(v, problems)
     _check_memory(v, problems)
@@ -316,7 +324,7 @@ def _coerce(values: dict, options: dict, problems: Problems) -> dict:
         try:
             result[name] = CONVERTERS[kind](value)
         except (TypeError, ValueError):
-            shown = "its value" if name in SECRETS else repr(value)
+            shown = "its value" if name in UNQUOTED else repr(value)
             problems.add(name, "%s is not %s. Set it to %s." % (shown, KINDS[kind], _example(option)))
             result[name] = option.get("default")
             continue
@@ -359,10 +367,8 @@ def _to_str(value: object) -> str:
 def _to_list(value: object) -> list:
     if isinstance(value, str):
         text = value.strip()
-        if text.startswith("["):
-            value = json.loads(text)
-        else:
-            value = [part.strip() for part in text.split(",")] if text else []
+        parts = [part.strip() for part in text.split(",")] if text else []
+        value = json.loads(text) if text.startswith("[") else parts
     if not isinstance(value, (list, tuple)):
         raise ValueError(value)
     return list(value)
@@ -419,6 +425,8 @@ def _check_names(v: dict, problems: Problems) -> None:
         )
     if not VERSION.match(v["vllm_version"]):
         problems.add("vllm_version", "%r is no version. Use for example 0.32.0." % v["vllm_version"])
+    elif tuple(map(int, v["vllm_version"].split(".")[:2])) < OLDEST_VERSION:
+        problems.add("vllm_version", "%s is older than 0.11.0, the oldest supported. Use 0.32.0." % v["vllm_version"])
     model = v["vllm_model"]
     if model.startswith("/"):
         if not re.match(r"^/[A-Za-z0-9_./+@-]+$", model):
@@ -426,7 +434,8 @@ def _check_names(v: dict, problems: Problems) -> None:
     elif not HUB_ID.match(model):
         problems.add(
             "vllm_model",
-            "%r is neither a Hugging Face id (organisation/name) nor the absolute path of a folder on the host." % model,
+            "%r is neither a Hugging Face id (organisation/name) nor the absolute path of a folder on the host."
+            % model,
         )
     for name in ("vllm_served_model_name",):
         if not v[name].strip():
@@ -434,11 +443,26 @@ def _check_names(v: dict, problems: Problems) -> None:
     if not v["vllm_dir"].startswith("/") or v["vllm_dir"].rstrip("/") == "":
         problems.add("vllm_dir", "%r is not an absolute path below /. Use for example /opt/vllm." % v["vllm_dir"])
     if v["vllm_image"] and not re.match(r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", v["vllm_image"]):
-        problems.add("vllm_image", "%r is no image reference. Use for example %s." % (
-            v["vllm_image"], IMAGES["nvidia"] % "0.32.0"))
+        problems.add(
+            "vllm_image",
+            "%r is no image reference. Use for example %s." % (v["vllm_image"], IMAGES["nvidia"] % "0.32.0"),
+        )
     address = v["vllm_publish_address"]
-    if address and not re.match(r"^(localhost|[0-9.]+|[0-9a-fA-F:]+)$", address):
-        problems.add("vllm_publish_address", "%r is no IP address. Use for example 127.0.0.1." % address)
+    if address not in ("", "localhost"):
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            problems.add("vllm_publish_address", "%r is no IP address. Use for example 127.0.0.1." % address)
+
+
+def _check_texts(v: dict, options: dict, problems: Problems) -> None:
+    """Refuse what neither a line of ``.env`` nor one of the Compose file can carry, secrets apart."""
+    texts = {name: v[name] for name, option in options.items() if option.get("type", "str") in ("str", "path")}
+    texts["vllm_hf_overrides"] = _option_text(v["vllm_hf_overrides"])
+    for name, text in texts.items():
+        why_not = "" if name in SECRETS or problems.about(name) else dotenv.check_value(text or "")
+        if why_not:
+            problems.add(name, "%r cannot be used: %s. Take that out." % (text, why_not))
 
 
 def _check_numbers(v: dict, problems: Problems) -> None:
@@ -468,11 +492,11 @@ def _check_gpus(v: dict, problems: Problems) -> list[str]:
     except ValueError as error:
         problems.add(
             "vllm_gpu_devices",
-            "%r: %s. Name each GPU once, for example [0, 1] or \"0,1\"." % (v["vllm_gpu_devices"], error),
+            '%r: %s. Name each GPU once, for example [0, 1] or "0,1".' % (v["vllm_gpu_devices"], error),
         )
         return []
     sizes = ("vllm_tensor_parallel_size", "vllm_pipeline_parallel_size")
-    if not problems.about(*sizes):
+    if not problems.about(*sizes, "vllm_gpu_devices"):
         wanted = v[sizes[0]] * v[sizes[1]]
         if wanted != len(gpus):
             problems.add(
@@ -488,8 +512,8 @@ def _check_memory(v: dict, problems: Problems) -> None:
     if v["vllm_ipc"] == "host" and size:
         problems.add(
             "vllm_shm_size",
-            "%r would be ignored by Docker since vllm_ipc is host. Set vllm_shm_size to \"\" to use the host's /dev/shm, "
-            "or vllm_ipc to private." % size,
+            '%r would be ignored by Docker since vllm_ipc is host. Set vllm_shm_size to "" to use the host\'s '
+            "/dev/shm, or vllm_ipc to private." % size,
         )
     elif v["vllm_ipc"] == "private" and not size:
         problems.add("vllm_shm_size", "is empty, and 64 MiB is too little for tensor parallel. Set for example 16gb.")
@@ -529,12 +553,15 @@ def _check_extra_options(v: dict, problems: Problems) -> list[tuple[str, object]
             )
             continue
         if not OPTION_NAME.match(name):
-            problems.add(where, "%r is no option name. Write it as vllm serve does, for example max-log-len." % str(given))
+            problems.add(
+                where, "%r is no option name. Write it as vllm serve does, for example max-log-len." % str(given)
+            )
             continue
-        if plain in seen:
-            problems.add(where, "%r and %r are the same option. Keep one." % (seen[plain], str(given)))
+        env = _extra_option_env(plain)  # names that differ in dots only would share a line of .env
+        if env in seen:
+            problems.add(where, "%r and %r are the same option. Keep one." % (seen[env], str(given)))
             continue
-        seen[plain] = str(given)
+        seen[env] = str(given)
         if value is None:
             problems.add(where, "%r has no value. Use true for a bare flag." % str(given))
             continue
@@ -545,6 +572,10 @@ def _check_extra_options(v: dict, problems: Problems) -> list[tuple[str, object]
             continue
         result.append((name, value))
     return result
+
+
+def _extra_option_env(name: str) -> str:
+    return "EXTRA_OPTION_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
 
 
 def _option_text(value: object) -> str:
@@ -573,7 +604,7 @@ def _check_extra_env(v: dict, problems: Problems) -> list[tuple[str, str]]:
             problems.add(where, "%r is no variable name. Use letters, digits and '_'." % name)
             continue
         if value is None or isinstance(value, (dict, list)):
-            problems.add(where, "%s has no plain value. Set a text or a number (\"\" for empty)." % name)
+            problems.add(where, '%s has no plain value. Set a text or a number ("" for empty).' % name)
             continue
         text = _option_text(value)
         why_not = dotenv.check_value(text)
@@ -592,7 +623,8 @@ def _check_mounts(v: dict, problems: Problems) -> None:
         problems.add("vllm_compile_cache", "is the same as vllm_hf_cache. Give each its own.")
     for mount in v["vllm_extra_volumes"]:
         parts = str(mount).split(":")
-        if len(parts) not in (2, 3) or not parts[1].startswith("/") or "$" in str(mount) or not parts[0]:
+        unusable = not parts[0] or "$" in str(mount) or dotenv.check_value(str(mount))
+        if unusable or len(parts) not in (2, 3) or not parts[1].startswith("/"):
             problems.add("vllm_extra_volumes", "%r is no mount. Use source:/target or source:/target:ro." % (mount,))
 
 
@@ -654,7 +686,7 @@ def _arguments(v: dict, suffix: str, extra_options: list[tuple[str, object]]) ->
 
 def _extra_argument(name: str, value: object, literal, value_of) -> None:
     flag = "--" + name
-    env = "EXTRA_OPTION_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+    env = _extra_option_env(name)
     if isinstance(value, bool):
         literal(flag if value else "--no-" + name)
     elif isinstance(value, (list, tuple)):

@@ -35,7 +35,7 @@ def engine_info(run) -> dict:
 
     Returns:
         ``installed`` (the docker command is there), ``answering``, ``error``, ``version``, ``compose_version``,
-        ``api_version``, ``operating_system``, ``desktop``, ``rootless``, ``live_restore``, ``cgroup_driver``,
+        ``operating_system``, ``desktop``, ``rootless``, ``live_restore``, ``cgroup_driver``,
         ``root_dir``, ``runtimes`` (names), ``default_runtime``, ``containers_running``.
     """
     info = {
@@ -66,6 +66,7 @@ def engine_info(run) -> dict:
         data = json.loads(out) if out.strip() else {}
     except ValueError:
         data = {}
+    data = data if isinstance(data, dict) else {}
     # With a dead engine some clients still exit 0 and put the reason into ServerErrors.
     errors = data.get("ServerErrors") or []
     if status != 0 or errors or not data.get("ServerVersion"):
@@ -94,6 +95,6 @@ def runner(module):
         path = module.get_bin_path(argv[0])
         if path is None:
             return 127, "", "%s: not found" % argv[0]
-        return module.run_command([path] + argv[1:])
+        return module.run_command([path, *argv[1:]])
 
     return run

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 #: Names that Compose accepts on the left of ``=`` in a ``.env`` file and inside ``${...}``.
-NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class DotenvError(ValueError):
@@ -55,11 +55,16 @@ def quote(value: object) -> str:
 def names(text: str) -> list[str]:
     """Return the variable names a ``.env`` text sets, in order (for diffs that must not show values)."""
     found = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, sep, _value = line.partition("=")
         if sep and NAME.match(name):
             found.append(name)
     return found
+
+
+def values(text: str) -> list[str]:
+    """Return the values that a ``.env`` text written by :func:`quote` sets (to take them out of messages)."""
+    return [quoted[1:-1].replace("\\'", "'") for quoted in _pairs(text).values()]
 
 
 def masked_diff(before: str, after: str) -> tuple[str, str]:
@@ -81,7 +86,7 @@ def masked_diff(before: str, after: str) -> tuple[str, str]:
 
 def _pairs(text: str) -> dict[str, str]:
     pairs = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, sep, value = line.partition("=")
         if sep and NAME.match(name):
             pairs[name] = value

@@ -42,13 +42,15 @@ def parse_gpus(text: str) -> list[dict]:
         index, uuid, name, memory, driver = (cell.strip() for cell in row[: len(GPU_FIELDS)])
         if not index.isdigit():
             continue
-        gpus.append({
-            "index": int(index),
-            "uuid": uuid,
-            "name": name,
-            "memory_total_mib": int(memory) if memory.isdigit() else None,
-            "driver_version": driver,
-        })
+        gpus.append(
+            {
+                "index": int(index),
+                "uuid": uuid,
+                "name": name,
+                "memory_total_mib": int(memory) if memory.isdigit() else None,
+                "driver_version": driver,
+            }
+        )
     return gpus
 
 
@@ -115,9 +117,11 @@ def containers_on_port(run, port: int) -> list[dict]:
         return []
     found = []
     for line in out.splitlines():
-        name, project, ports = (line.split("\t") + ["", ""])[:3]
-        # the filter also matches container ports; only the host side of "addr:5002->5002/tcp" counts
-        if re.search(r":%d->" % port, json.loads(ports) if ports else ""):
+        name, project, ports = [*line.split("\t"), "", ""][:3]
+        # the filter also matches container ports; only the host side of "addr:5002->5002/tcp" counts, where
+        # neighbouring ports are joined: "addr:5000-5003->5000-5003/tcp"
+        published = re.findall(r":(\d+)(?:-(\d+))?->[\d-]+/tcp", json.loads(ports) if ports else "")
+        if any(int(first) <= port <= int(last or first) for first, last in published):
             found.append({"name": name, "project": project})
     return found
 

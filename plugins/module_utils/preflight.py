@@ -86,7 +86,8 @@ def _gpus(definition: dict, host: dict) -> list[dict]:
     if gpu["error"]:
         return [_finding("gpu_driver", False, gpu["error"], "an answering nvidia-smi", fix)]
     known = {str(item["index"]) for item in gpu["gpus"]} | {item["uuid"] for item in gpu["gpus"]}
-    missing = [device for device in wanted if device not in known]
+    # a MIG slice has a UUID of its own, which --query-gpu does not list
+    missing = [device for device in wanted if device not in known and not device.startswith("MIG-")]
     there = ", ".join("%d (%s)" % (item["index"], item["name"]) for item in gpu["gpus"]) or "no GPU"
     driver = gpu["gpus"][0]["driver_version"] if gpu["gpus"] else "none"
     return [

@@ -73,7 +73,8 @@ class Service:
     def read(self, name: str, part: str) -> str:
         """Return the text of one file of a release; empty when it is not there."""
         try:
-            with open(os.path.join(self.folder(name), part), encoding="utf-8", newline="") as handle:
+            path = os.path.join(self.folder(name), part)
+            with open(path, encoding="utf-8", errors="replace", newline="") as handle:
                 return handle.read()
         except OSError:
             return ""

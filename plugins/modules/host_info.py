@@ -101,7 +101,7 @@ def main() -> None:
     release = host_facts.os_release(read("/etc/os-release"))
     docker = docker_cli.engine_info(run)
     inodes = host_facts.listening_inodes(p["port"], [read("/proc/net/tcp"), read("/proc/net/tcp6")])
-    paths = list(p["paths"]) + [docker["root_dir"] or "/var/lib/docker"]
+    paths = [*p["paths"], docker["root_dir"] or "/var/lib/docker"]
     host = {
         "os": {
             "id": release.get("ID", ""),

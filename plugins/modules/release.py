@@ -78,7 +78,10 @@ release:
     path: {description: Its folder., type: str, returned: always}
     current: {description: Whether C(current) points to it., type: bool, returned: always}
     good: {description: Whether it is marked good., type: bool, returned: always}
-    staged: {description: Whether it exists on the host (not so in check mode for a new one)., type: bool, returned: always}
+    staged:
+      description: Whether it exists on the host (not so in check mode for a new one).
+      type: bool
+      returned: always
     last_good: {description: Name of the newest good release., type: str, returned: always}
 summary:
   description: What changes, in lines without any value of C(.env).
@@ -94,6 +97,7 @@ problem:
 """
 
 import difflib
+import json
 import os
 import shutil
 import time
@@ -169,7 +173,7 @@ def changes(title: str, before: str, after: str) -> list[str]:
 
 def ambient_problem(env: str) -> str:
     """Say which variables of the caller's own environment Compose would take before ``.env``; empty for none."""
-    pairs = dict(line.partition("=")[::2] for line in env.splitlines() if "=" in line)
+    pairs = dict(line.partition("=")[::2] for line in env.split("\n") if "=" in line)
     clash = []
     for name, quoted in pairs.items():
         if name in os.environ:
@@ -202,10 +206,10 @@ def compose_problem(module: AnsibleModule, folder: str, env: str) -> str:
     complaint = (err or out).strip()
     if status == 0 and "variable is not set" not in complaint:
         return ""
-    for line in env.splitlines():
-        value = line.partition("=")[2].strip("'")
-        if len(value) > 3:
-            complaint = complaint.replace(value, "***")
+    # the longest first: a short value may be part of a secret; and as Compose may show it, escaped or not
+    for value in sorted(filter(lambda text: len(text) > 3, dotenv.values(env)), key=len, reverse=True):
+        for shown in (value, value.replace("'", "\\'"), json.dumps(value, ensure_ascii=False)[1:-1]):
+            complaint = complaint.replace(shown, "***")
     return "docker compose config refuses the release: %s" % complaint
 
 

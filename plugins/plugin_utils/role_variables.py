@@ -20,14 +20,14 @@ ROLES = pathlib.Path(__file__).resolve().parent.parent.parent / "roles"
 PREFIXES = ("vllm_", "docker_engine_", "nvidia_container_toolkit_")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def role_options(role: str, entry_point: str = "main") -> dict:
     """Return the options that ``role`` documents for ``entry_point``, by variable name."""
     with open(ROLES / role / "meta" / "argument_specs.yml", encoding="utf-8") as handle:
         return yaml.safe_load(handle)["argument_specs"][entry_point].get("options") or {}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def known_variables() -> frozenset[str]:
     """Return every variable name that a role of this collection documents or hands on."""
     names = {*RESULTS, *PLAYBOOK_VARIABLES}
