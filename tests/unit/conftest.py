@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the unit tests share: the collection loader, modules run as programs, stand-in commands, Docker Compose.
+
+The checkout resolves itself as ``ansible_collections.myia.vllm`` through the link in collections/. Ansible's own loader
+is installed for that, as ``ansible-playbook`` does it, so that plugins are found by their full names too.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from unittest import mock
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import action_loader, init_plugin_loader
+from ansible.template import Templar
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+COLLECTIONS = ROOT / "collections"
+
+init_plugin_loader([str(COLLECTIONS)])
+
+from ansible_collections.myia.vllm.plugins.module_utils import definition  # noqa: E402 - needs the loader above
+from ansible_collections.myia.vllm.plugins.plugin_utils import role_variables  # noqa: E402 - needs the loader above
+
+#: Values that must turn up nowhere but in .env.
+TOKEN = "hf_PLANTEDtoken0123456789"
+API_KEY = "PLANTED-key-$HOME-0123456789"
+
+
+@pytest.fixture(scope="session")
+def root() -> pathlib.Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture
+def planted() -> dict[str, str]:
+    """Secrets to look for where they must not be."""
+    return {"vllm_hf_token": TOKEN, "vllm_api_key": API_KEY}
+
+
+@pytest.fixture(scope="session")
+def options() -> dict:
+    """The documented options of the role vllm."""
+    return role_variables.role_options("vllm")
+
+
+@pytest.fixture
+def values(options: dict) -> Callable[..., dict]:
+    """Make the values of all vllm_* variables: the defaults with changes."""
+
+    def make(**changes: object) -> dict:
+        unknown = set(changes) - set(options)
+        assert not unknown, "the test uses variables that do not exist: %s" % unknown
+        defaults = {name: copy.deepcopy(option.get("default")) for name, option in options.items()}
+        return {**defaults, **changes}
+
+    return make
+
+
+@pytest.fixture
+def define(options: dict, values: Callable[..., dict]) -> Callable[..., tuple]:
+    """Call ``definition.define`` with the defaults and changes."""
+    return lambda **changes: definition.define(values(**changes), options)
+
+
+@pytest.fixture
+def env_of(options: dict, values: Callable[..., dict]) -> Callable[..., dict]:
+    """The entries of .env for the defaults with changes; a name that stands twice fails the test."""
+
+    def entries(**changes: object) -> dict:
+        pairs = definition.env_entries(values(**changes), options)
+        names = [name for name, _value in pairs]
+        assert len(names) == len(set(names)), "a name stands twice in .env: %s" % names
+        return dict(pairs)
+
+    return entries
+
+
+@pytest.fixture
+def tools(tmp_path: pathlib.Path) -> Callable[[str, str], pathlib.Path]:
+    """Write a stand-in command (a shell script); the folder it returns goes to the front of PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir(exist_ok=True)
+
+    def write(name: str, script: str) -> pathlib.Path:
+        path = folder / name
+        path.write_text("#!/bin/sh\n%s\n" % script, encoding="utf-8")
+        path.chmod(0o755)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def bare_path(tmp_path: pathlib.Path) -> str:
+    """A PATH with the few system commands that stand-ins need, and neither docker nor nvidia-smi."""
+    folder = tmp_path / "system"
+    folder.mkdir()
+    for name in ("sh", "env", "cat", "sed", "grep", "printf", "sleep"):
+        found = shutil.which(name)
+        if found:
+            (folder / name).symlink_to(found)
+    return str(folder)
+
+
+@pytest.fixture
+def run_module(tmp_path: pathlib.Path) -> Callable[..., dict]:
+    """Run a module of the collection as a program of its own, as on a host, and return its answer.
+
+    ``check`` and ``diff`` are Ansible's modes, ``search`` replaces PATH, ``environ`` adds variables, anything else is
+    an option of the module. The whole output is kept under ``_output``.
+    """
+    count = 0
+
+    def run(module: str, *, check: bool = False, diff: bool = False, search: str = "", environ=None, **args) -> dict:
+        nonlocal count
+        count += 1
+        arguments = tmp_path / ("arguments-%d.json" % count)
+        temporary = tmp_path / "ansible-tmp"
+        temporary.mkdir(exist_ok=True)
+        arguments.write_text(
+            json.dumps(
+                {
+                    "ANSIBLE_MODULE_ARGS": {
+                        **args,
+                        "_ansible_check_mode": check,
+                        "_ansible_diff": diff,
+                        "_ansible_remote_tmp": str(temporary),
+                        "_ansible_tmpdir": str(temporary),
+                    }
+                }
+            ),
+            encoding="utf-8",
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "ansible_collections.myia.vllm.plugins.modules." + module, str(arguments)],
+            env={
+                "PATH": search or os.environ["PATH"],
+                "HOME": str(tmp_path),
+                "LANG": "C.UTF-8",
+                "PYTHONPATH": str(COLLECTIONS),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **(environ or {}),
+            },
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+        assert done.stdout.strip(), "the module gave no answer: " + done.stderr
+        answer = json.loads(done.stdout.strip().splitlines()[-1])
+        assert "Traceback" not in done.stdout + done.stderr, answer.get("exception") or done.stderr
+        assert bool(answer.get("failed")) == (done.returncode != 0)
+        answer["_output"] = done.stdout + done.stderr
+        return answer
+
+    return run
+
+
+@pytest.fixture
+def loader() -> DataLoader:
+    """Ansible's reader of YAML files, without any vault password."""
+    return DataLoader()
+
+
+@pytest.fixture
+def action(loader: DataLoader) -> Callable[..., ActionBase]:
+    """Make an action plugin of the collection as a task with ``args`` on a host with ``variables`` would."""
+
+    def make(name: str, args: dict | None = None, variables: dict | None = None) -> ActionBase:
+        task = mock.MagicMock(args=args or {}, async_val=0, check_mode=False, diff=False, environment=[])
+        return action_loader.get(
+            "myia.vllm." + name,
+            task=task,
+            connection=mock.MagicMock(),
+            play_context=mock.MagicMock(),
+            loader=loader,
+            templar=Templar(loader=loader, variables=variables or {}),
+            shared_loader_obj=None,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def documentation() -> Callable[[str, str], dict]:
+    """A documentation block of a module (DOCUMENTATION, RETURN), parsed."""
+
+    def block(module: str, name: str) -> dict:
+        source = ast.parse((ROOT / "plugins" / "modules" / (module + ".py")).read_text(encoding="utf-8"))
+        for node in source.body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
+                return yaml.safe_load(ast.literal_eval(node.value))
+        raise AssertionError("%s has no %s" % (module, name))
+
+    return block
+
+
+@pytest.fixture(scope="session")
+def compose() -> Callable[..., subprocess.CompletedProcess]:
+    """Run the real ``docker compose`` (it needs no engine for ``config``)."""
+    docker = shutil.which("docker")
+    there = docker and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0
+    if not there:
+        if os.environ.get("MYIA_UNIT_ONLY"):
+            pytest.skip("docker compose is not installed, and MYIA_UNIT_ONLY is set")
+        pytest.fail("docker compose is not installed on this machine. Run `make compose` (it calls tools/bootstrap).")
+
+    def run(folder: pathlib.Path, *argv: str) -> subprocess.CompletedProcess:
+        clean = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+        return subprocess.run(
+            [docker, "compose", "--file", str(folder / "compose.yml"), "--env-file", str(folder / ".env"), *argv],
+            cwd=folder,
+            env=clean,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+
+    return run

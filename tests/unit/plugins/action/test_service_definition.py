@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action plugin service_definition, with Ansible's own templates, variables and vault."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible.parsing.vault import VaultLib, VaultSecret, VaultSecretsContext
+from ansible.template import trust_as_template
+
+
+@pytest.fixture
+def run(action):
+    """Run the plugin on a host with variables."""
+
+    def call(**variables) -> dict:
+        return action("service_definition", variables=variables).run(task_vars=variables)
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def secrets(monkeypatch) -> list:
+    """The vault passwords that the operator gave: none, until a test adds one."""
+    given: list = []
+    monkeypatch.setattr(VaultSecretsContext, "_current", VaultSecretsContext(given))
+    return given
+
+
+def vaulted(loader, name: str, value: str) -> object:
+    """A variable encrypted by a password that nobody gives."""
+    text = VaultLib([("medium", VaultSecret(b"pw"))]).encrypt(value, vault_id="medium").decode()
+    source = "%s: !vault |\n%s" % (name, "".join("  %s\n" % line for line in text.splitlines()))
+    return loader.load(source)[name]
+
+
+def test_defaults(run) -> None:
+    """Without any variable: the medium service."""
+    result = run()
+    assert "failed" not in result
+    assert (result["name"], result["port"], result["changed"]) == ("medium", 5002, False)
+    assert result["warnings"] == []
+
+
+def test_documented_keys(run, documentation) -> None:
+    """RETURN names exactly what is returned."""
+    result = run()
+    assert set(result) - {"changed", "warnings"} == set(documentation("service_definition", "RETURN"))
+
+
+def test_templates_are_resolved(run) -> None:
+    """Variables may refer to others."""
+    result = run(vllm_port=trust_as_template("{{ my_base + 2 }}"), my_base=5000)
+    assert result["port"] == 5002
+
+
+def test_all_problems_in_one_failure(run, planted) -> None:
+    """A list of every problem, and no secret."""
+    result = run(vllm_port="abc", vllm_prot=1, vllm_shm_size=trust_as_template("{{ nowhere }}"), **planted)
+    assert result["failed"] is True
+    assert result["msg"].startswith("3 problems in the definition of the service; nothing was changed.\n- ")
+    for words in ("- vllm_port: 'abc'", "- vllm_prot: ", "Did you mean vllm_port?", "- vllm_shm_size: ", "nowhere"):
+        assert words in result["msg"]
+    assert "PLANTED" not in json.dumps(result, default=str)
+
+
+def test_one_problem(run) -> None:
+    """The singular."""
+    assert run(vllm_port=0)["msg"].startswith("1 problem in ")
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("vllm_zzz", True),
+        ("docker_engine_zzz", True),
+        ("nvidia_container_toolkit_zzz", True),
+        ("vllm_hosts", False),
+        ("vllm_definition", False),
+        ("vllm_health_timeout_s", False),
+        ("docker_engine_result", False),
+        ("vllmzzz", False),
+        ("my_vllm_zzz", False),
+    ],
+)
+def test_unknown_names(name, refused, run) -> None:
+    """Only names with a prefix of the collection that nobody defines are refused."""
+    assert bool(run(**{name: 1}).get("failed")) is refused
+
+
+def test_own_variables(run) -> None:
+    """A name that the user declares is no misspelling."""
+    assert "failed" not in run(vllm_mine=1, vllm_user_variables=["vllm_mine"])
+
+
+@pytest.mark.parametrize("name", ["vllm_api_key", "vllm_hf_token", "vllm_port", "vllm_hf_overrides"])
+def test_closed_vault(name, run, loader) -> None:
+    """One problem with the fix, and nothing about the value."""
+    result = run(**{name: vaulted(loader, name, "PLANTED")})
+    assert result["failed"] is True
+    assert result["msg"].startswith("1 problem in "), result["msg"]
+    assert "- %s: is encrypted by Ansible Vault" % name in result["msg"]
+    assert "--vault-id" in result["msg"]
+
+
+def test_closed_vault_beside_other_problems(run, loader) -> None:
+    """A gated model whose token cannot be read has one problem, not a missing token too."""
+    token = vaulted(loader, "vllm_hf_token", "PLANTED")
+    result = run(vllm_hf_token=token, vllm_model_gated=True, vllm_port=0)
+    assert result["msg"].startswith("2 problems in ")
+    assert "vllm_port: 0" in result["msg"]
+
+
+def test_wrong_password(run, loader, secrets) -> None:
+    """The same words when the password is another one."""
+    secrets.append(("medium", VaultSecret(b"wrong")))
+    assert "- vllm_api_key: is encrypted" in run(vllm_api_key=vaulted(loader, "vllm_api_key", "PLANTED"))["msg"]
+
+
+def test_open_vault(run, loader, secrets) -> None:
+    """With the password the value counts, and is not in the result."""
+    secrets.append(("medium", VaultSecret(b"pw")))
+    result = run(vllm_api_key=vaulted(loader, "vllm_api_key", "PLANTED"))
+    assert result.get("failed") is None, result["msg"]
+    assert result["api_key_required"] is True
+    assert "PLANTED" not in json.dumps(result, default=str)
+
+
+def test_broken_template_of_a_secret(run) -> None:
+    """The error's own text could hold the value; it is not shown."""
+    result = run(vllm_api_key=trust_as_template("{{ 'PLANTED' | no_such_filter }}"))
+    assert result["failed"] is True
+    assert "vllm_api_key: its value cannot be evaluated" in result["msg"]
+    assert "PLANTED" not in result["msg"]
+
+
+def test_warnings_are_handed_on(run) -> None:
+    """Publishing without a key is said."""
+    assert "vllm_publish_address" in run(vllm_publish_address="0.0.0.0")["warnings"][0]

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module release, run as a program: stage, switch, mark good, remove, and no secret in any answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import stat
+
+import pytest
+
+SECRET = "PLANTED-it's-$ecret"
+COMPOSE = 'name: vllm-medium\nservices:\n  medium:\n    image: x\n    environment:\n      K: "${KEY}"\n'
+ENV = "# holds secrets\nKEY='PLANTED-it\\'s-$ecret'\nPORT='5002'\n"
+
+#: A docker that accepts every release.
+ACCEPTS = "exit 0"
+
+
+@pytest.fixture
+def service(tmp_path) -> pathlib.Path:
+    """Folder of the service; it does not exist yet."""
+    return tmp_path / "vllm" / "medium"
+
+
+@pytest.fixture
+def run(run_module, service, tools, bare_path):
+    """Run the module with a docker that answers ``docker``; every answer is searched for the secret."""
+
+    def call(state: str, docker: str = ACCEPTS, **more):
+        folder = tools("docker", docker)
+        args = {"compose": COMPOSE, "env": ENV, "description": {"model": "m"}} if state == "staged" else {}
+        args.update(path=str(service), state=state, search="%s:%s" % (folder, bare_path), **more)
+        answer = run_module("release", **{key: value for key, value in args.items() if value is not None})
+        assert "PLANTED" not in answer["_output"]
+        assert "ecret'" not in answer["_output"]
+        return answer
+
+    return call
+
+
+def mode(path: pathlib.Path) -> int:
+    """Permission bits."""
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def tree(path: pathlib.Path) -> list:
+    """Everything below a folder, with what would change if somebody wrote it."""
+    return sorted((str(item), item.lstat().st_mode, item.lstat().st_mtime_ns) for item in path.parent.rglob("*"))
+
+
+def test_stage(run, service) -> None:
+    """A new release is complete, has its modes and is not the current one yet."""
+    answer = run("staged", diff=True)
+    release = answer["release"]
+    assert (answer["changed"], answer["problem"]) == (True, "")
+    assert answer["summary"] == ["compose.yml: new", ".env: new"]
+    assert (release["staged"], release["current"], release["good"], release["last_good"]) == (True, False, False, "")
+    folder = pathlib.Path(release["path"])
+    assert folder == service / "releases" / release["name"]
+    assert {item.name: mode(item) for item in folder.iterdir()} == {
+        "compose.yml": 0o640,
+        ".env": 0o600,
+        "release.json": 0o640,
+    }
+    assert [mode(path) for path in (service.parent, service, service / "releases", folder)] == [
+        0o755,
+        0o750,
+        0o750,
+        0o750,
+    ]
+    assert (folder / "compose.yml").read_text() == COMPOSE
+    assert (folder / ".env").read_text() == ENV
+    about = json.loads((folder / "release.json").read_text())
+    assert about["model"] == "m"
+    assert about["name"] == release["name"]
+    assert release["name"].endswith("-" + about["content_hash"])
+    assert "PLANTED" not in json.dumps(about)
+    assert [part["before_header"] for part in answer["diff"]] == ["compose.yml", ".env"]
+    assert answer["diff"][1]["after"] == "KEY=(new)\nPORT=(new)\n"
+
+
+def test_same_content_is_no_change(run, service) -> None:
+    """Staging again finds the release, before and after the switch, and writes nothing."""
+    name = run("staged")["release"]["name"]
+    before = tree(service)
+    again = run("staged")
+    assert (again["changed"], again["release"]["name"], again["summary"]) == (False, name, [])
+    assert tree(service) == before
+    run("current", name=name)
+    again = run("staged")
+    assert (again["changed"], again["release"]["current"]) == (False, True)
+
+
+def test_changed_value_shows_its_name_only(run) -> None:
+    """What differs is shown line by line in the Compose file, by name in .env."""
+    run("current", name=run("staged")["release"]["name"])
+    answer = run(
+        "staged", compose=COMPOSE.replace("image: x", "image: y"), env=ENV.replace("PLANTED", "PLANTED2"), diff=True
+    )
+    assert answer["changed"] is True
+    assert answer["summary"] == [
+        "compose.yml: -    image: x",
+        "compose.yml: +    image: y",
+        ".env: -KEY=(old)",
+        ".env: +KEY=(new)",
+    ]
+    assert answer["diff"][1]["before"] == "KEY=(old)\nPORT=(unchanged)\n"
+    assert answer["diff"][1]["after"] == "KEY=(new)\nPORT=(unchanged)\n"
+
+
+def test_check_mode_writes_nothing(run, service) -> None:
+    """The same prediction, and not even the folder."""
+    predicted = run("staged", check=True, diff=True)
+    assert not service.parent.exists()
+    assert (predicted["changed"], predicted["release"]["staged"]) == (True, False)
+    answer = run("staged", diff=True)
+    assert (predicted["summary"], predicted["diff"]) == (answer["summary"], answer["diff"])
+    before = tree(service)
+    for state, more in (
+        ("current", {"name": answer["release"]["name"]}),
+        ("current", {"name": "20260101T000000Z-0123456789ab"}),
+        ("staged", {"env": "A='1'\n"}),
+        ("absent", {}),
+    ):
+        assert run(state, check=True, **more)["changed"] is True
+    run("current", name=answer["release"]["name"])
+    before = tree(service)
+    assert run("good", check=True)["changed"] is True
+    assert tree(service) == before
+
+
+def test_check_mode_does_not_mend(run, service) -> None:
+    """A wrong mode is reported, and left."""
+    folder = pathlib.Path(run("staged")["release"]["path"])
+    (folder / ".env").chmod(0o644)
+    assert run("staged", check=True)["changed"] is True
+    assert mode(folder / ".env") == 0o644
+
+
+def test_switch(run, service) -> None:
+    """`current` points to the named release, and to nothing that does not exist."""
+    first = run("staged")["release"]["name"]
+    second = run("staged", env="A='1'\n")["release"]["name"]
+    assert first != second
+    answer = run("current", name=first, diff=True)
+    assert (answer["changed"], answer["summary"]) == (True, ["current: none -> " + first])
+    assert answer["diff"] == {"before": "current: \n", "after": "current: %s\n" % first}
+    assert run("current", name=first)["changed"] is False
+    answer = run("current", name=second)
+    assert answer["summary"] == ["current: %s -> %s" % (first, second)]
+    assert os.readlink(service / "current") == "releases/" + second
+    for name in ("20260101T000000Z-0123456789ab", "../../x", ".staging"):
+        answer = run("current", name=name)
+        assert answer["failed"] is True
+        assert first in answer["msg"]
+    assert os.readlink(service / "current") == "releases/" + second
+
+
+def test_good(run, service) -> None:
+    """The current release is marked once, and stays the last good one until another is."""
+    assert run("good")["failed"] is True
+    name = run("staged")["release"]["name"]
+    run("current", name=name)
+    answer = run("good")
+    assert (answer["changed"], answer["summary"], answer["release"]["good"]) == (True, [name + ": good"], True)
+    assert run("good")["changed"] is False
+    about = json.loads((service / "releases" / name / "release.json").read_text())
+    assert about["model"] == "m"
+    assert run("staged", env="A='1'\n")["release"]["last_good"] == name
+
+
+def test_pruning_keeps_current_and_last_good(run, service) -> None:
+    """Older ones go, secrets with them; the current and the last good one never do."""
+    good = run("staged")["release"]["name"]
+    run("current", name=good)
+    run("good")
+    others = [run("staged", env="A='%d'\n" % number)["release"]["name"] for number in range(3)]
+    run("current", name=others[2])
+    assert sorted(os.listdir(service / "releases")) == sorted([good, *others])
+    answer = run("good", keep=1)
+    assert answer["changed"] is True
+    left = os.listdir(service / "releases")
+    assert others[2] in left
+    assert len(left) <= 2
+    assert set(others[:2]).isdisjoint(left)
+
+
+@pytest.mark.parametrize("part", [".env", "compose.yml", "release.json"])
+def test_wrong_modes_are_mended(part, run) -> None:
+    """Somebody's chmod is taken back, and said."""
+    folder = pathlib.Path(run("staged")["release"]["path"])
+    wanted = mode(folder / part)
+    (folder / part).chmod(0o666)
+    answer = run("staged")
+    assert answer["changed"] is True
+    assert part in answer["summary"][0]
+    assert mode(folder / part) == wanted
+    assert run("staged")["changed"] is False
+
+
+def test_leftovers_of_an_interrupted_run(run, service) -> None:
+    """What a killed run left is taken away by the next one."""
+    staging = service / "releases" / ".staging"
+    staging.mkdir(parents=True)
+    (staging / ".env").write_text("PLANTED")
+    (staging / "junk").write_text("x")
+    answer = run("staged")
+    assert answer["changed"] is True
+    assert not staging.exists()
+    assert sorted(os.listdir(answer["release"]["path"])) == [".env", "compose.yml", "release.json"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "clashes"),
+    [
+        pytest.param({"KEY": "other"}, True, id="other-value"),
+        pytest.param({"KEY": ""}, True, id="empty-value"),
+        pytest.param({"KEY": "a\nb"}, True, id="value-no-env-line-can-carry"),
+        pytest.param({"KEY": SECRET}, False, id="same-value"),
+        pytest.param({"UNRELATED": "x"}, False, id="other-name"),
+    ],
+)
+def test_ambient_environment(environ, clashes, run, service) -> None:
+    """Compose prefers the caller's environment to .env: a clash is refused by name, staged already or not."""
+    answer = run("staged", environ=environ)
+    assert bool(answer["problem"]) is clashes
+    if clashes:
+        assert "sets KEY," in answer["problem"]
+        name = run("staged")["release"]["name"]
+        again = run("staged", environ=environ)
+        assert (again["release"]["name"], bool(again["problem"])) == (name, True)
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        pytest.param('cat "$ENV_FILE" >&2; exit 15', id="shows-the-file"),
+        pytest.param('echo "bad value PLANTED-it\'s-\\$ecret here" >&2; exit 1', id="shows-the-value"),
+        pytest.param('echo "bad value PLANTED-it\'s-\\$ecret here"; exit 1', id="shows-it-on-stdout"),
+    ],
+)
+def test_compose_refuses(complaint, run, service) -> None:
+    """The complaint is handed on without any value of .env, and no release is left."""
+    script = 'while [ $# -gt 0 ]; do [ "$1" = --env-file ] && ENV_FILE=$2; shift; done\n' + complaint
+    answer = run("staged", docker=script)
+    assert (answer["changed"], answer["release"]["name"]) == (False, "")
+    assert answer["problem"].startswith("docker compose config refuses the release: ")
+    assert "***" in answer["problem"]
+    assert os.listdir(service / "releases") == []
+
+
+def test_masking_is_not_fooled_by_a_shorter_value(run) -> None:
+    """A value that is part of a secret must not tear the secret apart before it is masked."""
+    env = "SHORT='PLAN'\nKEY='PLANTEDmore'\nB='more'\n"
+    answer = run("staged", env=env, docker="echo 'bad PLANTEDmore' >&2; exit 1")
+    assert answer["problem"].endswith("bad ***")
+
+
+def test_undefined_reference_is_refused(run) -> None:
+    """A ${NAME} without a line in .env would start the service with an empty value."""
+    warning = 'echo \'level=warning msg="The \\"X\\" variable is not set. Defaulting to a blank string."\' >&2; exit 0'
+    answer = run("staged", docker=warning)
+    assert "variable is not set" in answer["problem"]
+    assert answer["changed"] is False
+
+
+def test_without_docker(run_module, service, bare_path) -> None:
+    """Said as a problem, not as a crash."""
+    answer = run_module("release", path=str(service), state="staged", compose=COMPOSE, env=ENV, search=bare_path)
+    assert "docker is not installed" in answer["problem"]
+    assert "PLANTED" not in answer["_output"]
+
+
+def test_compose_sees_no_ambient_variables(run, tmp_path) -> None:
+    """The validation runs with a clean environment."""
+    log = tmp_path / "environment"
+    run("staged", docker="env >%s" % log, environ={"COMPOSE_PROFILES": "x"})
+    assert "COMPOSE_PROFILES" not in log.read_text()
+
+
+def test_real_compose(run_module, service, compose) -> None:
+    """The real Docker Compose accepts a good release and refuses a broken one, without showing the secret."""
+    answer = run_module("release", path=str(service), state="staged", compose=COMPOSE, env=ENV)
+    assert (answer["changed"], answer["problem"]) == (True, "")
+    for broken in (COMPOSE.replace("image", "imagee"), COMPOSE.replace("${KEY}", "${OTHER}"), COMPOSE + "    - x\n"):
+        answer = run_module("release", path=str(service), state="staged", compose=broken, env=ENV)
+        assert answer["problem"]
+        assert "PLANTED" not in answer["_output"]
+    assert len(os.listdir(service / "releases")) == 1
+
+
+def test_real_compose_shows_no_secret_in_a_port(run_module, service, compose) -> None:
+    """Compose quotes a value that it cannot use as a port."""
+    text = COMPOSE + '    ports: ["${KEY}:80"]\n'
+    answer = run_module("release", path=str(service), state="staged", compose=text, env="KEY='PLANTED-key'\n")
+    assert answer["problem"]
+    assert "PLANTED" not in answer["_output"]
+
+
+def test_absent(run, service) -> None:
+    """The whole folder goes; a second time there is nothing to do."""
+    run("current", name=run("staged")["release"]["name"])
+    assert run("absent")["changed"] is True
+    assert not service.exists()
+    assert service.parent.exists()
+    assert run("absent")["changed"] is False
+
+
+def test_absent_spares_other_folders(run, service) -> None:
+    """A folder that holds no releases is somebody else's."""
+    service.mkdir(parents=True)
+    (service / "mine").write_text("x")
+    assert run("absent")["failed"] is True
+    assert (service / "mine").exists()
+
+
+@pytest.mark.parametrize(("state", "missing"), [("staged", "env"), ("staged", "compose"), ("current", "name")], ids=str)
+def test_required_options(state, missing, run) -> None:
+    """Each state names the option it lacks."""
+    answer = run(state, **({missing: None} if state == "staged" else {}))
+    assert answer["failed"] is True
+    assert missing in answer["msg"]

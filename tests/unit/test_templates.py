@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Compose file and .env, rendered as the role vllm_config does it, and validated by the real Docker Compose."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+
+import pytest
+import yaml
+from ansible.template import Templar, trust_as_template
+
+#: Time a graph capture took on the seed's host, in seconds; a health check must not count before.
+GRAPH_CAPTURE_S = 535
+
+CASES = {
+    "medium": {},
+    "cpu": {"vllm_accelerator": "cpu"},
+    "ipc-host": {"vllm_ipc": "host", "vllm_shm_size": ""},
+    "deploy": {"vllm_gpu_access": "deploy"},
+    "cdi": {"vllm_gpu_access": "cdi", "vllm_gpu_devices": [0, 1]},
+    "local-model": {"vllm_model": "/srv/models/qwen", "vllm_hf_cache": "/srv/hf", "vllm_compile_cache": "/srv/compile"},
+    "other-name": {"vllm_name": "small-2", "vllm_container_name": "small.2", "vllm_port": "5003"},
+    "address-6": {"vllm_publish_address": "2001:db8::7"},
+    "localhost": {"vllm_publish_address": "localhost"},
+    "extras": {
+        "vllm_extra_options": {"a": True, "b": False, "c": ["x y", "$HOME"], "d": {"e": 'it\'s "q" $$'}},
+        "vllm_extra_env": {"HTTPS_PROXY": "http://u:p#$@proxy:1/", "N": 1, "EMPTY": ""},
+        "vllm_extra_volumes": ["/a:/b:ro"],
+        "vllm_enforce_eager": True,
+    },
+    "name-no": {"vllm_name": "no"},
+}
+
+#: Names that YAML takes for something else when they stand there without quotes.
+UNQUOTED = {
+    "name-true": {"vllm_name": "true"},
+    "name-null": {"vllm_name": "null"},
+    "container-number": {"vllm_container_name": "1234"},
+    "container-float": {"vllm_container_name": "1e3"},
+    "volume-number": {"vllm_hf_cache": "1234"},
+    "volume-null": {"vllm_hf_cache": "null"},
+}
+
+
+@pytest.fixture
+def render(root, loader, define, planted):
+    """Render both files for the defaults with changes; returns definition, Compose text and .env text."""
+
+    def call(engine: str = "20.10.24+dfsg1", secrets: bool = True, **changes) -> tuple[dict, str, str]:
+        changes = {**(planted if secrets else {}), **changes}
+        found, problems, _warnings = define(**changes)
+        assert problems == []
+        variables = {
+            **changes,
+            "vllm_definition": found,
+            "docker_engine_result": {"engine": {"version": engine}},
+        }
+        templar = Templar(loader=loader, variables=variables)
+
+        def text(name: str) -> str:
+            lookup = "{{ lookup('ansible.builtin.template', '%s') }}" % (root / "templates" / name)
+            return templar.template(trust_as_template(lookup))
+
+        return found, text("compose.yml.j2"), text("env.j2")
+
+    return call
+
+
+@pytest.fixture
+def service(render):
+    """The service of the Compose file, parsed."""
+
+    def call(**changes) -> dict:
+        found, compose_text, _env = render(**changes)
+        data = yaml.safe_load(compose_text)
+        assert data["name"] == found["project"]
+        assert list(data["services"]) == [found["name"]]
+        return data["services"][found["name"]]
+
+    return call
+
+
+@pytest.mark.parametrize("engine", ["20.10.24+dfsg1", "26.1.5+dfsg1"])
+@pytest.mark.parametrize("case", CASES)
+def test_compose_accepts(case, engine, render, compose, tmp_path) -> None:
+    """The real Docker Compose takes it without a warning, and starts vLLM with the given values."""
+    found, compose_text, env_text = render(engine=engine, **CASES[case])
+    (tmp_path / "compose.yml").write_text(compose_text, encoding="utf-8")
+    (tmp_path / ".env").write_text(env_text, encoding="utf-8")
+    done = compose(tmp_path, "config", "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert compose(tmp_path, "config", "--quiet").returncode == 0
+    data = json.loads(done.stdout.replace("$$", "$"))
+    assert list(data["services"]) == [found["name"]]
+    result = data["services"][found["name"]]
+    assert result["container_name"] == found["container_name"]
+    assert result["command"][0] == found["model"]
+    assert str(found["port"]) in result["command"]
+    (port,) = result["ports"]
+    assert (port["target"], port["published"]) == (found["port"], str(found["port"]))
+    assert port["host_ip"] == {"localhost": "127.0.0.1"}.get(found["publish_address"], found["publish_address"])
+    assert set(data.get("volumes") or {}) == set(found["named_volumes"])
+    assert all(volume["name"] == name for name, volume in (data.get("volumes") or {}).items())
+
+
+@pytest.mark.parametrize("case", UNQUOTED)
+def test_compose_accepts_every_accepted_name(case, render, compose, tmp_path) -> None:
+    """What the definition accepts as a name, Compose takes for one too."""
+    _found, compose_text, env_text = render(**UNQUOTED[case])
+    (tmp_path / "compose.yml").write_text(compose_text, encoding="utf-8")
+    (tmp_path / ".env").write_text(env_text, encoding="utf-8")
+    done = compose(tmp_path, "config", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_extras_arrive(render, compose, tmp_path, planted) -> None:
+    """Values with every odd character reach the command line and the environment as they are."""
+    _found, compose_text, env_text = render(**CASES["extras"])
+    (tmp_path / "compose.yml").write_text(compose_text, encoding="utf-8")
+    (tmp_path / ".env").write_text(env_text, encoding="utf-8")
+    # --no-interpolate is of no use here: it shows ${NAME}; dollar signs are doubled in the output
+    result = json.loads(compose(tmp_path, "config", "--format", "json").stdout)["services"]["medium"]
+    command = [argument.replace("$$", "$") for argument in result["command"]]
+    environment = {name: value.replace("$$", "$") for name, value in result["environment"].items()}
+    start = command.index("--a")
+    assert command[start:] == ["--a", "--no-b", "--c", "x y", "$HOME", "--d", json.dumps({"e": 'it\'s "q" $$'})]
+    assert "--enforce-eager" in command
+    assert environment["HTTPS_PROXY"] == "http://u:p#$@proxy:1/"
+    assert (environment["N"], environment["EMPTY"]) == ("1", "")
+    assert environment["VLLM_API_KEY"] == planted["vllm_api_key"]
+    assert environment["HF_TOKEN"] == planted["vllm_hf_token"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_secret_in_the_compose_file(case, render, planted) -> None:
+    """Secrets stand in .env, once each, and nowhere else."""
+    _found, compose_text, env_text = render(**CASES[case])
+    assert "PLANTED" not in compose_text
+    for value in planted.values():
+        assert env_text.count("='%s'\n" % value) == 1
+    assert "http://u:p" not in compose_text
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_env_file(case, render) -> None:
+    """One line a value, each quoted, after one comment; every reference of the Compose file has its line."""
+    _found, compose_text, env_text = render(**CASES[case])
+    first, *lines = env_text.splitlines()
+    assert first.startswith("# ")
+    assert env_text.endswith("'\n")
+    assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*='.*'", line) for line in lines)
+    names = [line.partition("=")[0] for line in lines]
+    used = set(re.findall(r"\$\{(\w+)", compose_text.partition("\nname:")[2]))
+    assert used <= set(names)
+    unused = set(names) - used
+    # with deploy and cdi the GPUs stand in the Compose file; their line is there for people who know the seed's .env
+    assert {name.partition("_DEVICES_")[0] for name in unused} <= {"CUDA_VISIBLE"}
+
+
+def test_medium(service) -> None:
+    """The seed's service."""
+    found = service(secrets=False)
+    assert found["runtime"] == "nvidia"
+    assert found["environment"]["NVIDIA_VISIBLE_DEVICES"] == "${CUDA_VISIBLE_DEVICES_MEDIUM:-0,1}"
+    assert found["environment"]["NVIDIA_DRIVER_CAPABILITIES"] == "${NVIDIA_DRIVER_CAPABILITIES}"
+    assert "HF_TOKEN" not in found["environment"]
+    assert found["image"] == "vllm/vllm-openai:v0.32.0"
+    assert found["container_name"] == "myia-vllm-medium-qwen3"
+    assert found["entrypoint"] == ["vllm", "serve"]
+    assert found["command"][0] == "${VLLM_MODEL_MEDIUM}"
+    assert found["shm_size"] == "16gb"
+    assert "ipc" not in found
+    assert "deploy" not in found
+    assert found["ports"] == ["127.0.0.1:${VLLM_PORT_MEDIUM}:${VLLM_PORT_MEDIUM}"]
+    assert found["volumes"] == ["vllm-hf-cache:/root/.cache/huggingface", "vllm-compile-cache:/root/.cache/vllm"]
+    assert found["restart"] == "no"
+
+
+def test_healthcheck(service) -> None:
+    """A failed check does not count while graphs are captured; it asks /health on the service's own port."""
+    check = service(secrets=False)["healthcheck"]
+    assert check["test"][:3] == ["CMD", "python3", "-c"]
+    compile(check["test"][3].replace("${VLLM_PORT_MEDIUM}", "5002"), "healthcheck", "exec")
+    assert "http://127.0.0.1:${VLLM_PORT_MEDIUM}/health" in check["test"][3]
+    assert "timeout=10" in check["test"][3]
+    assert int(check["start_period"].rstrip("s")) > GRAPH_CAPTURE_S
+    assert (check["interval"], check["timeout"], check["retries"]) == ("30s", "10s", 3)
+
+
+@pytest.mark.parametrize(
+    ("engine", "there"), [("20.10.24+dfsg1", False), ("24.0.9", False), ("25.0.0", True), ("26.1.5+dfsg1", True)]
+)
+def test_start_interval(engine, there, service) -> None:
+    """Engines before 25.0 do not know start_interval and would refuse it."""
+    assert ("start_interval" in service(engine=engine)["healthcheck"]) is there
+
+
+def test_cpu(service) -> None:
+    """Nothing of a GPU is left."""
+    found = service(**CASES["cpu"])
+    assert found["image"] == "vllm/vllm-openai-cpu:v0.32.0"
+    assert not {"runtime", "deploy"} & set(found)
+    assert "NVIDIA" not in json.dumps(found)
+    assert found["environment"]["VLLM_CPU_KVCACHE_SPACE"] == "${VLLM_CPU_KVCACHE_SPACE}"
+
+
+def test_ipc_host(service) -> None:
+    """The host's /dev/shm, and no size beside it."""
+    found = service(**CASES["ipc-host"])
+    assert found["ipc"] == "host"
+    assert "shm_size" not in found
+
+
+@pytest.mark.parametrize(
+    ("case", "driver", "ids"),
+    [("deploy", "nvidia", ["0", "1"]), ("cdi", "cdi", ["nvidia.com/gpu=0", "nvidia.com/gpu=1"])],
+    ids=["deploy", "cdi"],
+)
+def test_devices(case, driver, ids, service) -> None:
+    """GPUs asked for by `deploy`: one id each, no runtime, no container variable."""
+    found = service(**CASES[case])
+    assert "runtime" not in found
+    assert "NVIDIA_VISIBLE_DEVICES" not in found["environment"]
+    (device,) = found["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": driver, "device_ids": ids, "capabilities": ["gpu"]}
+
+
+def test_local_model(render) -> None:
+    """Mounted read-only at its own path; no volume is declared for caches that are folders."""
+    found, compose_text, _env = render(**CASES["local-model"])
+    data = yaml.safe_load(compose_text)
+    assert data["services"]["medium"]["volumes"] == [
+        "/srv/hf:/root/.cache/huggingface",
+        "/srv/compile:/root/.cache/vllm",
+        "/srv/models/qwen:/srv/models/qwen:ro",
+    ]
+    assert "volumes" not in data
+    assert found["model_is_local"] is True
+
+
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [
+        ("127.0.0.1", "127.0.0.1:${VLLM_PORT_MEDIUM}:${VLLM_PORT_MEDIUM}"),
+        ("localhost", "127.0.0.1:${VLLM_PORT_MEDIUM}:${VLLM_PORT_MEDIUM}"),
+        ("::1", "[::1]:${VLLM_PORT_MEDIUM}:${VLLM_PORT_MEDIUM}"),
+        ("", "0.0.0.0:${VLLM_PORT_MEDIUM}:${VLLM_PORT_MEDIUM}"),
+    ],
+)
+def test_ports(address, port, service) -> None:
+    """Published on one address, IPv6 in brackets."""
+    assert service(vllm_publish_address=address)["ports"] == [port]
+
+
+def test_rendering_is_stable(render) -> None:
+    """The same variables give the same text, or every run would be a new release."""
+    assert render(**CASES["extras"]) == render(**CASES["extras"])
+
+
+def test_apt_repository(root, loader) -> None:
+    """A source in deb822 form, with and without components and architecture."""
+
+    def text(**more: str) -> str:
+        repository = {"title": "X", "uri": "https://x/", "suites": "/", "signed_by": "/k.asc", **more}
+        lookup = "{{ lookup('ansible.builtin.template', '%s') }}" % (root / "templates" / "apt-repository.sources.j2")
+        return Templar(loader=loader, variables={"apt_repository": repository}).template(trust_as_template(lookup))
+
+    plain = [line for line in text().splitlines() if not line.startswith("#")]
+    assert plain == ["Types: deb", "URIs: https://x/", "Suites: /", "Signed-By: /k.asc"]
+    full = text(suites="bookworm", components="stable", architecture="amd64").splitlines()
+    assert full[3:] == ["Suites: bookworm", "Components: stable", "Architectures: amd64", "Signed-By: /k.asc"]
+
+
+def test_templates_are_no_programs(root) -> None:
+    """Nothing in templates/ is executable."""
+    assert not [path for path in (root / "templates").iterdir() if path.stat().st_mode & stat.S_IXUSR]
