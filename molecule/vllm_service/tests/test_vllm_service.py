@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role vllm_service with a real vLLM: recreate once, keep, prune, remove."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+NAME = "myia-vllm-medium-qwen3"
+RELEASES = "/opt/vllm/medium/releases"
+REMOVE = str(pathlib.Path(__file__).resolve().parent.parent.parent.parent / "remove_medium.yml")
+
+
+def container(host) -> str:
+    """Return id and start time of the container."""
+    return host.check_output("docker inspect -f '{{.Id}} {{.State.StartedAt}}' %s" % NAME)
+
+
+def test_running_and_kept(host) -> None:
+    """The container runs, will survive a reboot, and its release is marked good."""
+    assert host.check_output("docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' %s" % NAME) == "unless-stopped"
+    assert json.loads(host.file("/opt/vllm/medium/current/release.json").content_string)["good_since"]
+
+
+def test_published_on_loopback_only(host) -> None:
+    """Without an API key nobody outside the host can reach it."""
+    assert host.check_output("docker port %s" % NAME) == "5002/tcp -> 127.0.0.1:5002"
+
+
+def test_second_run_changes_nothing(host, play) -> None:
+    """Neither release nor container is new after a re-run, and check mode agrees."""
+    before = container(host)
+    for arguments in ([], ["--check"]):
+        run = play(*arguments)
+        assert run.status == 0, run.output
+        assert run.recap["changed"] == 0
+    assert container(host) == before
+
+
+def test_check_mode_predicts_a_change(host, play, untouched) -> None:
+    """--check with another value predicts it and changes nothing."""
+    before = container(host)
+    run = play("--check", "-e", "vllm_max_model_len=1024")
+    assert run.status == 0, run.output
+    assert run.recap["changed"] > 0
+    assert ".env: -MAX_MODEL_LEN=(old)" in run.flat
+    assert untouched() == []
+    assert container(host) == before
+
+
+def test_one_changed_tunable_recreates_once(host, play) -> None:
+    """A new value stands in .env only (compose.yml is the same), and the container is recreated, once."""
+    before, compose = container(host), host.file("/opt/vllm/medium/current/compose.yml").content_string
+    run = play("-e", "vllm_max_model_len=1024")
+    assert run.status == 0, run.output
+    after = container(host)
+    assert after.split()[0] != before.split()[0]
+    assert host.file("/opt/vllm/medium/current/compose.yml").content_string == compose
+    assert json.loads(host.check_output("curl -fsS 127.0.0.1:5002/v1/models"))["data"][0]["max_model_len"] == 1024
+    again = play("-e", "vllm_max_model_len=1024")
+    assert again.recap["changed"] == 0
+    assert container(host) == after
+    assert host.check_output("ls -1 %s | wc -l" % RELEASES) == "2"
+
+
+def test_env_edited_on_the_host_is_put_right(host, play) -> None:
+    """A value somebody edited in .env on the host: the next run restores the defined one and recreates once.
+
+    Two releases are kept here, so the oldest goes, secrets with it.
+    """
+    host.check_output("sed -i \"s/^MAX_MODEL_LEN=.*/MAX_MODEL_LEN='512'/\" /opt/vllm/medium/current/.env")
+    before, oldest = container(host), host.check_output("ls -1 %s | head -n 1" % RELEASES)
+    run = play("-e", "vllm_max_model_len=1024")
+    assert run.status == 0, run.output
+    names = host.check_output("ls -1 %s" % RELEASES).split()
+    assert len(names) == 2
+    assert oldest not in names
+    # the container was started with 1024 and still runs with it: nothing to recreate
+    assert json.loads(host.check_output("curl -fsS 127.0.0.1:5002/v1/models"))["data"][0]["max_model_len"] == 1024
+    assert container(host) == before
+
+
+def test_container_somebody_removed(host, play) -> None:
+    """A container that was removed by hand comes back; the release stays the same."""
+    current = host.check_output("readlink /opt/vllm/medium/current")
+    host.check_output("docker rm -f %s" % NAME)
+    run = play("-e", "vllm_max_model_len=1024")
+    assert run.status == 0, run.output
+    assert host.check_output("readlink /opt/vllm/medium/current") == current
+    assert host.check_output("docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' %s" % NAME) == "unless-stopped"
+
+
+def test_remove(host, play) -> None:
+    """remove_medium.yml leaves no container, no release and no secret; a second run changes nothing."""
+    run = play(playbook=REMOVE)
+    assert run.status == 0, run.output
+    assert host.check_output("docker ps -aq") == ""
+    assert not host.file("/opt/vllm/medium").exists
+    assert "vllm-hf-cache" in host.check_output("docker volume ls -q")
+    again = play(playbook=REMOVE)
+    assert again.recap["changed"] == 0
