@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write the variable tables of the roles' READMEs and ``.env.example`` from the argument_specs.
+
+Usage: ``python tools/role_docs.py`` writes; with ``--check`` it only says what is out of date (exit status 1).
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import sys
+
+import yaml
+from ansible.plugins.loader import init_plugin_loader
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- BEGIN VARIABLES -->", "<!-- END VARIABLES -->"
+
+
+def specs(role: str) -> dict:
+    """Return the argument_specs of a role, by entry point."""
+    return yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))[
+        "argument_specs"
+    ]
+
+
+def plain(text: str | list[str]) -> str:
+    """Return a description as Markdown: Ansible's markup becomes code."""
+    joined = " ".join(text) if isinstance(text, list) else text
+    return re.sub(r"\b[VCOMP]\(([^()]*)\)", r"`\1`", " ".join(joined.split())).replace("|", "\\|")
+
+
+def shown_default(option: dict) -> str:
+    """Return the default of an option as it is written in YAML."""
+    default = option.get("default")
+    if default is None:
+        return ""
+    text = default if isinstance(default, str) and default else json.dumps(default)
+    return "`%s`" % text.replace("|", "\\|")
+
+
+def table(role: str) -> str:
+    """Return the table of a role's variables."""
+    options = specs(role)["main"].get("options") or {}
+    if not options:
+        return "This role has no variables of its own; see [vllm](../vllm/README.md).\n"
+    lines = ["| variable | type | default | what it is |", "|---|---|---|---|"]
+    for name, option in options.items():
+        kind = option.get("type", "str")
+        if option.get("choices"):
+            kind = "%s: %s" % (kind, ", ".join("`%s`" % choice for choice in option["choices"]))
+        lines.append("| `%s` | %s | %s | %s |" % (name, kind, shown_default(option), plain(option["description"])))
+    return "\n".join(lines) + "\n"
+
+
+def readme(role: str) -> tuple[pathlib.Path, str]:
+    """Return the path and the wanted text of a role's README: its prose, with the table between the marks."""
+    path = ROOT / "roles" / role / "README.md"
+    text = path.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    return path, "%s%s\n%s%s%s" % (before, BEGIN, table(role), END, after)
+
+
+def env_example() -> tuple[pathlib.Path, str]:
+    """Return the path and the wanted text of ``.env.example``: the defaults, with placeholders for the secrets."""
+    from ansible_collections.myia.vllm.plugins.module_utils import definition, dotenv  # noqa: PLC0415 loader first
+
+    options = specs("vllm")["main"]["options"]
+    values = {name: option.get("default") for name, option in options.items()}
+    values.update(vllm_hf_token="hf_your_token", vllm_api_key="choose-a-long-random-key")
+    lines = [
+        "# What the .env of the medium service holds, with the defaults of the role vllm. Generated from its",
+        "# argument_specs by `make docs-roles`. You need not write one: the playbook does, from the vllm_* variables",
+        "# and the vaulted secrets, on the host, with mode 0600. Never commit a real one.",
+    ]
+    lines += ["%s=%s" % (name, dotenv.quote(value)) for name, value in definition.env_entries(values, options)]
+    return ROOT / ".env.example", "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Write or check all files; return the exit status."""
+    init_plugin_loader([str(ROOT / "collections")])
+    check = "--check" in sys.argv[1:]
+    roles = sorted(path.parent.parent.name for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
+    outdated = []
+    for path, wanted in [*map(readme, roles), env_example()]:
+        if path.exists() and path.read_text(encoding="utf-8") == wanted:
+            continue
+        outdated.append(str(path.relative_to(ROOT)))
+        if not check:
+            path.write_text(wanted, encoding="utf-8")
+    for name in outdated:
+        print("%s %s" % ("out of date (run make docs-roles):" if check else "written:", name))
+    return 1 if check and outdated else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
