@@ -1,0 +1,53 @@
+# The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
+.PHONY: help tools compose demo demo-clean test lint unit molecule images docs-roles build clean
+SHELL := /bin/bash
+BIN := .venv/bin
+MODEL ?=
+SCENARIO ?=
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Deploy a real vLLM on this machine's CPU by deploy_medium.yml (MODEL=Qwen/Qwen3-0.6B for a real small model)
+	@tools/demo up $(MODEL)
+
+demo-clean: ## Remove what `make demo` deployed
+	@tools/demo down
+
+test: tools images compose ## Run every test: lint, units, all Molecule scenarios
+	@$(BIN)/pytest tests
+
+lint: tools ## ansible-lint (production), yamllint, ruff
+	@$(BIN)/pytest tests/lint
+
+unit: tools ## Unit tests of the plugins
+	@MYIA_UNIT_ONLY=1 $(BIN)/pytest tests/unit
+
+molecule: tools images ## One Molecule scenario: make molecule SCENARIO=vllm_config (all without SCENARIO)
+	@$(BIN)/pytest tests/molecule $(if $(SCENARIO),-k '[$(SCENARIO)]')
+
+# the tests that read .env files back need Compose v2 here too: the role installs it, as in the demo
+compose: tools
+	@tools/bootstrap engine
+	@docker compose version >/dev/null 2>&1 || \
+	  $(BIN)/ansible -i inventories/demo/hosts.yml medium -m ansible.builtin.include_role -a name=myia.vllm.docker_engine
+
+images: tools
+	@tools/bootstrap engine
+	@tools/images testhosts
+	@tools/images vllm-cpu
+	@tools/images model
+
+docs-roles: tools ## Write the tables of the roles' READMEs and .env.example anew
+	@$(BIN)/python tools/role_docs.py
+
+build: tools ## Build the collection's artefact
+	@$(BIN)/ansible-galaxy collection build --force
+
+clean: ## Remove test images and caches (the next run is a cold one)
+	@tools/images clean
+	@rm -rf .venv
+
+# does nothing when there is nothing to do
+tools:
+	@tools/bootstrap tools
