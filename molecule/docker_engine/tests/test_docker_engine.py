@@ -55,6 +55,28 @@ def test_docker_desktop_is_left_alone(host, play, untouched) -> None:
     assert untouched() in ([], ["/usr/local/bin"])
 
 
+def test_wsl_is_left_alone(host, play, untouched) -> None:
+    """WSL (what the role sees there, given by hand): nothing is installed, and it says why."""
+    engine = {
+        "installed": True,
+        "answering": True,
+        "error": "",
+        "version": "28.3.0",
+        "compose_version": "2.38.2",
+        "desktop": False,
+        "wsl": True,
+        "engine_sufficient": True,
+        "compose_sufficient": False,
+    }
+    run = play("--limit", host.backend.host, "-e", json.dumps({"docker_engine_result": {"engine": engine}}))
+    assert "This is a Windows Subsystem for Linux" in run.flat
+    assert "installs and changes nothing" in run.flat
+    # what is too old there stays a failure, with the fix
+    assert run.status != 0
+    assert "Upgrade them" in run.flat
+    assert untouched() == []
+
+
 def test_no_engine_and_not_allowed_to_install(host, play, untouched) -> None:
     """Without an engine and with docker_engine_install false: the variable is named and nothing is touched."""
     name = host.backend.host
