@@ -237,7 +237,8 @@ def mark_good(module: AnsibleModule, service: releases.Service) -> dict:
     if not name:
         module.fail_json(msg="%s has no current release to mark good." % service.path)
     summary = []
-    if not service.description(name).get("good_since"):
+    # an older release that was switched back to becomes the last good one again
+    if service.last_good() != name:
         summary.append("%s: good" % name)
         if not module.check_mode:
             service.describe(name, {"good_since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})

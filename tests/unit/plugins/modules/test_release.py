@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import stat
+import time
 
 import pytest
 
@@ -169,6 +170,22 @@ def test_good(run, service) -> None:
     about = json.loads((service / "releases" / name / "release.json").read_text())
     assert about["model"] == "m"
     assert run("staged", env="A='1'\n")["release"]["last_good"] == name
+
+
+def test_switching_back_makes_the_older_release_the_last_good_one(run, service) -> None:
+    """The last good release is the one that was found good last, not the one that was made last."""
+    first = run("staged")["release"]["name"]
+    run("current", name=first)
+    run("good")
+    time.sleep(1.1)  # marks are kept in whole seconds
+    second = run("staged", env="A='1'\n")["release"]["name"]
+    run("current", name=second)
+    assert run("good")["release"]["last_good"] == second
+    time.sleep(1.1)
+    run("current", name=first)
+    answer = run("good")
+    assert (answer["changed"], answer["release"]["last_good"]) == (True, first)
+    assert run("good")["changed"] is False
 
 
 def test_pruning_keeps_current_and_last_good(run, service) -> None:
