@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 STANDIN = """#!/bin/sh
 # STAND-IN: answers as the docker client of Docker Desktop does
 case "$1 $2" in
@@ -13,6 +15,14 @@ case "$1 $2" in
 *) exit 1 ;;
 esac
 """
+
+
+@pytest.fixture
+def stopped_engine(host, untouched):
+    """Stop the engine for the time of one test."""
+    host.check_output("systemctl stop docker.socket docker.service; touch /tmp/myia-mark; sleep 1.1")
+    yield
+    host.check_output("systemctl start docker.service")
 
 
 def test_engine_answers(host) -> None:
@@ -77,69 +87,45 @@ def test_wsl_is_left_alone(host, play, untouched) -> None:
     assert untouched() == []
 
 
-def test_no_engine_and_not_allowed_to_install(host, play, untouched) -> None:
+def test_no_engine_and_not_allowed_to_install(host, play, stopped_engine, untouched) -> None:
     """Without an engine and with docker_engine_install false: the variable is named and nothing is touched."""
-    name = host.backend.host
-    host.check_output("systemctl stop docker.socket docker.service")
-    try:
-        run = play("--limit", name, "-e", "docker_engine_install=false")
-        assert run.status != 0
-        assert "docker_engine_install is false" in run.flat
-        assert "Nothing was changed" in run.flat
-        assert untouched() == []
-        # a stopped engine is started again where the role may
-        again = play("--limit", name)
-        assert again.status == 0, again.output
-        assert host.service("docker").is_running
-    finally:
-        host.run("systemctl start docker.service")
-
-
-def test_no_way_to_start_one(host, play, untouched) -> None:
-    """No engine and no systemd (facts of such a host given by hand): said before anything is installed."""
-    name = host.backend.host
-    host.check_output("systemctl stop docker.socket docker.service")
-    try:
-        facts = {
-            "ansible_facts": {
-                "pkg_mgr": "apt",
-                "os_family": "Debian",
-                "distribution": "Debian",
-                "distribution_major_version": "13",
-                "distribution_version": "13",
-                "distribution_release": "trixie",
-                "architecture": "x86_64",
-                "service_mgr": "sysvinit",
-            }
-        }
-        run = play("--limit", name, "-e", json.dumps(facts))
-    finally:
-        host.run("systemctl start docker.service")
+    run = play("--limit", host.backend.host, "-e", "docker_engine_install=false")
     assert run.status != 0
-    assert "no systemd to start one" in run.flat
+    assert "docker_engine_install is false" in run.flat
+    assert "Nothing was changed" in run.flat
     assert untouched() == []
 
 
-def test_unsupported_system(host, play, untouched) -> None:
-    """A system without packages: refused with what to do."""
-    name = host.backend.host
-    host.check_output("systemctl stop docker.socket docker.service")
-    try:
-        facts = {
-            "ansible_facts": {
-                "pkg_mgr": "apk",
-                "os_family": "Alpine",
-                "distribution": "Alpine",
-                "distribution_major_version": "3",
-                "distribution_version": "3.22",
-                "distribution_release": "",
-                "architecture": "x86_64",
-                "service_mgr": "openrc",
-            }
-        }
-        run = play("--limit", name, "-e", json.dumps(facts))
-    finally:
-        host.run("systemctl start docker.service")
+def test_stopped_engine_is_started(host, play, stopped_engine) -> None:
+    """An engine that is there but stopped is started again."""
+    run = play("--limit", host.backend.host)
+    assert run.status == 0, run.output
+    assert host.service("docker").is_running
+
+
+#: facts of hosts that the test bed has not, given by hand; what the role must say of them
+OTHER_HOSTS = {
+    "no systemd": ({"pkg_mgr": "apt", "service_mgr": "sysvinit"}, "no systemd to start one"),
+    "no packages": (
+        {"pkg_mgr": "apk", "service_mgr": "openrc", "os_family": "Alpine", "distribution": "Alpine"},
+        "Install Docker Engine and Compose v2 yourself",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_HOSTS)
+def test_host_on_which_no_engine_can_be_had(host, play, stopped_engine, untouched, case: str) -> None:
+    """It is said before anything is installed."""
+    facts, said = OTHER_HOSTS[case]
+    debian = {
+        "os_family": "Debian",
+        "distribution": "Debian",
+        "distribution_major_version": "13",
+        "distribution_version": "13",
+        "distribution_release": "trixie",
+        "architecture": "x86_64",
+    }
+    run = play("--limit", host.backend.host, "-e", json.dumps({"ansible_facts": {**debian, **facts}}))
     assert run.status != 0
-    assert "Install Docker Engine and Compose v2 yourself" in run.flat
+    assert said in run.flat
     assert untouched() == []

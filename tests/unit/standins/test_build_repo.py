@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 TOOLS = ("dpkg", "dpkg-deb", "apt-ftparchive", "gpg", "gpgv")
+# `make test` installs them, so only a run of the units alone may do without
 pytestmark = pytest.mark.skipif(
-    any(shutil.which(tool) is None for tool in TOOLS), reason=f"needs {', '.join(TOOLS)} (dpkg, apt-utils, gnupg, gpgv)"
+    "MYIA_UNIT_ONLY" in os.environ and any(shutil.which(tool) is None for tool in TOOLS),
+    reason=f"needs {', '.join(TOOLS)} (dpkg, apt-utils, gnupg, gpgv)",
 )
 NAMES = (
     "libnvidia-container-tools",
