@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import sys
 
 import ansible_runner
 import pytest
@@ -26,7 +28,11 @@ def run(folder: pathlib.Path, inventory: dict, **variables: object) -> ansible_r
         extravars=variables,
         cmdline="--check",
         quiet=True,
-        envvars={"ANSIBLE_FORCE_COLOR": "0"},
+        # the tools of the tests need not be on the PATH of the shell that started them
+        envvars={
+            "ANSIBLE_FORCE_COLOR": "0",
+            "PATH": "%s:%s" % (pathlib.Path(sys.executable).parent, os.environ["PATH"]),
+        },
     )
 
 
