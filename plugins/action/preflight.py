@@ -43,8 +43,6 @@ class ActionModule(ActionBase):
         findings = preflight.check(definition, answer["host"], args["min_free_gib"])
         bad = [item for item in findings if not item["ok"]]
         result["changed"] = False
-        result["findings"] = findings
-        result["host"] = answer["host"]
         result["warnings"] = [
             "preflight check %s failed and was skipped: found %s, needed %s."
             % (item["id"], item["found"], item["needed"])
@@ -53,5 +51,9 @@ class ActionModule(ActionBase):
         ]
         if any(item["id"] not in args["skip"] for item in bad):
             result["failed"] = True
+            # the message says it all; the data behind it would bury it on the operator's screen
             result["msg"] = preflight.report(findings, args["skip"])
+        else:
+            result["findings"] = findings
+            result["host"] = answer["host"]
         return result

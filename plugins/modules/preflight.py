@@ -43,11 +43,11 @@ EXAMPLES = r"""
 RETURN = r"""
 findings:
   description: One entry for every check, with C(id), C(ok), C(found), C(needed) and C(fix).
-  returned: when the host could be read
+  returned: success
   type: list
   elements: dict
 host:
   description: What M(myia.vllm.host_info) found.
-  returned: when the host could be read
+  returned: success
   type: dict
 """

@@ -42,7 +42,7 @@ def test_scenario(scenario: str, capsys: pytest.CaptureFixture) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             out.write(line)
-            step = re.search(r"%s . (\w+): Executing" % re.escape(scenario), line)
+            step = re.search(r"INFO\W+%s\W+(\w+)\W+Executing$" % re.escape(scenario), line.rstrip())
             if step:
                 print("    %4d s  %s" % (time.monotonic() - start, step.group(1)), flush=True)
     tail = "".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[-80:])

@@ -145,7 +145,7 @@ def test_vaulted_file(given, words, run, loader, tmp_path) -> None:
     assert bool(result.get("failed")) is bool(words)
     if words:
         assert str(path) in result["msg"]
-        assert "(vault id medium)" in result["msg"]
+        assert "vault id medium," in result["msg"]
         assert words in result["msg"]
         assert "--vault-id medium@prompt" in result["msg"]
     assert "PLANTED" not in str(result)
@@ -159,6 +159,6 @@ def test_every_closed_file_is_named(run, loader, tmp_path) -> None:
     result = run()
     assert result["failed"] is True
     assert str(first) in result["msg"]
-    assert "(vault id default)" in result["msg"]
+    assert "vault id default," in result["msg"]
     assert str(second) in result["msg"]
     assert "small" not in result["msg"]
