@@ -112,3 +112,20 @@ def test_inline_vault_without_password(tmp_path, play) -> None:
     run = play("-e", "@%s" % variables, playbook=DEPLOY, env={"ANSIBLE_VAULT_IDENTITY_LIST": None})
     assert run.status != 0
     assert "vllm_hf_token: is encrypted by Ansible Vault" in run.flat
+
+
+def test_check_mode_on_a_bare_host(host, play, untouched) -> None:
+    """Before the very first deployment --check goes through the whole playbook, predicts and changes nothing."""
+    assert not host.exists("docker")
+    variables = {
+        "docker_engine_extra_apt_source": {"suite": "trixie", "packages": ["docker-compose"]},
+        "nvidia_container_toolkit_repository_url": "http://127.0.0.1:8999/stable",
+        "nvidia_container_toolkit_key": "http://127.0.0.1:8999/gpgkey",
+        "nvidia_container_toolkit_key_fingerprint": host.file("/srv/standin-repo/fingerprint").content_string.strip(),
+    }
+    run = play("--check", "--diff", "-e", json.dumps(variables), playbook=DEPLOY)
+    assert run.status == 0, run.output
+    assert run.recap["changed"] > 0
+    for predicted in ("docker-compose", "nvidia-container-toolkit", "compose.yml: new"):
+        assert predicted in run.flat
+    assert untouched() == []
