@@ -39,6 +39,7 @@ def test_extra_source_gives_nothing_else(host) -> None:
     """On Debian 12 only docker-compose came from Debian 13, and nothing else ever can."""
     if host.system_info.codename != "bookworm":
         assert not host.file("/etc/apt/sources.list.d/docker-engine-extra.sources").exists
+        assert not host.file("/etc/apt/preferences.d/docker-engine-extra.pref").exists
         return
     policy = host.check_output("apt-cache policy bash docker-compose")
     bash, compose = policy.split("docker-compose:")
