@@ -13,8 +13,19 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.myia.vllm.plugins.module_utils import limited_command, nvidia_smi
+
 UUID = "GPU-57a4d140-0000-4000-8000-00000000000{}"
 NAME = "NVIDIA GeForce RTX 4090 (stand-in)"
+
+
+def ask(standins: Path, timeout_s: float = 20) -> dict[str, Any]:
+    """What the collection's reader makes of the stand-in, run as a program."""
+
+    def run(argv: list[str], limit_s: float) -> tuple[int, str, str, bool]:
+        return limited_command.run([sys.executable, str(standins / "bin" / argv[0]), *argv[1:]], limit_s)
+
+    return nvidia_smi.query(run, timeout_s)
 
 
 def query(smi: ModuleType, fields: str, fmt: str = "csv,noheader", *more: str) -> list[str]:
@@ -55,6 +66,28 @@ def test_fields(smi: ModuleType, etc: Path, field: str, header: str, value: str,
     assert query(smi, field)[0] == value
 
 
+def test_as_the_real_program(smi: ModuleType, etc: Path) -> None:
+    """Headers and units are those recorded on real GPUs, and the XML has no element that a real driver lacks."""
+    recorded = sorted((Path(__file__).parents[1] / "data" / "nvidia_smi").glob("*-recorded-*.query.csv"))
+    assert recorded
+    for path in recorded:
+        header, row, *_more = path.read_text(encoding="utf-8").splitlines()
+        fields = ",".join(cell.split(" [")[0] for cell in header.split(", "))
+        ours, first, *_others = query(smi, fields, "csv")
+        assert ours == header
+        units = [cell.rpartition(" ")[2] if cell[-1] in "BW" else "" for cell in row.split(", ")[3:]]
+        assert [cell.rpartition(" ")[2] if cell[-1] in "BW" else "" for cell in first.split(", ")[3:]] == units
+        real = ET.fromstring(path.with_name(path.name.replace(".query.csv", ".xml")).read_text(encoding="utf-8"))
+        text, _code = smi.run(["-q", "-x"])
+        assert paths(ET.fromstring(text)) <= paths(real)
+
+
+def paths(node: ET.Element, above: str = "") -> set[str]:
+    """The places of all elements."""
+    below = [paths(child, f"{above}/{child.tag}") for child in node]
+    return {above}.union(*below)
+
+
 def test_several_fields(smi: ModuleType, etc: Path) -> None:
     """Fields are separated by a comma and a space, one line a GPU."""
     assert query(smi, "index, uuid") == [f"0, {UUID.format(0)}", f"1, {UUID.format(1)}"]
@@ -78,6 +111,7 @@ def test_unknown_field(smi: ModuleType, etc: Path, capsys: pytest.CaptureFixture
             "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. "
             "Make sure that the latest NVIDIA driver is installed and running.\n\n",
         ),
+        ("permissions", 4, "Failed to initialize NVML: Insufficient Permissions\n"),
     ],
 )
 @pytest.mark.parametrize("argv", [[], ["-L"], ["-q", "-x"], ["--query-gpu=name", "--format=csv"]])
@@ -101,6 +135,32 @@ def test_hang(standins: Path, etc: Path) -> None:
     (etc / "nvidia-smi.fault").write_text("hang", encoding="utf-8")
     with pytest.raises(subprocess.TimeoutExpired):
         subprocess.run([sys.executable, standins / "bin" / "nvidia-smi"], timeout=1, check=False)
+
+
+@pytest.mark.parametrize(
+    ("fault", "identity"),
+    [
+        ("mismatch", "driver_library_mismatch"),
+        ("no-devices", "no_devices"),
+        ("nvml-unknown", "nvml_unknown"),
+        ("not-loaded", "driver_not_loaded"),
+        ("permissions", "insufficient_permissions"),
+        ("library", "library_missing"),
+        ("hang", "hang"),
+    ],
+)
+def test_faults_are_recognised(standins: Path, etc: Path, fault: str, identity: str) -> None:
+    """The collection's own reader gives each fault its id."""
+    (etc / "nvidia-smi.fault").write_text(fault, encoding="utf-8")
+    assert ask(standins, 1 if fault == "hang" else 20)["error"]["id"] == identity
+
+
+def test_slow(standins: Path, etc: Path) -> None:
+    """The fault `slow N` answers late, and in time only for who waits long enough."""
+    (etc / "nvidia-smi.fault").write_text("slow 1.5\n", encoding="utf-8")
+    assert ask(standins, 1)["error"]["id"] == "hang"
+    answer = ask(standins, 20)
+    assert (answer["error"], len(answer["gpus"])) == (None, 2)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +224,94 @@ def test_xml(smi: ModuleType, etc: Path) -> None:
     assert len(ET.fromstring(smi.run(["-x", "-q", "-i", "1"])[0]).findall("gpu")) == 1
 
 
+def test_read_by_the_collection(standins: Path, write_gpus: Callable[[Any], None]) -> None:
+    """The collection's reader finds every value of gpus.json, by the XML and without CSV instead of it."""
+    write_gpus(
+        {
+            "driver_version": "570.1.2",
+            "gpus": [
+                {
+                    "memory_used": 1000,
+                    "pcie_gen_current": 1,
+                    "pcie_width": 16,
+                    "pcie_width_current": 8,
+                    "power_limit": 350.0,
+                    "ecc_mode": "Enabled",
+                },
+                {"memory_total": None, "power_limit": None, "ecc_mode": None, "compute_cap": None, "minor": 7},
+            ],
+            "processes": [{"gpu_uuid": UUID.format(0), "pid": 7, "process_name": "a & <b>", "used_memory": 900}],
+        }
+    )
+    answer = ask(standins)
+    unknown = dict.fromkeys(("memory_total_mib", "memory_used_mib", "memory_free_mib", "power_limit_w", "ecc_mode"))
+    common = {
+        **nvidia_smi.UNKNOWN_GPU,
+        "name": NAME,
+        "pcie_generation": 4,
+        "pcie_generation_max": 4,
+        "pcie_width": 16,
+        "pcie_width_max": 16,
+    }
+    assert answer["gpus"] == [
+        {
+            **common,
+            "index": 0,
+            "minor_number": 0,
+            "uuid": UUID.format(0),
+            "pci_bus_id": "00000000:01:00.0",
+            "memory_total_mib": 24564,
+            "memory_used_mib": 1000,
+            "memory_free_mib": 24564 - 1000 - 482,
+            "compute_capability": "8.9",
+            "ecc_mode": "Enabled",
+            "power_limit_w": 350.0,
+            "pcie_generation": 1,
+            "pcie_width": 8,
+            "processes": [{"pid": 7, "name": "a & <b>", "type": "C", "memory_mib": 900}],
+        },
+        {**common, **unknown, "index": 1, "minor_number": 7, "uuid": UUID.format(1), "pci_bus_id": "00000000:02:00.0"},
+    ]
+    assert (answer["driver_version"], answer["cuda_version"], answer["error"]) == ("570.1.2", "13.0", None)
+
+
+def test_mig(smi: ModuleType, standins: Path, write_gpus: Callable[[Any], None]) -> None:
+    """As with the real program, the XML has the MIG devices and `-L` has their UUIDs."""
+    device = {"profile": "3g.20gb", "memory_total": 19968, "memory_used": 15000, "gpu_instance_id": 2}
+    write_gpus([{"mig_mode": "Enabled", "mig_devices": [{}, device]}, {"mig_mode": "Disabled", "mig_devices": [{}]}])
+    assert "<uuid>MIG-" not in smi.run(["-q", "-x"])[0]
+    assert smi.run(["-L"])[0].splitlines() == [
+        f"GPU 0: {NAME} (UUID: {UUID.format(0)})",
+        "  MIG 1g.5gb      Device  0: (UUID: MIG-57a4d140-0000-5000-8000-000000000000)",
+        "  MIG 3g.20gb     Device  1: (UUID: MIG-57a4d140-0000-5000-8000-000000000001)",
+        f"GPU 1: {NAME} (UUID: {UUID.format(1)})",
+    ]
+    gpus = ask(standins)["gpus"]
+    assert [(gpu["mig_mode"], len(gpu["mig_devices"])) for gpu in gpus] == [("Enabled", 2), ("Disabled", 0)]
+    assert gpus[0]["mig_devices"][1] == {
+        "index": 1,
+        "uuid": "MIG-57a4d140-0000-5000-8000-000000000001",
+        "name": "3g.20gb",
+        "gpu_instance_id": 2,
+        "compute_instance_id": 0,
+        "memory_total_mib": 19968,
+        "memory_used_mib": 15000,
+        "memory_free_mib": 4968,
+    }
+
+
+def test_lost_gpu(standins: Path, write_gpus: Callable[[Any], None]) -> None:
+    """A lost GPU is left out and named on standard error; the others keep their numbers."""
+    write_gpus([{}, {"lost": True}, {}])
+    answer = ask(standins)
+    assert [gpu["index"] for gpu in answer["gpus"]] == [0, 2]
+    assert answer["error"]["id"] == "gpu_lost"
+    assert "GPU1: 0000:02:00.0" in answer["error"]["text"]
+    write_gpus([{"lost": True}])
+    answer = ask(standins)
+    assert (answer["gpus"], answer["error"]["id"]) == ([], "gpu_lost")
+
+
 def test_processes(smi: ModuleType, write_gpus: Callable[[Any], None]) -> None:
     """Processes are shown in the query, the table and the XML, for visible GPUs only."""
     write_gpus(
@@ -186,10 +334,12 @@ def test_processes(smi: ModuleType, write_gpus: Callable[[Any], None]) -> None:
     assert [item.findtext("pid") for item in root.iter("process_info")] == ["4242"]
 
 
-def test_table(smi: ModuleType, etc: Path) -> None:
+def test_table(smi: ModuleType, etc: Path, write_gpus: Callable[[Any], None]) -> None:
     """All lines of the frame are equally wide and the mark is in the header."""
     lines = smi.run([])[0].splitlines()
     assert {len(line) for line in lines[1:] if line} == {91}
+    write_gpus([{"memory_total": None, "power_limit": None}])
+    assert {len(line) for line in smi.run([])[0].splitlines()[1:] if line} == {91}
     assert "NVIDIA-SMI 580.95.05 (stand-in)" in lines[2]
     assert "CUDA Version: 13.0" in lines[2]
 
