@@ -12,7 +12,12 @@ author: myia.vllm contributors (@myia)
 description:
   - Merges the wanted keys into C(daemon.json) and keeps every other key. Objects are merged key by key at every depth.
   - Compares parsed values, writes atomically with a backup, keeps the file's mode and follows a symbolic link.
-  - Does not restart anything; it says whether the change needs nothing, a reload or a restart.
+  - Does not restart anything; it says whether the change needs nothing, a reload or a restart. What a running engine
+    was not told yet is remembered, so that a run that was interrupted before it is not forgotten.
+    M(myia.vllm.docker_engine_apply) does it.
+  - The first change keeps the text of before in C(daemon.json.myia-vllm) beside the file. With O(state=absent) a key
+    gets the value of before again, and when nothing of this collection is left the file itself is as it was, to the
+    byte, or gone if there was none.
   - A file that is no JSON object is left untouched and reported with the position of the fault.
 attributes:
   check_mode:
@@ -27,7 +32,7 @@ options:
     type: path
     default: /etc/docker/daemon.json
   config:
-    description: The keys to merge, or with O(state=absent) to remove. Values do not matter for removal.
+    description: The keys to merge, or with O(state=absent) to take out again. Values do not matter then.
     type: dict
     required: true
   state:
@@ -35,6 +40,10 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  recorded_only:
+    description: With O(state=absent), whether to leave alone what this collection did not put there itself.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -49,39 +58,50 @@ EXAMPLES = r"""
 
 RETURN = r"""
 action_needed:
-  description: What a running engine needs to take the change over, V(none), V(reload) or V(restart).
+  description:
+    - What a running engine needs to take over this change and earlier ones that it was not told of; V(none), V(reload)
+      or V(restart).
   returned: success
   type: str
+actions:
+  description: The same for each top-level key, V(reload) or V(restart).
+  returned: success
+  type: dict
 changed_keys:
   description: Top-level keys whose values changed.
   returned: success
   type: list
   elements: str
+recorded:
+  description: All keys that this collection has put into the file and not taken out again.
+  returned: success
+  type: dict
 backup_file:
   description: Copy of the file as it was before.
   returned: when a file was replaced
   type: str
 """
 
-import os
-import tempfile
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils import daemon_config, docker_cli
 
 
-def validate(module: AnsibleModule, path: str) -> None:
-    """Let dockerd check the file at ``path`` where it can (23.0 and later know --validate)."""
+def validate(module: AnsibleModule, text: str) -> None:
+    """Let dockerd check the new ``text`` where it can (23.0 and later know --validate)."""
     dockerd = module.get_bin_path("dockerd")
     if dockerd is None:
         return
     _status, version, _err = module.run_command([dockerd, "--version"])
     if not docker_cli.at_least(version.replace("Docker version", "").strip(), "23.0"):
         return
+    path = daemon_config.temporary_file(text)
+    module.add_cleanup_file(path)
     status, out, err = module.run_command([dockerd, "--validate", "--config-file", path])
     if status != 0:
-        module.fail_json(msg="dockerd refuses the merged configuration: %s" % (err or out).strip())
+        module.fail_json(
+            msg="dockerd refuses the merged configuration: %s. The file was left as it is." % (err or out).strip()
+        )
 
 
 def main() -> None:
@@ -91,47 +111,45 @@ def main() -> None:
             "path": {"type": "path", "default": "/etc/docker/daemon.json"},
             "config": {"type": "dict", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "recorded_only": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
-    path = os.path.realpath(module.params["path"])
-    before_text, before = "", {}
-    if os.path.exists(path):
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as handle:
-            before_text = handle.read()
-        try:
-            before = daemon_config.parse(before_text)
-        except daemon_config.DaemonConfigError as error:
-            module.fail_json(
-                msg="%s cannot be merged into: %s. The file was left as it is; mend it and run again." % (path, error)
-            )
-    change = daemon_config.merge if module.params["state"] == "present" else daemon_config.remove
-    after = change(before, module.params["config"])
-    changed = after != before
-    after_text = daemon_config.render(after) if changed else before_text
+    config, state = module.params["config"], module.params["state"]
+    try:
+        file = daemon_config.DaemonConfig(module.params["path"])
+    except daemon_config.DaemonConfigError as error:
+        module.fail_json(msg="%s The file was left as it is; mend it and run again." % error)
+    if state == "absent" and module.params["recorded_only"]:
+        config = daemon_config.common(config, file.record.get("config", {}))
+    # of another file nobody knows which engine reads it
+    engine = daemon_config.engine_identity() if module.params["path"] == daemon_config.DEFAULT_PATH else ""
+    after = file.wanted(config, state)
+    text = file.text_for(after, config, state)
+    changes = daemon_config.action_for(file.data, after)
+    # a restart that is due stays due when a later change of the same key needs a reload only
+    pending = file.pending(engine)
+    actions = {**changes, **{key: value for key, value in pending.items() if value == "restart" or key not in changes}}
     result = {
-        "changed": changed,
-        "changed_keys": daemon_config.changed_keys(before, after),
-        "action_needed": daemon_config.action_needed(before, after),
+        "changed": after != file.data,
+        "changed_keys": sorted(changes),
+        "actions": actions,
+        "action_needed": daemon_config.action_needed(actions),
+        "recorded": file.record.get("config", {}),
         "diff": {
-            "before": before_text,
-            "after": after_text,
-            "before_header": path,
-            "after_header": path,
+            "before": file.text,
+            "after": text or "",
+            "before_header": file.path,
+            "after_header": file.path,
         },
     }
-    if changed and not module.check_mode:
-        existed = os.path.exists(path)
-        folder = os.path.dirname(path)
-        os.makedirs(folder, mode=0o755, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=module.tmpdir, suffix=".json")
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as stream:
-            stream.write(after_text)
-        os.chmod(temporary, 0o644)
-        validate(module, temporary)
-        if existed:
-            result["backup_file"] = module.backup_local(path)
-        module.atomic_move(temporary, path)  # keeps mode and owner of a file that was there
+    if result["changed"] and not module.check_mode:
+        if text is not None:
+            validate(module, text)
+        if file.exists:
+            result["backup_file"] = module.backup_local(file.path)
+        file.write(after, text, config, state, actions, engine, module.atomic_move)
+        result["recorded"] = file.record["config"]
     module.exit_json(**result)
 
 

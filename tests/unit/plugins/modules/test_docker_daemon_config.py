@@ -46,7 +46,7 @@ def test_creates(run, tmp_path) -> None:
     assert "backup_file" not in answer
     assert json.loads(path.read_text()) == NVIDIA
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
-    assert os.listdir(path.parent) == ["daemon.json"]
+    assert sorted(os.listdir(path.parent)) == ["daemon.json", "daemon.json.myia-vllm"]
 
 
 def test_merges_and_keeps_foreign_keys(run, file) -> None:
@@ -190,3 +190,64 @@ def test_dockerd_validates(version, status, asked, refused, run, file, tools, ba
         assert state(file) == before
     else:
         assert json.loads(file.read_text()) == MERGED
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        pytest.param(None, id="no-file"),
+        pytest.param('{"log-driver":"json-file",\n\t"features": {"buildkit": true}}', id="own-layout"),
+        pytest.param('{"runtimes": {"nvidia": {"path": "/opt/own"}}}', id="own-runtime"),
+    ],
+)
+def test_absent_gives_back_the_bytes_of_before(original, run, tmp_path) -> None:
+    """In one step or in several, whatever stood there comes back to the byte, and no record is left."""
+    path = tmp_path / "docker" / "daemon.json"
+    path.parent.mkdir()
+    if original is not None:
+        path.write_text(original, encoding="utf-8")
+    assert run(path)["changed"] is True
+    more = {"live-restore": True, "features": {"cdi": True}}
+    answer = run(path, config=more)
+    assert answer["recorded"] == {**NVIDIA, **more}
+    predicted = run(path, config=more, state="absent", check=True, diff=True)
+    assert run(path, config=more, state="absent", diff=True)["diff"] == predicted["diff"]
+    assert run(path, state="absent")["recorded"] == {}
+    assert (path.read_text(encoding="utf-8") if path.exists() else None) == original
+    assert not (path.parent / "daemon.json.myia-vllm").exists()
+
+
+def test_absent_keeps_what_others_changed_meanwhile(run, file) -> None:
+    """Keys that somebody else added or changed since then stay as they are."""
+    run(file)
+    data = json.loads(file.read_text())
+    file.write_text(json.dumps({**data, "log-driver": "journald", "debug": True}), encoding="utf-8")
+    run(file, state="absent")
+    assert json.loads(file.read_text()) == {**FOREIGN, "log-driver": "journald", "debug": True}
+
+
+def test_recorded_only(run, file) -> None:
+    """What this collection did not put there is left alone."""
+    file.write_text('{"live-restore": true}', encoding="utf-8")
+    run(file)
+    both = {**NVIDIA, "live-restore": True}
+    assert run(file, config=both, state="absent", recorded_only=True)["changed"] is True
+    assert json.loads(file.read_text()) == {"live-restore": True}
+    assert run(file, config=both, state="absent", recorded_only=True)["changed"] is False
+
+
+def test_record_is_for_the_same_eyes(run, file) -> None:
+    """The record holds the old text, so it has the file's mode."""
+    file.chmod(0o600)
+    run(file)
+    assert stat.S_IMODE(os.stat(str(file) + ".myia-vllm").st_mode) == 0o600
+
+
+def test_damaged_record_is_named(run, file) -> None:
+    """Nothing is changed while nobody knows what stood there before."""
+    (file.parent / "daemon.json.myia-vllm").write_text("{", encoding="utf-8")
+    before = state(file)
+    answer = run(file)
+    assert answer["failed"] is True
+    assert "daemon.json.myia-vllm" in answer["msg"]
+    assert state(file) == before
