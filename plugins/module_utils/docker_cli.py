@@ -36,7 +36,9 @@ def engine_info(run) -> dict:
     Returns:
         ``installed`` (the docker command is there), ``answering``, ``error``, ``version``, ``compose_version``,
         ``operating_system``, ``desktop``, ``rootless``, ``live_restore``, ``cgroup_driver``,
-        ``root_dir``, ``runtimes`` (names), ``default_runtime``, ``containers_running``.
+        ``root_dir``, ``runtimes`` (names), ``default_runtime``, ``containers_running``, ``swarm`` (takes part in one),
+        ``cdi_spec_dirs`` (where the engine looks for CDI specifications; empty when CDI is off, None before 25.0),
+        ``registry_mirrors`` (of Docker Hub), ``proxied`` (whether the engine has a proxy of its own).
     """
     info = {
         "installed": False,
@@ -53,6 +55,10 @@ def engine_info(run) -> dict:
         "runtimes": [],
         "default_runtime": "",
         "containers_running": 0,
+        "swarm": False,
+        "cdi_spec_dirs": None,
+        "registry_mirrors": [],
+        "proxied": False,
     }
     status, out, err = run(["docker", "info", "--format", "{{json .}}"])
     if status == 127:
@@ -84,8 +90,57 @@ def engine_info(run) -> dict:
         runtimes=sorted(data.get("Runtimes") or {}),
         default_runtime=data.get("DefaultRuntime", ""),
         containers_running=int(data.get("ContainersRunning") or 0),
+        swarm=(data.get("Swarm") or {}).get("LocalNodeState", "inactive") != "inactive",
+        cdi_spec_dirs=(data["CDISpecDirs"] or []) if "CDISpecDirs" in data else None,
+        registry_mirrors=list((data.get("RegistryConfig") or {}).get("Mirrors") or []),
+        # not its address, which may hold a password
+        proxied=bool(data.get("HttpsProxy") or data.get("HttpProxy")),
     )
     return info
+
+
+def running_containers(run) -> dict[str, dict[str, str]]:
+    """Return the running containers by id, none when no engine answers.
+
+    Returns:
+        ``{id: {name, image, started, gpu}}``; ``gpu`` tells whether it got GPUs by the nvidia runtime or a request.
+
+    Raises:
+        RuntimeError: when a container runs that cannot be looked at; to take it for none would let it be stopped.
+    """
+    ids = _running_ids(run)
+    if not ids:
+        return {}
+    line = (
+        "{{.Id}}\t{{.Name}}\t{{.Config.Image}}\t{{.State.StartedAt}}\t{{.State.Running}}\t{{.HostConfig.Runtime}}"
+        "\t{{json .HostConfig.DeviceRequests}}"
+    )
+    # a container that ended meanwhile makes the status 1; the lines of the others are there all the same
+    _status, out, err = run(["docker", "inspect", "--format", line, *ids])
+    rows = [row.split("\t") for row in out.splitlines() if row.count("\t") == 6]
+    unseen = set(ids) - {row[0] for row in rows}
+    if unseen and unseen & set(_running_ids(run)):
+        raise RuntimeError("docker inspect cannot show running containers: %s" % err.strip())
+    return {
+        row[0]: {
+            "name": row[1].lstrip("/"),
+            "image": row[2],
+            "started": row[3],
+            "gpu": row[5] == "nvidia" or row[6] not in ("null", "[]"),
+        }
+        for row in rows
+        if row[4] == "true"
+    }
+
+
+def _running_ids(run) -> list[str]:
+    status, out, _err = run(["docker", "ps", "--no-trunc", "--format", "{{.ID}}"])
+    return out.split() if status == 0 else []
+
+
+def has_image(run, image: str) -> bool:
+    """Tell whether the engine has an image."""
+    return run(["docker", "image", "inspect", "--format", "{{.Id}}", image])[0] == 0
 
 
 def runner(module):

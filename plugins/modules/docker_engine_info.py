@@ -63,6 +63,14 @@ engine:
     runtimes: {description: Names of the registered OCI runtimes., type: list, elements: str, returned: always}
     default_runtime: {description: Name of the default runtime., type: str, returned: always}
     containers_running: {description: Number of running containers., type: int, returned: always}
+    swarm: {description: Whether the engine takes part in a swarm., type: bool, returned: always}
+    cdi_spec_dirs:
+      description: Where the engine looks for CDI specifications; empty with CDI off, null before Docker 25.0.
+      type: list
+      elements: str
+      returned: always
+    registry_mirrors: {description: Mirrors of Docker Hub., type: list, elements: str, returned: always}
+    proxied: {description: Whether the engine pulls through a proxy of its own., type: bool, returned: always}
     engine_sufficient: {description: Whether the engine answers and is recent enough., type: bool, returned: always}
     compose_sufficient: {description: Whether the plugin is there and recent enough., type: bool, returned: always}
 """

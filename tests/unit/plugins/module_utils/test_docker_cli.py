@@ -162,3 +162,62 @@ def test_at_least(found, wanted, expected) -> None:
 def test_parse_version(text, numbers) -> None:
     """Only the leading numbers count."""
     assert docker_cli.parse_version(text) == numbers
+
+
+ROW = "%s\t/%s\timage\tt\t%s\t%s\t%s\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "gpu"),
+    [
+        (("a", "web", "true", "runc", "null"), False),
+        (("a", "web", "true", "runc", "[]"), False),
+        (("a", "web", "true", "nvidia", "null"), True),
+        (("a", "web", "true", "runc", '[{"Driver":"nvidia"}]'), True),
+    ],
+)
+def test_running_containers(row, gpu) -> None:
+    """Name, image, start time, and whether it has GPUs by the runtime or by a request."""
+    answers = {"ps": (0, "a\n", ""), "inspect": (0, ROW % row, "")}
+    found = docker_cli.running_containers(lambda argv: answers[argv[1]])
+    assert found == {"a": {"name": "web", "image": "image", "started": "t", "gpu": gpu}}
+
+
+def test_container_that_ended_meanwhile() -> None:
+    """It is left out; the others are there."""
+    lists = iter(["a\nb\n", "a\n"])
+    row = ROW % ("a", "web", "true", "runc", "null")
+
+    def run(argv):
+        return (0, next(lists), "") if argv[1] == "ps" else (1, row, "No such object: b")
+
+    assert list(docker_cli.running_containers(run)) == ["a"]
+
+
+def test_container_that_cannot_be_seen() -> None:
+    """A container that runs and cannot be looked at is no reason to go on."""
+    answers = {"ps": (0, "a\n", ""), "inspect": (1, "", "template parsing error")}
+    with pytest.raises(RuntimeError, match="template parsing error"):
+        docker_cli.running_containers(lambda argv: answers[argv[1]])
+
+
+@pytest.mark.parametrize(
+    ("more", "mirrors", "proxied"),
+    [
+        pytest.param({}, [], False, id="none"),
+        pytest.param({"HttpsProxy": "http://u:PLANTED@p"}, [], True, id="proxy"),
+        pytest.param({"RegistryConfig": {"Mirrors": ["https://m/"]}}, ["https://m/"], False, id="mirror"),
+        pytest.param({"RegistryConfig": {"Mirrors": None}, "HttpProxy": ""}, [], False, id="empty"),
+    ],
+)
+def test_ways_to_the_registry(more, mirrors, proxied) -> None:
+    """Mirrors by their address, a proxy by its presence only."""
+    info = docker_cli.engine_info(runner(0, json.dumps({**ENGINE_26, **more})))
+    assert (info["registry_mirrors"], info["proxied"]) == (mirrors, proxied)
+    assert "PLANTED" not in json.dumps(info)
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_has_image(status) -> None:
+    """By the exit status of docker image inspect."""
+    assert docker_cli.has_image(lambda argv: (status, "", ""), "a:1") is (status == 0)
