@@ -1,0 +1,149 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible module: start a container the way the service is started, and see which GPUs it gets."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gpu_container_proof
+short_description: Prove that a container gets exactly the GPUs it asks for
+version_added: 0.2.0
+author: myia.vllm contributors (@myia)
+description:
+  - Starts a container that asks for GPUs the way the service does, lists them in it with C(nvidia-smi -L), and compares
+    their UUIDs with those of the host.
+  - The container has no network, is removed again, and needs no image from anywhere; one of a few MiB is made from the
+    host's own shell and C library, once.
+attributes:
+  check_mode:
+    support: none
+    description: Skipped; a container would be started.
+  diff_mode:
+    support: none
+    description: There is nothing to compare.
+options:
+  access:
+    description: How the container asks for GPUs; the values of C(vllm_gpu_access).
+    type: str
+    choices: [runtime, cdi, deploy]
+    default: runtime
+  devices:
+    description: GPUs by index or UUID. V(all) for every one.
+    type: list
+    elements: str
+    default: [all]
+  image:
+    description: Image with a shell in C(/bin/sh) to use in place of the one that is made. It is not pulled.
+    type: str
+    default: ""
+  timeout_s:
+    description: Longest time in seconds for the container.
+    type: float
+    default: 60
+"""
+
+EXAMPLES = r"""
+- name: Prove that GPU 1 reaches a container
+  myia.vllm.gpu_container_proof:
+    devices: ["1"]
+  register: proof
+"""
+
+RETURN = r"""
+proof:
+  description: What was seen. A proof that fails is an answer here, not a failure of the module.
+  returned: success
+  type: dict
+  contains:
+    ok: {description: Whether the container had exactly the GPUs asked for., type: bool, returned: always}
+    gpus:
+      description: The GPUs in the container, each with C(index) (there), C(name) and C(uuid).
+      type: list
+      elements: dict
+      returned: always
+    missing: {description: UUIDs asked for and not there., type: list, elements: str, returned: always}
+    extra: {description: UUIDs there and not asked for., type: list, elements: str, returned: always}
+    injected_by: {description: V(cdi) or V(toolkit) (its runtime or hook)., type: str, returned: always}
+    error:
+      description: Why there was no list, with C(id), C(text) and C(fix); null otherwise.
+      type: dict
+      returned: always
+    image: {description: The image that was used., type: str, returned: always}
+"""
+
+import os
+import subprocess
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.myia.vllm.plugins.module_utils import gpu_proof, limited_command
+
+#: Seconds for the host's own nvidia-smi, which wakes the driver up on a host without persistence mode.
+HOST_TIMEOUT_S = 20.0
+
+
+def make_image(module: AnsibleModule) -> tuple[str, bool]:
+    """Return (name of the image, whether it had to be made)."""
+    files = gpu_proof.image_files(limited_command.run)
+    tag = gpu_proof.image_tag(files)
+    status, _out, _err, _timed_out = limited_command.run(["docker", "image", "inspect", "--format={{.Id}}", tag], 20.0)
+    if status == 0:
+        return tag, False
+    done = subprocess.run(
+        [module.get_bin_path("docker", required=True), "import", "--change=LABEL %s=1" % gpu_proof.LABEL, "-", tag],
+        input=gpu_proof.image_archive(files),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode != 0:
+        module.fail_json(
+            msg="the image for the proof cannot be made: %s. Free space on Docker's disk, or name an image with a "
+            "shell in nvidia_container_toolkit_proof_image." % done.stderr.decode(errors="replace").strip()
+        )
+    # those of an older C library
+    _status, out, _err, _timed_out = limited_command.run(
+        ["docker", "image", "ls", "--format={{.Repository}}:{{.Tag}}", gpu_proof.IMAGE], 20.0
+    )
+    for old in set(out.split()) - {tag}:
+        limited_command.run(["docker", "image", "rm", old], 20.0)
+    return tag, True
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "access": {"type": "str", "choices": ["runtime", "cdi", "deploy"], "default": "runtime"},
+            "devices": {"type": "list", "elements": "str", "default": ["all"]},
+            "image": {"type": "str", "default": ""},
+            "timeout_s": {"type": "float", "default": 60.0},
+        },
+    )
+    p = module.params
+    _status, out, _err, _timed_out = limited_command.run(["nvidia-smi", "-L"], HOST_TIMEOUT_S)
+    wanted, unknown = gpu_proof.wanted_uuids(p["devices"], gpu_proof.listing(out))
+    image, made = (p["image"], False) if p["image"] else make_image(module)
+    name = "%s-%d" % (gpu_proof.IMAGE, os.getpid())
+    status, out, err, timed_out = limited_command.run(
+        gpu_proof.run_command(p["access"], p["devices"], image, name), p["timeout_s"]
+    )
+    if timed_out:
+        limited_command.run(["docker", "rm", "--force", name], 20.0)
+    proof = {"ok": False, **gpu_proof.judge(out, wanted), "error": None, "image": image}
+    if timed_out:
+        proof["error"] = {
+            "id": "hang",
+            "text": "no answer within %g s" % p["timeout_s"],
+            "fix": "The driver hangs: see journalctl -k | grep -e NVRM -e Xid, and reboot the host.",
+        }
+    elif status != 0:
+        proof["error"] = gpu_proof.explain(out + err)
+    elif unknown:
+        proof["error"] = gpu_proof.explain("%s: unknown device" % ", ".join(unknown))
+    proof["ok"] = proof["error"] is None and not proof["missing"] and not proof["extra"] and bool(proof["gpus"])
+    module.exit_json(changed=made, proof=proof)
+
+
+if __name__ == "__main__":
+    main()
