@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
@@ -16,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-TOOLS = ("dpkg", "dpkg-deb", "apt-ftparchive", "gpg", "gpgv")
+TOOLS = ("dpkg", "dpkg-deb", "apt-ftparchive", "gpg", "gpgv", "rpmbuild", "createrepo_c")
 # `make test` installs them, so only a run of the units alone may do without
 pytestmark = pytest.mark.skipif(
     "MYIA_UNIT_ONLY" in os.environ and any(shutil.which(tool) is None for tool in TOOLS),
-    reason=f"needs {', '.join(TOOLS)} (dpkg, apt-utils, gnupg, gpgv)",
+    reason=f"needs {', '.join(TOOLS)} (dpkg, apt-utils, gnupg, gpgv, rpm, createrepo-c)",
 )
 NAMES = (
     "libnvidia-container-tools",
@@ -53,18 +55,24 @@ def flat(repo: Path) -> Path:
     return repo / "stable" / "deb" / arch
 
 
-def verify(key: Path, signed: Path, home: Path) -> subprocess.CompletedProcess[str]:
-    """Check a clear-signed file with one armoured key and nothing else."""
+@pytest.fixture(scope="module")
+def rpms(repo: Path) -> Path:
+    """The RPM repository in it."""
+    return next((repo / "stable" / "rpm").iterdir())
+
+
+def verify(key: Path, *signed: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    """Check a clear-signed file, or a signature and its file, with one armoured key and nothing else."""
     ring = home / "ring.gpg"
     env = {**os.environ, "GNUPGHOME": str(home)}
     subprocess.run(["gpg", "--batch", "--yes", "--dearmor", "-o", ring, key], env=env, check=True, capture_output=True)
-    command = ["gpgv", "--status-fd", "1", "--keyring", ring, signed]
+    command = ["gpgv", "--status-fd", "1", "--keyring", ring, *signed]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
 def test_signature(repo: Path, flat: Path, tmp_path: Path) -> None:
     """InRelease verifies with gpgkey, and the fingerprint file names that key."""
-    done = verify(repo / "gpgkey", flat / "InRelease", tmp_path)
+    done = verify(repo / "gpgkey", flat / "InRelease", home=tmp_path)
     fingerprint = (repo / "fingerprint").read_text(encoding="utf-8").strip()
     assert done.returncode == 0
     assert re.fullmatch(r"[0-9A-F]{40}", fingerprint)
@@ -73,7 +81,7 @@ def test_signature(repo: Path, flat: Path, tmp_path: Path) -> None:
 
 def test_wrong_key(repo: Path, flat: Path, tmp_path: Path) -> None:
     """The second key is a real one, and does not verify the repository."""
-    assert verify(repo / "wrong.gpgkey", flat / "InRelease", tmp_path).returncode != 0
+    assert verify(repo / "wrong.gpgkey", flat / "InRelease", home=tmp_path).returncode != 0
     fingerprints = [(repo / name).read_text(encoding="utf-8") for name in ("fingerprint", "wrong.fingerprint")]
     assert fingerprints[0] != fingerprints[1]
 
@@ -94,7 +102,8 @@ def test_indexes(flat: Path) -> None:
         assert fields["SHA256"] == hashlib.sha256(content).hexdigest()
         assert "STAND-IN" in fields["Description"]
         found.add((fields["Package"], fields["Version"]))
-    assert found == {(name, version) for name in NAMES for version in VERSIONS}
+    wanted = {(name, version) for name in NAMES for version in (*VERSIONS, "1.20.0-1")}
+    assert found == wanted - {("libnvidia-container1", "1.20.0-1")}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -141,6 +150,86 @@ def test_contents(flat: Path, tmp_path: Path, name: str, files: set[str]) -> Non
     for path in (tmp_path / "usr").rglob("bin/*"):
         assert os.access(path, os.X_OK)
         assert '\nVERSION = "1.19.1"\n' in path.read_text(encoding="utf-8")
+
+
+def rpm(package: Path, *words: str) -> list[str]:
+    """Ask rpm for something of a package file."""
+    done = subprocess.run(["rpm", "--query", "--package", *words, package], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_rpm_signature(repo: Path, rpms: Path, tmp_path: Path) -> None:
+    """The metadata verifies with gpgkey and not with the other key."""
+    signed = (rpms / "repodata/repomd.xml.asc", rpms / "repodata/repomd.xml")
+    assert verify(repo / "gpgkey", *signed, home=tmp_path).returncode == 0
+    assert verify(repo / "wrong.gpgkey", *signed, home=tmp_path).returncode != 0
+
+
+def test_rpm_metadata(rpms: Path) -> None:
+    """The metadata lists the four in every version, one version without one of them, and each with its checksum."""
+    text = gzip.decompress(next((rpms / "repodata").glob("*-primary.xml.gz")).read_bytes()).decode()
+    found = {}
+    for entry in re.findall(r'<package type="rpm">.*?</package>', text, re.DOTALL):
+        name, version, release = re.search(r'<name>(.*?)</name>.*? ver="(.*?)" rel="(.*?)"', entry, re.DOTALL).groups()
+        digest, path = re.search(r'pkgid="YES">(\w+)<.*?<location href="(.*?)"', entry, re.DOTALL).groups()
+        assert digest == hashlib.sha256((rpms / path).read_bytes()).hexdigest()
+        found[name, f"{version}-{release}"] = entry
+    four = {key for key in found if key[0] in NAMES}
+    incomplete = {(name, "1.20.0-1") for name in NAMES} - {("libnvidia-container1", "1.20.0-1")}
+    assert four == {(name, version) for name in NAMES for version in VERSIONS} | incomplete
+    assert {name for name, _version in found} - set(NAMES) == {
+        "nvidia-container-runtime",
+        "nvidia-docker2",
+        "standin-release",
+    }
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_rpm_dependencies(rpms: Path, version: str) -> None:
+    """The packages demand each other in exactly their own version and nothing else that a bare root lacks."""
+    requires = {
+        name: {
+            line
+            for line in rpm(rpms / f"{name}-{version}.{rpms.name}.rpm", "--requires")
+            if not line.startswith("rpmlib(")
+        }
+        for name in NAMES
+    }
+    assert requires == {
+        "nvidia-container-toolkit": {
+            f"nvidia-container-toolkit-base = {version}",
+            f"libnvidia-container-tools = {version}",
+        },
+        "nvidia-container-toolkit-base": set(),
+        "libnvidia-container-tools": {f"libnvidia-container1 = {version}"},
+        "libnvidia-container1": set(),
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rpm_contents(flat: Path, rpms: Path, name: str) -> None:
+    """A package holds what the Debian package of its name holds, with the same bytes and modes."""
+    query = "[%{FILENAMES} %{FILEMODES:perms} %{FILEDIGESTS}\n]"
+    found = set(rpm(rpms / f"{name}-1.19.1-1.{rpms.name}.rpm", "--queryformat", query))
+    deb = flat / f"{name}_1.19.1-1_{flat.name}.deb"
+    done = subprocess.run(["dpkg-deb", "--fsys-tarfile", deb], capture_output=True, check=True)
+    expected = set()
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        for member in archive:
+            if member.isfile():
+                digest = hashlib.sha256(archive.extractfile(member).read()).hexdigest()
+                expected.add(f"{member.name[1:]} {stat.filemode(stat.S_IFREG | member.mode)} {digest}")
+    assert found == expected
+
+
+def test_rpm_package_signatures(repo: Path, rpms: Path) -> None:
+    """NVIDIA's packages are not signed, Docker's are, and the repository of unsigned ones holds none that is."""
+    query = ("--nosignature", "--queryformat", "%{RSAHEADER:pgpsig}")
+    folders = {"signed": repo / "docker/rhel", "not": repo / "docker/unsigned", "nvidia": rpms}
+    signed = {
+        key: {rpm(path, *query) != ["(none)"] for path in folder.rglob("*.rpm")} for key, folder in folders.items()
+    }
+    assert signed == {"signed": {True}, "not": {False}, "nvidia": {False}}
 
 
 def test_archive(repo: Path) -> None:

@@ -96,6 +96,7 @@ def test_visible_devices(
         "/proc",
         "/etc/myia-standin/gpus.json",
         "/usr/bin/nvidia-smi",
+        "/usr/lib/myia-standin/nvidia-smi",
     ]
     assert all("ro" in m["options"] for m in edited["mounts"][1:])
     subset = json.loads((bundle / runtime.SUBSET_NAME).read_text(encoding="utf-8"))
@@ -179,6 +180,57 @@ def test_unknown_device_in_cdi_mode(
     put(bundle, make_spec("NVIDIA_VISIBLE_DEVICES=7"))
     with pytest.raises(runtime.InjectionError, match=r"unresolvable CDI devices nvidia\.com/gpu=7$"):
         runtime.prepare_bundle(bundle)
+
+
+def test_legacy_mode_adds_the_hook(
+    runtime: ModuleType, write_gpus: Callable[[Any], None], bundle: Path, tmp_path: Path
+) -> None:
+    """In the mode `legacy` the spec gets the hook, once, and nothing else."""
+    write_gpus(True)
+    (tmp_path / "config.toml").write_text('[nvidia-container-runtime]\nmode = "legacy"\n', encoding="utf-8")
+    spec = make_spec("NVIDIA_VISIBLE_DEVICES=0")
+    del spec["hooks"]
+    put(bundle, spec)
+    for _time in range(2):
+        assert runtime.prepare_bundle(bundle) is True
+        edited = get(bundle)
+        [hook] = edited.pop("hooks")["prestart"]
+        assert Path(hook["path"]).name == "nvidia-container-runtime-hook"
+        assert hook["args"] == ["nvidia-container-runtime-hook", "prestart"]
+        assert edited == spec
+
+
+@pytest.mark.parametrize(("minors", "listed"), [([0, 1], [0, 1]), ([1], [1]), ([], [])])
+def test_list_without_python(
+    runtime: ModuleType, write_gpus: Callable[[Any], None], bundle: Path, tmp_path: Path, minors: list, listed: list
+) -> None:
+    """In a container without Python the script lists the GPUs whose nodes are there, as nvidia-smi -L does."""
+    write_gpus(True)
+    put(bundle, make_spec("NVIDIA_VISIBLE_DEVICES=all"))
+    runtime.prepare_bundle(bundle)
+    script, _program = runtime.smi_files(bundle)
+    text = Path(script).read_text(encoding="utf-8")
+    dev = tmp_path / "dev"
+    dev.mkdir()
+    for minor in minors:
+        (dev / f"nvidia{minor}").touch()
+    text = text.replace("/dev/nvidia", f"{dev}/nvidia").replace(
+        "/etc/myia-standin/gpus.json", str(bundle / runtime.SUBSET_NAME)
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-c", text, "nvidia-smi", "-L"],
+        env={"PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert (done.returncode == 0) is bool(listed)
+    found = [line for line in done.stdout.splitlines() if line.startswith("GPU")]
+    assert found == [
+        f"GPU {number}: NVIDIA GeForce RTX 4090 (stand-in) (UUID: {UUID.format(minor)})"
+        for number, minor in enumerate(listed)
+    ]
 
 
 @pytest.mark.parametrize(
