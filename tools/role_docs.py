@@ -41,10 +41,19 @@ def shown_default(option: dict) -> str:
 
 
 def table(role: str) -> str:
-    """Return the table of a role's variables."""
-    options = specs(role)["main"].get("options") or {}
-    if not options:
-        return "This role has no variables of its own; see [vllm](../vllm/README.md).\n"
+    """Return the table of a role's variables, and one for each further entry point that has some of its own."""
+    points = {point: spec.get("options") or {} for point, spec in specs(role).items()}
+    main = points.pop("main")
+    text = rows(main) if main else "This role has no variables of its own; see [vllm](../vllm/README.md).\n"
+    for point, options in points.items():
+        own = {name: option for name, option in options.items() if name not in main}
+        if own:
+            text += "\nOf the entry point `%s` alone:\n\n%s" % (point, rows(own))
+    return text
+
+
+def rows(options: dict) -> str:
+    """Return the table of some options."""
     lines = ["| variable | type | default | what it is |", "|---|---|---|---|"]
     for name, option in options.items():
         kind = option.get("type", "str")

@@ -21,10 +21,15 @@ PREFIXES = ("vllm_", "docker_engine_", "nvidia_container_toolkit_")
 
 
 @functools.cache
+def entry_points(role: str) -> dict:
+    """Return the argument_specs of ``role`` by entry point."""
+    with open(ROLES / role / "meta" / "argument_specs.yml", encoding="utf-8") as handle:
+        return yaml.safe_load(handle)["argument_specs"]
+
+
 def role_options(role: str, entry_point: str = "main") -> dict:
     """Return the options that ``role`` documents for ``entry_point``, by variable name."""
-    with open(ROLES / role / "meta" / "argument_specs.yml", encoding="utf-8") as handle:
-        return yaml.safe_load(handle)["argument_specs"][entry_point].get("options") or {}
+    return entry_points(role)[entry_point].get("options") or {}
 
 
 @functools.cache
@@ -32,7 +37,8 @@ def known_variables() -> frozenset[str]:
     """Return every variable name that a role of this collection documents or hands on."""
     names = {*RESULTS, *PLAYBOOK_VARIABLES}
     for spec in ROLES.glob("*/meta/argument_specs.yml"):
-        names.update(role_options(spec.parent.parent.name))
+        for point in entry_points(spec.parent.parent.name).values():
+            names.update(point.get("options") or {})
     return frozenset(names)
 
 

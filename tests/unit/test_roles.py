@@ -36,9 +36,9 @@ def specs(role: str) -> dict:
     return yaml.safe_load(text)["argument_specs"]
 
 
-def main_options(role: str) -> dict:
-    """The options of the entry point main."""
-    return specs(role)["main"].get("options") or {}
+def all_options(role: str) -> dict:
+    """The options of all entry points, those of main first."""
+    return {name: option for spec in specs(role).values() for name, option in (spec.get("options") or {}).items()}
 
 
 def walk(node: object):
@@ -78,7 +78,7 @@ def test_there_are_roles() -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_defaults_are_the_documented_ones(role) -> None:
     """The same names in the same order, with the same values; an option without a default is null."""
-    options, defaults = main_options(role), load(role, "defaults")
+    options, defaults = all_options(role), load(role, "defaults")
     assert list(defaults) == list(options)
     for name, option in options.items():
         assert defaults[name] == option.get("default"), name
@@ -115,7 +115,7 @@ def test_readme(role) -> None:
     readme = ROOT / "roles" / role / "README.md"
     assert readme.is_file()
     text = readme.read_text(encoding="utf-8")
-    assert [name for name in main_options(role) if name not in text] == []
+    assert [name for name in all_options(role) if name not in text] == []
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -146,7 +146,7 @@ def test_entry_points_exist(role) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_own_variables_are_documented(role) -> None:
     """Tasks use no variable with the role's prefix that nobody documents (registered ones begin with __)."""
-    known = {name for other in ROLES for name in main_options(other)}
+    known = {name for other in ROLES for name in all_options(other)}
     known |= {"vllm_definition", *(other + "_result" for other in ROLES)}
     # names of tasks, files and roles look alike; variables stand inside {{ }}, when: and that:
     for path in sorted((ROOT / "roles" / role / "tasks").glob("*.yml")):

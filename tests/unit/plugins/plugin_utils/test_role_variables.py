@@ -19,7 +19,14 @@ def test_role_options() -> None:
 def test_known_variables() -> None:
     """Every documented variable of every role, results, and what playbooks read; each with a known prefix."""
     known = role_variables.known_variables()
-    assert {"vllm_port", "vllm_health_timeout_s", "docker_engine_install", *RESULTS, *PLAYBOOK_VARIABLES} <= known
+    assert {
+        "vllm_port",
+        "vllm_health_timeout_s",
+        "docker_engine_install",
+        "docker_engine_configure_keys",
+        *RESULTS,
+        *PLAYBOOK_VARIABLES,
+    } <= known
     assert all(name.startswith(role_variables.PREFIXES) for name in known)
 
 
