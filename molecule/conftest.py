@@ -96,6 +96,60 @@ def unsupported_system(host):
     assert host.file("/etc/os-release").content_string == before
 
 
+#: Makes an image of the host's own `sleep`, since none can be pulled.
+SLEEPER_IMAGE = (
+    "docker image inspect standin-sleeper >/dev/null 2>&1 || tar -C / -c bin lib lib64 usr/bin/sleep "
+    "usr/lib/x86_64-linux-gnu/libc.so.6 usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 usr/lib64 2>/dev/null "
+    "| docker import - standin-sleeper >/dev/null"
+)
+
+
+@pytest.fixture
+def sleeper(host):
+    """Run a container for the time of one test; returns a function that tells its id, start time and state."""
+    host.run(SLEEPER_IMAGE)
+    host.check_output(
+        "docker rm -f sleeper 2>/dev/null; "
+        "docker run -d --stop-timeout=1 --name sleeper standin-sleeper /usr/bin/sleep 900"
+    )
+    yield lambda: host.check_output("docker inspect -f '{{.Id}} {{.State.StartedAt}} {{.State.Status}}' sleeper")
+    host.run("docker rm -f sleeper")
+
+
+@pytest.fixture
+def daemon_json(host):
+    """Return functions to read and write the engine's configuration, which is put back after the test."""
+    path = "/etc/docker/daemon.json"
+    files = "%s %s.myia-vllm" % (path, path)
+    host.run("mkdir -p /tmp/daemon-json && rm -f /tmp/daemon-json/* && cp -a %s /tmp/daemon-json/ 2>/dev/null" % files)
+
+    class File:
+        """The file on the host."""
+
+        def text(self) -> str | None:
+            """Its content; None when it is not there."""
+            return host.file(path).content_string if host.file(path).exists else None
+
+        def write(self, text: str | None, then: str = "") -> None:
+            """Replace it (None: remove it) and run a command."""
+            if text is None:
+                host.check_output("rm -f %s" % path)
+            else:
+                host.check_output("printf '%%s' '%s' > %s" % (text.replace("'", "'\\''"), path))
+            if then:
+                host.check_output(then)
+
+        def forget(self) -> None:
+            """Forget what stood there before, as on a host that the role has never seen."""
+            host.check_output("rm -f %s.myia-vllm" % path)
+
+    yield File()
+    host.check_output(
+        "rm -f %s; cp -a /tmp/daemon-json/. /etc/docker/; systemctl reset-failed docker.service || true; "
+        "systemctl restart docker" % files
+    )
+
+
 #: Folders whose changes count; what a mere look at a host writes (caches, logs, /tmp, /run, /proc) does not.
 WATCHED = "/etc /opt /srv /usr /root /var/lib/docker/containers /var/lib/dpkg"
 

@@ -13,111 +13,337 @@ PACKAGES = (
     "libnvidia-container-tools",
     "libnvidia-container1",
 )
-DAEMON_JSON = "/etc/docker/daemon.json"
+SOURCE = "/etc/apt/sources.list.d/nvidia-container-toolkit.sources"
+KEY = "/etc/apt/keyrings/nvidia-container-toolkit.asc"
+CONFIG = "/etc/nvidia-container-runtime/config.toml"
+REPOSITORY = "http://127.0.0.1:8999"
 
 
-def test_four_packages_at_one_version(host) -> None:
-    """All four are there, at the pinned version."""
-    assert {host.package(name).version for name in PACKAGES} == {"1.20.1-1"}
+@pytest.fixture
+def without_toolkit(host):
+    """Take packages, source and key away for the time of one test."""
 
+    def remove() -> None:
+        host.check_output("apt-get purge --yes --quiet %s 2>&1; rm -f %s %s" % (" ".join(PACKAGES), SOURCE, KEY))
 
-def test_key_is_readable_by_apt(host) -> None:
-    """The key has the mode that apt's unprivileged user needs."""
-    assert host.file("/etc/apt/keyrings/nvidia-container-toolkit.asc").mode == 0o644
-
-
-def test_docker_info_shows_the_runtime(host) -> None:
-    """The engine that runs knows the runtime, and runc is still the default."""
-    info = json.loads(host.check_output("docker info --format '{{json .}}'"))
-    assert "nvidia" in info["Runtimes"]
-    assert info["DefaultRuntime"] == "runc"
-
-
-def test_foreign_keys_of_daemon_json_are_kept(host, play) -> None:
-    """Keys of others survive the merge, and a repeated run changes nothing."""
-    config = json.loads(host.file(DAEMON_JSON).content_string)
-    mine = config.pop("runtimes")
-    foreign = {"log-opts": {"max-size": "10m"}, "runtimes": {"other": {"path": "/usr/bin/runc"}}}
-    host.check_output("printf '%%s' '%s' > %s" % (json.dumps(foreign), DAEMON_JSON))
-    first = play("--limit", host.backend.host)
-    assert first.status == 0, first.output
-    merged = json.loads(host.file(DAEMON_JSON).content_string)
-    assert merged == {**foreign, "runtimes": {**foreign["runtimes"], **mine}}
-    second = play("--limit", host.backend.host)
-    assert second.recap["changed"] == 0
-
-
-def test_interrupted_before_the_reload(host, play) -> None:
-    """A run that died after the merge is mended by the next: the engine decides, not what changed this time."""
-    config = host.file(DAEMON_JSON).content_string
-    # a reload does not take a runtime away, only a restart does
-    host.check_output("echo '{}' > %s && systemctl restart docker" % DAEMON_JSON)
-    assert "nvidia" not in json.loads(host.check_output("docker info --format '{{json .Runtimes}}'"))
-    host.check_output("printf '%%s' '%s' > %s" % (config, DAEMON_JSON))
-    run = play("--limit", host.backend.host)
-    assert run.status == 0, run.output
-    assert "nvidia" in json.loads(host.check_output("docker info --format '{{json .Runtimes}}'"))
-
-
-def test_running_container_is_not_disturbed(host, play) -> None:
-    """A container keeps its id and start time through merge and reload."""
-    host.run("docker image inspect standin-sleeper >/dev/null 2>&1 || tar -C / -c bin lib lib64 usr/bin/sleep "
-             "usr/lib/x86_64-linux-gnu/libc.so.6 usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 usr/lib64 2>/dev/null "
-             "| docker import - standin-sleeper")  # fmt: skip
+    remove()
+    host.check_output("touch /tmp/myia-mark; sleep 1.1")
+    yield
+    remove()
     host.check_output(
-        "docker rm -f sleeper 2>/dev/null; docker run -d --name sleeper standin-sleeper /usr/bin/sleep 600"
+        "cd /srv/standin-repo/stable/deb/*/ && apt-get install --yes --quiet ./*_1.20.1-1_*.deb 2>&1; "
+        "cp /tmp/saved/source %s; cp /tmp/saved/key %s" % (SOURCE, KEY)
     )
-    before = host.check_output("docker inspect -f '{{.Id}} {{.State.StartedAt}} {{.State.Status}}' sleeper")
-    host.check_output("echo '{}' > %s && systemctl reload docker && sleep 1" % DAEMON_JSON)
-    run = play("--limit", host.backend.host)
-    assert run.status == 0, run.output
-    after = host.check_output("docker inspect -f '{{.Id}} {{.State.StartedAt}} {{.State.Status}}' sleeper")
-    host.run("docker rm -f sleeper")
-    assert before.endswith("running")
-    assert after == before
 
 
-# the unit tests have every kind of broken file
-@pytest.mark.parametrize("content", ["// comment\n{}", '{"a": 1} x'])
-def test_broken_daemon_json_is_left_alone(host, play, content: str) -> None:
-    """A file that cannot be merged into is named and stays as it is, byte for byte."""
-    good = host.file(DAEMON_JSON).content_string
-    host.check_output("printf '%%s' '%s' > %s" % (content, DAEMON_JSON))
-    try:
-        run = play("--limit", host.backend.host)
-        assert run.status != 0
-        assert DAEMON_JSON in run.output
-        assert "left as it is" in run.flat
-        assert host.file(DAEMON_JSON).content_string == content
-    finally:
-        host.check_output("printf '%%s' '%s' > %s" % (good, DAEMON_JSON))
+@pytest.fixture(scope="module", autouse=True)
+def saved(host):
+    """Keep what the first deployment made, for the tests that take it away."""
+    host.check_output("mkdir -p /tmp/saved; cp %s /tmp/saved/source; cp %s /tmp/saved/key" % (SOURCE, KEY))
 
 
-def test_wrong_fingerprint_stops_before_the_repository(host, play) -> None:
-    """A key with another fingerprint is not installed, and the repository is not added."""
-    host.check_output(
-        "mv /etc/apt/keyrings/nvidia-container-toolkit.asc /tmp/key.asc; "
-        "mv /etc/apt/sources.list.d/nvidia-container-toolkit.sources /tmp/source"
-    )
-    try:
-        run = play(
-            "--limit", host.backend.host, "-e", "nvidia_container_toolkit_key=http://127.0.0.1:8999/wrong.gpgkey"
-        )
-        assert run.status != 0
-        assert "nvidia_container_toolkit_key_fingerprint" in run.flat
-        assert "Nothing was installed" in run.flat
-        assert not host.file("/etc/apt/keyrings/nvidia-container-toolkit.asc").exists
-        assert not host.file("/etc/apt/sources.list.d/nvidia-container-toolkit.sources").exists
-    finally:
+def versions(host) -> set[str]:
+    """The versions of the four packages ("" for one that is missing)."""
+    form = "${db:Status-Status}=${Version}\\n"
+    lines = host.run("dpkg-query --show --showformat '%s' %s" % (form, " ".join(PACKAGES))).stdout.split()
+    found = [line.partition("=")[2] for line in lines if line.startswith("installed=")]
+    return {*found, *([""] if len(found) < len(PACKAGES) else [])}
+
+
+def info(host) -> dict:
+    """What the engine says of itself."""
+    return json.loads(host.check_output("docker info --format '{{json .}}'"))
+
+
+def listed(host, options: str) -> list[str]:
+    """The GPUs that a container lists, by their UUIDs."""
+    image = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' myia-vllm-gpu-proof").split()[0]
+    out = host.check_output("docker run --rm %s --entrypoint /bin/sh %s -c 'nvidia-smi -L'" % (options, image))
+    return [line.rpartition("UUID: ")[2].rstrip(")") for line in out.splitlines()]
+
+
+class TestInstallation:
+    """Packages, key and source."""
+
+    def test_four_packages_at_one_version(self, host) -> None:
+        """All four are there, at the pinned version."""
+        assert versions(host) == {"1.20.1-1"}
+
+    def test_key_is_readable_by_apt(self, host) -> None:
+        """The key has the mode that apt's unprivileged user needs, and so has the source."""
+        assert host.file(KEY).mode == 0o644
+        assert host.file(SOURCE).mode == 0o644
+
+    def test_pin_goes_down_and_up(self, host, run_role) -> None:
+        """With the override the older version comes, all four of it, and without it the pinned one again."""
+        run = run_role(nvidia_container_toolkit_version="1.18.2", nvidia_container_toolkit_allow_vulnerable=True)
+        assert run.status == 0, run.output
+        assert versions(host) == {"1.18.2-1"}
+        assert run_role().status == 0
+        assert versions(host) == {"1.20.1-1"}
+
+    def test_old_sources_and_packages_go(self, host, run_role) -> None:
+        """Lists that would break every apt update, and nvidia-docker2, are cleared away."""
+        legacy = "/etc/apt/sources.list.d/nvidia-docker.list"
+        host.check_output("echo 'deb %s/stable/deb/amd64 /' > %s" % (REPOSITORY, legacy))
         host.check_output(
-            "mv /tmp/key.asc /etc/apt/keyrings/nvidia-container-toolkit.asc; "
-            "mv /tmp/source /etc/apt/sources.list.d/nvidia-container-toolkit.sources"
+            "mkdir -p /tmp/old/DEBIAN && printf 'Package: nvidia-docker2\\nVersion: 2.13\\nArchitecture: all\\n"
+            "Maintainer: stand-in <stand-in@localhost>\\nDescription: STAND-IN\\n' > /tmp/old/DEBIAN/control && "
+            "dpkg-deb --build /tmp/old /tmp/old.deb && dpkg --install /tmp/old.deb"
         )
+        assert host.run("apt-get update 2>&1 | grep -i -e signed-by -e 'multiple times'").rc == 0, (
+            "the list does no harm"
+        )
+        run = run_role()
+        assert run.status == 0, run.output
+        assert not host.file(legacy).exists
+        assert not host.package("nvidia-docker2").is_installed
+        assert host.run("apt-get update 2>&1 | grep -i -e signed-by -e 'multiple times'").rc != 0
+
+    def test_another_repository_is_taken_over(self, host, run_role) -> None:
+        """A mirror that is set later gets into the source, though no package changes."""
+        run = run_role(nvidia_container_toolkit_repository_url="http://localhost:8999")
+        assert run.status == 0, run.output
+        assert "http://localhost:8999/stable/deb/" in host.file(SOURCE).content_string
+        assert run_role().status == 0
+        assert REPOSITORY in host.file(SOURCE).content_string
+
+    def test_local_package_files(self, host, run_role, without_toolkit) -> None:
+        """Without any repository: the four files, all at once; a second run changes nothing."""
+        files = host.check_output("ls /srv/standin-repo/stable/deb/*/*_1.20.1-1_*.deb").split()
+        run = run_role(nvidia_container_toolkit_package_files=files)
+        assert run.status == 0, run.output
+        assert versions(host) == {"1.20.1-1"}
+        assert not host.file(SOURCE).exists
+        assert run_role(nvidia_container_toolkit_package_files=files).recap["changed"] == 0
+
+    def test_local_package_files_upgrade(self, host, run_role) -> None:
+        """Files of another version replace all four, though each needs the others at exactly its own."""
+        try:
+            files = host.check_output("ls /srv/standin-repo/stable/deb/*/*_1.19.1-1_*.deb").split()
+            run = run_role(nvidia_container_toolkit_package_files=files)
+            assert run.status == 0, run.output
+            assert versions(host) == {"1.19.1-1"}
+        finally:
+            assert run_role().status == 0
+
+    @pytest.mark.parametrize(
+        ("variables", "words"),
+        [
+            pytest.param(
+                {"nvidia_container_toolkit_key": REPOSITORY + "/wrong.gpgkey"},
+                "nvidia_container_toolkit_key_fingerprint",
+                id="wrong-fingerprint",
+            ),
+            pytest.param(
+                {"nvidia_container_toolkit_repository_url": REPOSITORY + "/nowhere"},
+                "nvidia_container_toolkit_repository_url",
+                id="404",
+            ),
+            pytest.param(
+                {"nvidia_container_toolkit_repository_url": REPOSITORY + "/unsigned"}, "not signed", id="unsigned"
+            ),
+            pytest.param({"nvidia_container_toolkit_repository_url": REPOSITORY + "/expired"}, "expired", id="expired"),
+            pytest.param(
+                {"nvidia_container_toolkit_version": "1.20.0"}, "libnvidia-container1", id="one-of-four-missing"
+            ),
+        ],
+    )
+    def test_unusable_repository(self, host, run_role, without_toolkit, untouched, variables, words) -> None:
+        """The right error, and the host is as before: no package, no source, no key."""
+        run = run_role(**variables)
+        assert run.status != 0
+        assert words in run.flat
+        assert versions(host) == {""}
+        assert not host.file(SOURCE).exists
+        assert not host.file(KEY).exists
+        left = [path for path in untouched() if not path.startswith(("/etc/apt", "/var/lib/dpkg"))]
+        assert left == []
+
+    def test_experimental_channel(self, host, run_role) -> None:
+        """The experimental part of the repository is a choice."""
+        run = run_role(
+            nvidia_container_toolkit_repository_channel="experimental", nvidia_container_toolkit_version="1.21.0"
+        )
+        assert run.status == 0, run.output
+        assert versions(host) == {"1.21.0-1"}
+        assert "/experimental/deb/" in host.file(SOURCE).content_string
+        assert run_role().status == 0
+        assert versions(host) == {"1.20.1-1"}
 
 
-def test_cpu_needs_no_toolkit(host, play, untouched) -> None:
-    """With vllm_accelerator cpu the role says why it does nothing."""
-    run = play("--limit", host.backend.host, "-e", "vllm_accelerator=cpu")
-    assert run.status == 0, run.output
-    assert "no container toolkit is needed" in run.flat
-    assert untouched() == []
+class TestDaemonJson:
+    """What Docker is told, and what becomes of running containers."""
+
+    def test_docker_info_shows_the_runtime(self, host) -> None:
+        """The engine that runs knows the runtime, and runc is still the default."""
+        assert "nvidia" in info(host)["Runtimes"]
+        assert info(host)["DefaultRuntime"] == "runc"
+
+    def test_foreign_keys_are_kept(self, run_role, daemon_json) -> None:
+        """Keys of others, features among them, survive the merge, and a repeated run changes nothing."""
+        mine = json.loads(daemon_json.text())["runtimes"]
+        foreign = {
+            "log-opts": {"max-size": "10m"},
+            "features": {"buildkit": True},
+            "runtimes": {"other": {"path": "/usr/bin/runc"}},
+        }
+        daemon_json.write(json.dumps(foreign))
+        first = run_role()
+        assert first.status == 0, first.output
+        assert json.loads(daemon_json.text()) == {**foreign, "runtimes": {**foreign["runtimes"], **mine}}
+        assert run_role().recap["changed"] == 0
+
+    def test_interrupted_before_the_reload(self, host, run_role, daemon_json) -> None:
+        """A run that died after the merge is mended by the next: the engine decides, not what changed this time."""
+        config = daemon_json.text()
+        # a reload does not take a runtime away, only a restart does
+        daemon_json.write("{}", "systemctl restart docker")
+        assert "nvidia" not in info(host)["Runtimes"]
+        daemon_json.write(config)
+        run = run_role()
+        assert run.status == 0, run.output
+        assert "nvidia" in info(host)["Runtimes"]
+
+    def test_running_container_is_not_disturbed(self, run_role, daemon_json, sleeper) -> None:
+        """A container keeps its id and start time through merge and reload, and through a whole re-run."""
+        before = sleeper()
+        assert before.endswith("running")
+        daemon_json.write("{}")
+        assert run_role().status == 0
+        assert run_role(nvidia_container_toolkit_version="1.19.1").status == 0
+        assert run_role().status == 0
+        assert sleeper() == before
+
+
+class TestModes:
+    """The three ways of a container to its GPUs, each proved by a container."""
+
+    @pytest.mark.parametrize(
+        ("options", "wanted"),
+        [
+            ("--runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=all", [0, 1]),
+            ("--runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=1", [1]),
+            ("--runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=UUID1", [1]),
+        ],
+    )
+    def test_runtime(self, host, options, wanted, uuids) -> None:
+        """By the runtime: all, by index, by UUID."""
+        assert len(uuids) == 2
+        assert listed(host, options.replace("UUID1", uuids[1])) == [uuids[number] for number in wanted]
+
+    def test_legacy_hook(self, host, run_role, daemon_json, sleeper, uuids) -> None:
+        """vllm_gpu_access deploy: the engine is restarted once so that it finds the hook, and no container stops."""
+        # an engine that was started before the hook came
+        host.check_output(
+            "mv /usr/bin/nvidia-container-runtime-hook /root/hook && systemctl restart docker && "
+            "mv /root/hook /usr/bin/nvidia-container-runtime-hook && docker start sleeper"
+        )
+        before = sleeper()
+        first = run_role(vllm_gpu_access="deploy")
+        assert first.status == 0, first.output
+        assert sleeper() == before
+        assert info(host)["LiveRestoreEnabled"] is True
+        assert listed(host, "--gpus all") == uuids
+        assert listed(host, "--gpus '\"device=1\"'") == uuids[1:]
+        assert run_role(vllm_gpu_access="deploy").recap["changed"] == 0
+
+    def test_compose_devices(self, host, run_role, uuids) -> None:
+        """Compose's list of devices gives the same GPUs as --gpus."""
+        image = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' myia-vllm-gpu-proof").split()[0]
+        devices = [{"driver": "nvidia", "device_ids": ["1"], "capabilities": ["gpu"]}]
+        service = {
+            "image": image,
+            "entrypoint": ["/bin/sh", "-c", "nvidia-smi -L"],
+            "deploy": {"resources": {"reservations": {"devices": devices}}},
+        }
+        assert run_role(vllm_gpu_access="deploy").status == 0
+        if host.run("docker compose version").rc != 0:
+            assert host.system_info.codename == "bookworm", "Debian 13 brings Compose"
+            return
+        host.check_output("printf '%%s' '%s' > /tmp/compose.yml" % json.dumps({"services": {"list": service}}))
+        out = host.check_output("docker compose --project-name proof --file /tmp/compose.yml run --rm list")
+        host.run("docker compose --project-name proof --file /tmp/compose.yml down")
+        assert uuids[1] in out
+        assert uuids[0] not in out
+
+    def test_runtime_in_legacy_mode(self, host, run_role) -> None:
+        """A runtime set to legacy injects by the hook; containers get the same GPUs."""
+        host.check_output("nvidia-ctk config --set nvidia-container-runtime.mode=legacy --in-place")
+        try:
+            run = run_role()
+            assert run.status == 0, run.output
+            warned = "takes the GPUs away from running containers" in run.flat
+            assert warned == (info(host)["CgroupDriver"] == "systemd")
+        finally:
+            host.check_output("nvidia-ctk config --set nvidia-container-runtime.mode=auto --in-place")
+
+    def test_cdi(self, host, run_role, daemon_json, sleeper, uuids) -> None:
+        """CDI: refused by name where the engine has none, else switched on with every container running on."""
+        before = sleeper()
+        run = run_role(vllm_gpu_access="cdi")
+        if host.system_info.codename == "bookworm":
+            assert run.status != 0
+            assert "found Docker 20.10" in run.flat
+            assert "needed Docker 25.0 or later for CDI" in run.flat
+            return
+        assert run.status == 0, run.output
+        assert json.loads(daemon_json.text())["features"] == {"cdi": True}
+        assert sleeper() == before
+        assert listed(host, "--device nvidia.com/gpu=1") == uuids[1:]
+        assert listed(host, "--device nvidia.com/gpu=all") == uuids
+        assert run_role(vllm_gpu_access="cdi").recap["changed"] == 0
+        # a specification that no longer fits: as after a change of MIG, or of a card
+        host.check_output("sed -i 's/GPU-[0-9a-f-]*/GPU-gone/' /var/run/cdi/nvidia.yaml")
+        again = run_role(vllm_gpu_access="cdi")
+        assert again.status == 0, again.output
+        assert "GPU-gone" not in host.file("/var/run/cdi/nvidia.yaml").content_string
+
+
+class TestRemoval:
+    """nvidia_container_toolkit_state absent."""
+
+    #: Not as this collection writes it: the bytes must come back.
+    BEFORE = '{"log-driver":"json-file",\n\t"features": {"buildkit": true}}'
+
+    @pytest.mark.parametrize("before", [BEFORE, None], ids=["file", "no-file"])
+    def test_gives_back_the_daemon_json_of_before(self, host, run_role, daemon_json, sleeper, before) -> None:
+        """To the byte; packages, source and key are gone, containers run on, and a second removal changes nothing."""
+        daemon_json.forget()
+        daemon_json.write(before, "systemctl restart docker && docker start sleeper")
+        kept = sleeper()
+        assert run_role().status == 0
+        assert "nvidia" in info(host)["Runtimes"]
+        try:
+            predicted = run_role("--check", nvidia_container_toolkit_state="absent")
+            assert predicted.status == 0, predicted.output
+            assert versions(host) == {"1.20.1-1"}
+            run = run_role(nvidia_container_toolkit_state="absent")
+            assert run.status == 0, run.output
+            assert daemon_json.text() == before
+            assert versions(host) == {""}
+            assert not host.file(SOURCE).exists
+            assert not host.file(KEY).exists
+            assert "nvidia" not in info(host)["Runtimes"]
+            assert sleeper() == kept
+            assert run_role(nvidia_container_toolkit_state="absent").recap["changed"] == 0
+        finally:
+            assert run_role().status == 0
+
+    def test_refused_while_a_container_uses_a_gpu(self, host, run_role, untouched) -> None:
+        """The container is named, and nothing changes."""
+        host.run("docker rm -f user")
+        image = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' myia-vllm-gpu-proof").split()[0]
+        host.check_output(
+            "docker run -d --name user --runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=0 --entrypoint /bin/sh %s "
+            "-c 'while :; do read -r line </dev/zero; done'" % image
+        )
+        host.check_output("touch /tmp/myia-mark; sleep 1.1")
+        try:
+            run = run_role(nvidia_container_toolkit_state="absent")
+        finally:
+            host.run("docker rm -f user")
+        assert run.status != 0
+        assert "use a GPU through the toolkit: user" in run.flat
+        assert versions(host) == {"1.20.1-1"}
+        assert untouched() == []
