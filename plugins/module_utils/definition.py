@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Turn the flat ``vllm_*`` variables into one checked definition of the service.
 
-Pure Python, no Ansible, no I/O: the action plugin ``service_definition`` hands the values in. Every problem is a
+Pure Python, no Ansible, no I/O but reading the collection's own table of vLLM's options once: the action plugin
+``service_definition`` hands the values in. It runs on the controller only. Every problem is a
 sentence that names the variable, what was found, what is expected and what to do; all problems are collected, so
 that the operator mends them in one go. No problem or warning ever contains the value of a secret.
 
@@ -15,7 +16,7 @@ import ipaddress
 import json
 import re
 
-from ansible_collections.myia.vllm.plugins.module_utils import dotenv
+from ansible_collections.myia.vllm.plugins.module_utils import dotenv, vllm_options, vllm_versions
 
 #: Variables whose values must not appear anywhere but in ``.env``.
 SECRETS = ("vllm_hf_token", "vllm_api_key")
@@ -225,6 +226,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
     extra_options = _check_extra_options(v, problems)
     extra_env = _check_extra_env(v, problems)
     _check_mounts(v, problems)
+    _check_version_fit(v, extra_options, problems, warnings)
     if problems.found:
         return {}, problems.found, warnings
 
@@ -257,13 +259,25 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "container_name": v["vllm_container_name"],
         "model": v["vllm_model"],
         "model_is_local": local_model,
+        "model_revision": v["vllm_model_revision"],
         "served_model_name": v["vllm_served_model_name"],
+        "hf_cache": v["vllm_hf_cache"],
         "max_model_len": v["vllm_max_model_len"],
         "gpu_devices": gpus,
         "gpu_access": v["vllm_gpu_access"],
         "tensor_parallel_size": v["vllm_tensor_parallel_size"],
         "pipeline_parallel_size": v["vllm_pipeline_parallel_size"],
         "gpu_memory_utilization": v["vllm_gpu_memory_utilization"],
+        "quantization": v["vllm_quantization"],
+        "dtype": v["vllm_dtype"],
+        "kv_cache_dtype": v["vllm_kv_cache_dtype"],
+        # under the names that this release reads, as in the command
+        "hf_overrides": vllm_versions.fitting_overrides(v["vllm_version"], v["vllm_hf_overrides"]),
+        "max_num_seqs": v["vllm_max_num_seqs"],
+        "max_num_batched_tokens": v["vllm_max_num_batched_tokens"],
+        "enforce_eager": v["vllm_enforce_eager"],
+        # names only: values may hold secrets
+        "extra_options": [name for name, _value in extra_options],
         "port": v["vllm_port"],
         "publish_address": publish,
         "base_url": "http://%s:%d" % (("[%s]" % probe_host) if ":" in probe_host else probe_host, v["vllm_port"]),
@@ -543,6 +557,8 @@ def _check_extra_options(v: dict, problems: Problems) -> list[tuple[str, object]
     seen: dict[str, str] = {}
     for given, value in v["vllm_extra_options"].items():
         name = option_name(given)
+        if not problems.about("vllm_version"):
+            name = vllm_options.long_name(v["vllm_version"], name)
         plain = name[3:] if name.startswith("no-") else name
         head = plain.partition(".")[0]
         where = "vllm_extra_options"
@@ -572,6 +588,40 @@ def _check_extra_options(v: dict, problems: Problems) -> list[tuple[str, object]
             continue
         result.append((name, value))
     return result
+
+
+def _check_version_fit(v: dict, extra_options: list[tuple[str, object]], problems: Problems, warnings: list) -> None:
+    """Refuse what ``vllm serve`` of this release would not take."""
+    version, image = v["vllm_version"], v["vllm_image"]
+    if problems.about("vllm_version", "vllm_image"):
+        return
+    _known, newer = vllm_options.nearest_known(version)
+    if newer:
+        warnings.append("vllm_version: " + newer)
+    in_tag = vllm_versions.image_version(image)
+    if in_tag and vllm_versions.release(in_tag) != vllm_versions.release(version):
+        warnings.append(
+            "vllm_image: its tag says vLLM %s, but vllm_version is %s, and the command is made for that. Set "
+            "vllm_version to what the image holds." % (in_tag, version)
+        )
+    why_not = vllm_versions.overrides_problem(version, v["vllm_hf_overrides"])
+    if why_not and not problems.about("vllm_hf_overrides"):
+        problems.add("vllm_hf_overrides", why_not)
+    if not v["vllm_check_options"]:
+        return
+    # An image of one's own may hold any release: vllm_version is believed.
+    hint = " (vllm_image is taken to hold vLLM %s, as vllm_version says.)" % version if image and not in_tag else ""
+    own = {option: v[name] for option, name in FIRST_CLASS_OPTIONS.items() if name in v and name not in SECRETS}
+    rendered = {option: value for option, value in own.items() if value not in (None, "", False, {})}
+    for found in vllm_options.check_options(version, {k: value for k, value in rendered.items() if k != "model"}):
+        name = FIRST_CLASS_OPTIONS[found["option"]]
+        if not problems.about(name):
+            problems.add(name, found["message"] + hint)
+    for found in vllm_options.check_options(version, dict(extra_options)):
+        problems.add("vllm_extra_options", found["message"] + hint)
+    for name in vllm_options.deprecated_options(version, [name for name, _value in extra_options]):
+        instead = vllm_versions.REPLACEMENTS.get(name, "see vLLM's release notes")
+        warnings.append("vllm_extra_options: %s is deprecated in vLLM %s: %s." % (name, version, instead))
 
 
 def _extra_option_env(name: str) -> str:
@@ -666,7 +716,8 @@ def _arguments(v: dict, suffix: str, extra_options: list[tuple[str, object]]) ->
     option("dtype", "VLLM_DTYPE_%s" % suffix, v["vllm_dtype"])
     option("kv-cache-dtype", "VLLM_KV_CACHE_DTYPE_%s" % suffix, v["vllm_kv_cache_dtype"])
     option("max-model-len", "MAX_MODEL_LEN", v["vllm_max_model_len"])
-    option("hf-overrides", "VLLM_HF_OVERRIDES_%s" % suffix, v["vllm_hf_overrides"] or "")
+    overrides = vllm_versions.fitting_overrides(v["vllm_version"], v["vllm_hf_overrides"])
+    option("hf-overrides", "VLLM_HF_OVERRIDES_%s" % suffix, overrides or "")
     option("gpu-memory-utilization", "GPU_MEMORY_UTILIZATION_%s" % suffix, v["vllm_gpu_memory_utilization"])
     option("tensor-parallel-size", "TENSOR_PARALLEL_SIZE_%s" % suffix, v["vllm_tensor_parallel_size"])
     if v["vllm_pipeline_parallel_size"] != 1:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils import definition, dotenv
+from ansible_collections.myia.vllm.plugins.module_utils import definition, dotenv, vllm_options
 
 GPUS_01 = ["0", "1"]
 UUIDS = ["GPU-57a4d140-0000-4000-8000-000000000000", "GPU-57a4d140-0000-4000-8000-000000000001"]
@@ -39,6 +39,8 @@ def test_defaults_are_the_medium_service(define, env_of) -> None:
         "${GPU_MEMORY_UTILIZATION_MEDIUM}",
         "--tensor-parallel-size",
         "${TENSOR_PARALLEL_SIZE_MEDIUM}",
+        "--max-num-seqs",
+        "${MAX_NUM_SEQS_MEDIUM}",
         "--host",
         "${VLLM_HOST_MEDIUM}",
         "--port",
@@ -113,7 +115,7 @@ def test_every_reference_has_its_line(define, env_of, planted) -> None:
         "vllm_tensor_parallel_size": 1,
         "vllm_max_num_seqs": 8,
         "vllm_max_num_batched_tokens": 4096,
-        "vllm_extra_options": {"chat-template": "x", "allowed-origins": ["a", "b"], "config.a": {"b": 1}},
+        "vllm_extra_options": {"chat-template": "x", "logits-processors": ["a", "b"], "kernel-config.a": {"b": 1}},
         "vllm_extra_env": {"A": 1, "b": True, "EMPTY": ""},
     }
     found, problems, _warnings = define(**changes)
@@ -252,19 +254,22 @@ BAD = [
     pytest.param({"vllm_extra_options": {"A": 1}}, ["vllm_extra_options"], "no option name", id="option-upper-case"),
     pytest.param({"vllm_extra_options": {"": 1}}, ["vllm_extra_options"], "no option name", id="option-empty"),
     pytest.param(
-        {"vllm_extra_options": {"log-len": 1, "--log_len": 2}},
+        {"vllm_extra_options": {"max-log-len": 1, "--max_log_len": 2}},
         ["vllm_extra_options"],
         "the same option",
         id="option-2x",
     ),
     pytest.param(
-        {"vllm_extra_options": {"no-flag": True, "flag": True}},
+        {"vllm_extra_options": {"no-numa-bind": True, "numa-bind": True}},
         ["vllm_extra_options"],
         "the same option",
         id="option-no",
     ),
     pytest.param(
-        {"vllm_extra_options": {"a-b": 1, "a.b": 2}}, ["vllm_extra_options"], "same", id="options-with-one-env-name"
+        {"vllm_extra_options": {"kernel-config.a_b": 1, "kernel-config.a.b": 2}},
+        ["vllm_extra_options"],
+        "same",
+        id="options-with-one-env-name",
     ),
     pytest.param({"vllm_extra_env": {"A-B": 1}}, ["vllm_extra_env"], "no variable name", id="env-dash"),
     pytest.param({"vllm_extra_env": {"1A": 1}}, ["vllm_extra_env"], "no variable name", id="env-digit"),
@@ -544,11 +549,12 @@ def test_publish_address_refused(address, define) -> None:
 )
 def test_extra_options(given, arguments, entries, define, env_of) -> None:
     """Extra options come last; their values stand in .env."""
-    found, problems, _warnings = define(vllm_extra_options=given)
+    changes = {"vllm_extra_options": given, "vllm_check_options": False}  # names that vLLM does not have
+    found, problems, _warnings = define(**changes)
     assert problems == []
     assert found["command"][-len(arguments) :] == arguments
     assert found["command"][-len(arguments) - 1] == "${VLLM_PORT_MEDIUM}"
-    extra = {name: value for name, value in env_of(vllm_extra_options=given).items() if name.startswith("EXTRA_")}
+    extra = {name: value for name, value in env_of(**changes).items() if name.startswith("EXTRA_")}
     assert extra == entries
 
 
@@ -611,7 +617,7 @@ def test_unset_leaves_the_default_of_vllm(define) -> None:
     """Options without a value are not on the command line; empty overrides neither."""
     found, _problems, _warnings = define(vllm_hf_overrides={}, vllm_enforce_eager=True, vllm_trust_remote_code=True)
     assert "--hf-overrides" not in found["command"]
-    assert "--max-num-seqs" not in found["command"]
+    assert "--max-num-batched-tokens" not in found["command"]
     assert "--revision" not in found["command"]
     assert "--enforce-eager" in found["command"]
     assert "--trust-remote-code" in found["command"]
@@ -622,3 +628,133 @@ def test_trust_remote_code_warns(define) -> None:
     _found, _problems, warnings = define(vllm_trust_remote_code=True)
     assert len(warnings) == 1
     assert "vllm_model_revision" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "variable", "words"),
+    [
+        pytest.param(
+            {"vllm_version": "0.11.1", "vllm_extra_options": {"rope_scaling": "{}"}},
+            "vllm_extra_options",
+            "rope-scaling is not taken by vLLM 0.11.1; 0.11.1 removed it. Instead: set rope_parameters",
+            id="removed",
+        ),
+        pytest.param(
+            {"vllm_extra_options": {"--max-log-lenn": 1}}, "vllm_extra_options", "Did you mean max-log-len?", id="typo"
+        ),
+        pytest.param(
+            {"vllm_version": "0.11.0", "vllm_kv_cache_dtype": "nvfp4"},
+            "vllm_kv_cache_dtype",
+            "does not take 'nvfp4' in vLLM 0.11.0",
+            id="value-of-a-variable",
+        ),
+        pytest.param(
+            {"vllm_image": "team/vllm:stable", "vllm_extra_options": {"swap-space": 4}},
+            "vllm_extra_options",
+            "(vllm_image is taken to hold vLLM 0.32.0, as vllm_version says.)",
+            id="own-image",
+        ),
+        pytest.param(
+            {"vllm_extra_options": {"device-memory-utilization": 0.5}},
+            "vllm_extra_options",
+            "set vllm_gpu_memory_utilization.",
+            id="other-name-of-a-variable",
+        ),
+        pytest.param(
+            {"vllm_extra_options": {"dp": 1, "data-parallel-size": 2}},
+            "vllm_extra_options",
+            "are the same option",
+            id="two-names-of-one",
+        ),
+        pytest.param(
+            {"vllm_hf_overrides": {"rope_scaling": {"rope_type": "yarn"}}},
+            "vllm_hf_overrides",
+            "Name it rope_parameters",
+            id="old-name-in-overrides",
+        ),
+    ],
+)
+def test_what_the_release_does_not_take(changes, variable, words, define) -> None:
+    """One problem among the others, under the variable to change."""
+    found, problems, _warnings = define(**changes)
+    assert found == {}
+    assert [item["variable"] for item in problems] == [variable], messages(problems)
+    assert words in problems[0]["message"]
+
+
+def test_release_and_other_problems_in_one_report(define) -> None:
+    """A wrong option does not hide a wrong port; a wrong version hides what depends on it."""
+    _found, problems, _warnings = define(vllm_port=0, vllm_extra_options={"swap-space": 4})
+    assert {item["variable"] for item in problems} == {"vllm_port", "vllm_extra_options"}
+    _found, problems, _warnings = define(vllm_version="latest", vllm_extra_options={"swap-space": 4})
+    assert [item["variable"] for item in problems] == ["vllm_version"]
+
+
+@pytest.mark.parametrize("version", vllm_options.versions())
+def test_defaults_suit_every_release(version, define) -> None:
+    """The medium service and every option with a variable are accepted from 0.11.0 on."""
+    _found, problems, warnings = define(
+        vllm_version=version,
+        vllm_model_revision="main",
+        vllm_quantization="awq_marlin",
+        vllm_dtype="float16",
+        vllm_max_num_seqs=8,
+        vllm_max_num_batched_tokens=2048,
+        vllm_enforce_eager=True,
+        vllm_pipeline_parallel_size=2,
+        vllm_tensor_parallel_size=1,
+    )
+    assert problems == []
+    assert warnings == []
+
+
+@pytest.mark.parametrize(("version", "key"), [("0.11.2", "rope_scaling"), ("0.12.0", "rope_parameters")])
+def test_yarn_under_the_name_that_the_release_reads(version, key, env_of) -> None:
+    """0.11 would ignore rope_parameters and serve garbage beyond 32768 tokens."""
+    overrides = json.loads(env_of(vllm_version=version)["VLLM_HF_OVERRIDES_MEDIUM"])
+    assert overrides[key]["factor"] == 4.0
+    assert len([name for name in overrides if name.startswith("rope_") and name != "rope_theta"]) == 1
+    assert overrides["max_position_embeddings"] == 131072
+    assert (overrides if key == "rope_scaling" else overrides[key])["rope_theta"] == 1e6
+
+
+def test_short_name_is_written_out(define, env_of) -> None:
+    """--dp is no option; --data-parallel-size is."""
+    changes = {"vllm_extra_options": {"dp": 1}}
+    found, problems, _warnings = define(**changes)
+    assert problems == []
+    assert found["command"][-2:] == ["--data-parallel-size", "${EXTRA_OPTION_DATA_PARALLEL_SIZE}"]
+    assert env_of(**changes)["EXTRA_OPTION_DATA_PARALLEL_SIZE"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({"vllm_version": "0.99.0"}, "vllm_version: vLLM 0.99.0 is newer than", id="newer"),
+        pytest.param({"vllm_image": "x/vllm:v0.11.0"}, "vllm_image: its tag says vLLM 0.11.0", id="tag"),
+        pytest.param(
+            {"vllm_version": "0.16.0", "vllm_extra_options": {"disable-log-requests": True}},
+            "vllm_extra_options: disable-log-requests is deprecated in vLLM 0.16.0: leave it out",
+            id="deprecated",
+        ),
+    ],
+)
+def test_warned_not_refused(changes, words, define) -> None:
+    """What may work is said, once."""
+    _found, problems, warnings = define(**changes)
+    assert problems == []
+    assert len(warnings) == 1
+    assert words in warnings[0]
+
+
+@pytest.mark.parametrize("image", ["", "myia-vllm-cpu:0.32.0", "vllm/vllm-openai:v0.32.0-cu129", "team/vllm@sha256:0"])
+def test_images_without_a_warning(image, define) -> None:
+    """A tag that agrees, or says nothing."""
+    assert define(vllm_image=image)[2] == []
+
+
+def test_check_can_be_turned_off(define) -> None:
+    """For a vLLM with options of its own."""
+    changes = {"vllm_extra_options": {"swap-space": 4}, "vllm_kv_cache_dtype": "mine"}
+    assert len(define(**changes)[1]) == 2
+    assert define(**changes, vllm_check_options=False)[1] == []
