@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import time
+
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.myia.vllm.plugins.module_utils import preflight
+from ansible_collections.myia.vllm.plugins.plugin_utils import preflight_question
 
 
 class ActionModule(ActionBase):
     """Read the host by the module ``host_info`` and judge it on the controller."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("definition", "min_free_gib", "skip"))
+    _VALID_ARGS = frozenset(("definition", "min_free_gib", "refuse", "skip"))
     _supports_check_mode = True
 
     def run(self, tmp=None, task_vars=None):
@@ -21,39 +24,60 @@ class ActionModule(ActionBase):
         _validation, args = self.validate_argument_spec(
             argument_spec={
                 "definition": {"type": "dict", "required": True},
-                "min_free_gib": {"type": "float", "default": 40.0},
+                "min_free_gib": {"type": "float"},
+                "refuse": {"type": "bool", "default": True},
                 "skip": {"type": "list", "elements": "str", "default": []},
             }
         )
+        result["changed"] = False
+        unknown = preflight.unknown_ids(args["skip"])
+        if unknown:
+            result["failed"] = True
+            result["msg"] = "vllm_preflight_skip: %s Nothing was changed." % " ".join(
+                "no check is called %s; %s" % (name, "did you mean %s?" % near if near else "see the role's README.")
+                for name, near in unknown
+            )
+            return result
         definition = args["definition"]
+        values = preflight_question.variables(task_vars or {}, self._templar)
+        before = time.time()
         answer = self._execute_module(
             module_name="myia.vllm.host_info",
-            module_args={
-                "port": definition["port"],
-                "project": definition["project"],
-                "paths": [definition["dir"]],
-                "model_path": definition["model"] if definition["model_is_local"] else "",
-                "gpus": definition["accelerator"] == "nvidia",
-            },
+            module_args=preflight_question.module_args(definition, values),
             task_vars=task_vars,
         )
         if answer.get("failed") or answer.get("unreachable"):
             result.update(answer)
             return result
-        findings = preflight.check(definition, answer["host"], args["min_free_gib"])
-        bad = [item for item in findings if not item["ok"]]
-        result["changed"] = False
-        result["warnings"] = [
-            "preflight check %s failed and was skipped: found %s, needed %s."
-            % (item["id"], item["found"], item["needed"])
-            for item in bad
-            if item["id"] in args["skip"]
-        ]
-        if any(item["id"] not in args["skip"] for item in bad):
+        host = answer["host"]
+        compare_clock(host["clock"], before, time.time())
+        judged = preflight.check(definition, host, args["min_free_gib"], preflight_question.circumstances(values))
+        findings = judged["findings"]
+        refused = preflight.refused(findings, args["skip"])
+        if refused and args["refuse"]:
             result["failed"] = True
             # the message says it all; the data behind it would bury it on the operator's screen
             result["msg"] = preflight.report(findings, args["skip"])
-        else:
-            result["findings"] = findings
-            result["host"] = answer["host"]
+            result["warnings"] = []
+            return result
+        # a refusal's report holds the warnings too
+        result["warnings"] = [] if refused else preflight.warnings(findings, args["skip"])
+        result["refused"] = bool(refused)
+        result["report"] = preflight.report(findings, args["skip"]) if refused else ""
+        result["host"] = host
+        result.update(judged)
         return result
+
+
+def compare_clock(clock: dict, before: float, after: float) -> None:
+    """Say of what a host's clock is ahead; of the controller's when no answer from the net had a date.
+
+    Args:
+        clock: ``skew_s`` and ``time`` of ``host_info``; ``by`` is added.
+        before: the controller's time before the host was asked, in seconds since 1970.
+        after: the same after it answered.
+    """
+    clock["by"] = "hub and registry"
+    if clock["skew_s"] is None:
+        clock["by"] = "this controller"
+        clock["skew_s"] = round(min(clock["time"] - before, 0.0) or max(clock["time"] - after, 0.0), 1)

@@ -6,18 +6,13 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
 import json
 import os
 import re
 
 #: Bytes in a GiB.
 GIB = 1024**3
-
-#: Columns asked of ``nvidia-smi --query-gpu``.
-GPU_FIELDS = ("index", "uuid", "name", "memory.total", "driver_version")
 
 
 def os_release(text: str) -> dict[str, str]:
@@ -28,40 +23,6 @@ def os_release(text: str) -> dict[str, str]:
         if sep and not key.startswith("#"):
             values[key] = value.strip().strip("\"'")
     return values
-
-
-def parse_gpus(text: str) -> list[dict]:
-    """Return the GPUs of ``nvidia-smi --query-gpu=... --format=csv,noheader,nounits``.
-
-    A field that the driver cannot tell (``[N/A]``) becomes None. ``memory_total_mib`` is in MiB.
-    """
-    gpus = []
-    for row in csv.reader(io.StringIO(text), skipinitialspace=True):
-        if len(row) < len(GPU_FIELDS):
-            continue
-        index, uuid, name, memory, driver = (cell.strip() for cell in row[: len(GPU_FIELDS)])
-        if not index.isdigit():
-            continue
-        gpus.append(
-            {
-                "index": int(index),
-                "uuid": uuid,
-                "name": name,
-                "memory_total_mib": int(memory) if memory.isdigit() else None,
-                "driver_version": driver,
-            }
-        )
-    return gpus
-
-
-def gpu_info(run) -> dict:
-    """Return ``{gpus, error}``; ``error`` is empty when nvidia-smi answered."""
-    status, out, err = run(["nvidia-smi", "--query-gpu=" + ",".join(GPU_FIELDS), "--format=csv,noheader,nounits"])
-    if status == 127:
-        return {"gpus": [], "error": "nvidia-smi is not installed"}
-    if status != 0:
-        return {"gpus": [], "error": " ".join((out + " " + err).split())[:500] or "nvidia-smi exited with %d" % status}
-    return {"gpus": parse_gpus(out), "error": ""}
 
 
 def listening_inodes(port: int, tables: list[str]) -> list[str]:
@@ -97,14 +58,35 @@ def owner_of(inodes: list[str]) -> dict:
 
 def free_gib(path: str) -> float | None:
     """Return the free space in GiB of the file system that holds ``path`` or its nearest existing parent."""
-    path = os.path.abspath(path)
-    while not os.path.exists(path) and path != "/":
-        path = os.path.dirname(path)
     try:
-        stat = os.statvfs(path)
+        stat = os.statvfs(_existing(path))
     except OSError:
         return None
     return round(stat.f_bavail * stat.f_frsize / GIB, 1)
+
+
+def free_mib(folder: str) -> float | None:
+    """Return the free MiB of the file system mounted at ``folder``; None when it is not there."""
+    try:
+        stat = os.statvfs(folder)
+    except OSError:
+        return None
+    return round(stat.f_bavail * stat.f_frsize / 1024**2, 1)
+
+
+def file_system(path: str) -> str:
+    """Return a name of the file system that holds ``path`` or its nearest existing parent; the path when unknown."""
+    try:
+        return str(os.stat(_existing(path)).st_dev)
+    except OSError:
+        return path
+
+
+def _existing(path: str) -> str:
+    path = os.path.abspath(path)
+    while not os.path.exists(path) and path != "/":
+        path = os.path.dirname(path)
+    return path
 
 
 def containers_on_port(run, port: int) -> list[dict]:

@@ -1,147 +1,129 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Judge a host against the definition of the service. Pure Python; runs on the controller.
 
+The checks stand in preflight_host, preflight_gpu, preflight_model and nvidia_driver; this file puts them in order.
+
 Private to this collection; may change at any time.
 """
 
 from __future__ import annotations
 
-#: Supported releases by os-release ID: those whose major version may be used.
-SUPPORTED = {
-    "debian": ("12", "13"),
-    "ubuntu": ("22.04", "24.04"),
-    "rhel": ("9", "10"),
-    "rocky": ("9", "10"),
-    "almalinux": ("9", "10"),
-    "centos": ("9", "10"),
+import difflib
+
+from ansible_collections.myia.vllm.plugins.module_utils import (
+    nvidia_driver,
+    preflight_gpu,
+    preflight_host,
+    preflight_model,
+)
+from ansible_collections.myia.vllm.plugins.module_utils.preflight_finding import finding, in_a_line, worst_first
+
+#: Every check, in the order in which an operator would mend what it finds.
+IDS = (
+    "operating_system", "root",
+    "driver_missing", "secure_boot", "driver_module_missing", "driver_library_mismatch", "nvidia_smi", "gpu_lost",
+    "device_nodes_missing", "gpu_devices",
+    "driver_cuda", "model_path", "hub", "tensor_parallel", "max_model_len", "capacity", "gpu_memory", "gpu_shared",
+    "shm", "port", "disk", "docker", "compose", "registry", "clock",
+)  # fmt: skip
+
+#: What of the operator's variables matters beside the definition, with the defaults of the roles.
+CIRCUMSTANCES = {
+    "pull": "missing",
+    "docker_install": True,
+    "docker_min_version": "20.10",
+    "compose_min_version": "2.22.0",
+    # the variable of vllm_extra_env for which the hub is not asked
+    "hub_skipped": "",
+    # whether the container has a proxy of its own
+    "hub_proxied": False,
+    "cuda_compatibility": False,
+    "longer_allowed": False,
 }
 
-#: GiB that a release of a service needs whose image and weights are already on the host.
-REDEPLOY_GIB = 2.0
 
-
-def check(definition: dict, host: dict, min_free_gib: float) -> list[dict]:
-    """Return one finding for every check, in the order in which an operator would mend them.
+def check(definition: dict, host: dict, min_free_gib: float | None, circumstances: dict | None = None) -> dict:
+    """Return what every check says, and the plan.
 
     Args:
         definition: the ``vllm_definition``.
         host: what the module ``host_info`` returned.
-        min_free_gib: free space in GiB that a first deployment needs.
+        min_free_gib: free space in GiB that a first deployment needs; None: worked out from image and weights.
+        circumstances: see :data:`CIRCUMSTANCES`, whose values stand for what is missing.
 
     Returns:
-        Dictionaries with ``id``, ``ok``, ``found``, ``needed`` and ``fix`` (empty when ok).
+        ``findings`` in the order of :data:`IDS` (see :func:`preflight_finding.finding`), those that do not apply left
+        out; ``capacity`` (see the module ``capacity_info``; None without a plan) and ``no_capacity`` (why).
     """
-    findings = [_operating_system(host), _root(host)]
+    c = {**CIRCUMSTANCES, **(circumstances or {})}
+    config = host["model"]["config"]
+    found = [preflight_host.operating_system(host), preflight_host.root(host)]
+    healthy = False
     if definition["accelerator"] == "nvidia":
-        findings += _gpus(definition, host)
-    findings += [_port(definition, host), _disk(host, min_free_gib)]
+        driver = nvidia_driver.check({**host["driver"], "smi": host["gpu"]}, definition["gpu_devices"])
+        found += [finding(*(item[key] for key in ("id", "ok", "found", "needed", "fix"))) for item in driver]
+        healthy = driver[-1]["id"] == "gpu_devices" and driver[-1]["ok"]
+    if healthy:
+        found.append(preflight_gpu.driver_cuda(definition, host, c["cuda_compatibility"]))
     if definition["model_is_local"]:
-        findings.append(_local_model(definition, host))
-    return findings
+        found.append(preflight_host.model_path(definition, host))
+    else:
+        found.append(preflight_model.hub(definition, host, c))
+    readable = found[-1]["ok"] or found[-1]["severity"] == "warning"
+    split = None
+    if config:
+        split = preflight_model.tensor_parallel(definition, config)
+        found += [split, preflight_model.max_model_len(definition, config, c["longer_allowed"])]
+    plan, reason = preflight_model.planned(definition, host)
+    # what another finding says already is not said again: no access, no GPUs, heads that cannot be split
+    if healthy and readable and (split is None or split["ok"]):
+        found.append(preflight_model.fits(definition, plan, reason))
+    if healthy:
+        found += [preflight_gpu.memory(definition, host), preflight_gpu.shared(definition, host)]
+    found += [
+        preflight_host.shm(definition, host),
+        preflight_host.port(definition, host),
+        preflight_host.disk(definition, host, c["pull"], min_free_gib),
+        *preflight_host.docker(definition, host, c),
+        preflight_host.registry(definition, host, c["pull"]),
+    ]
+    found = [item for item in found if item is not None]
+    blocked = any(item["id"] in ("hub", "registry") and not item["ok"] for item in found)
+    found.append(preflight_host.clock(host, blocked))
+    return {"findings": found, "capacity": plan, "no_capacity": reason}
+
+
+def unknown_ids(skipped: list[str]) -> list[tuple[str, str]]:
+    """Return (id, nearest known id or "") for each id that no check has."""
+    unknown = [identity for identity in skipped if identity not in IDS]
+    return [(identity, (difflib.get_close_matches(identity, IDS, n=1, cutoff=0.5) or [""])[0]) for identity in unknown]
+
+
+def refused(findings: list[dict], skipped: list[str]) -> list[dict]:
+    """Return the findings for which a deployment is refused, in the order of the report."""
+    return [item for item in worst_first(findings) if item["severity"] == "error" and item["id"] not in skipped]
 
 
 def report(findings: list[dict], skipped: list[str]) -> str:
     """Return the text shown when checks failed: every problem with what was found, what is needed and the fix."""
-    bad = [item for item in findings if not item["ok"] and item["id"] not in skipped]
-    lines = ["%d preflight check%s failed; nothing was changed." % (len(bad), "" if len(bad) == 1 else "s")]
-    for item in bad:
-        lines.append("- %s: found %s, needed %s. %s" % (item["id"], item["found"], item["needed"], item["fix"]))
+    errors = refused(findings, skipped)
+    lines = ["%d preflight check%s failed; nothing was changed." % (len(errors), "" if len(errors) == 1 else "s")]
+    for item in errors:
+        lines.append("- " + in_a_line(item))
+        lines += ["    " + line for line in item["details"]]
+    rest = [item for item in worst_first(findings) if item not in errors]
+    if rest:
+        lines.append("Not refused for, but worth a look:")
+        lines += ["- %s%s" % ("(skipped) " if item["id"] in skipped else "", in_a_line(item)) for item in rest]
     return "\n".join(lines)
 
 
-def _finding(identity: str, ok: bool, found: str, needed: str, fix: str) -> dict:
-    return {"id": identity, "ok": ok, "found": found, "needed": needed, "fix": "" if ok else fix}
-
-
-def _operating_system(host: dict) -> dict:
-    system = host["os"]
-    versions = SUPPORTED.get(system["id"], ())
-    ok = any(system["version"] == v or system["version"].startswith(v + ".") for v in versions)
-    return _finding(
-        "operating_system",
-        ok,
-        system["name"] or system["id"] or "an unknown operating system",
-        "Debian 12 or 13, Ubuntu 22.04 or 24.04, or Enterprise Linux 9 or 10",
-        "Deploy to a supported host, or add operating_system to vllm_preflight_skip to try it at your own risk.",
-    )
-
-
-def _root(host: dict) -> dict:
-    return _finding(
-        "root",
-        host["uid"] == 0,
-        "user id %d" % host["uid"],
-        "root",
-        "Run the play with become: true and a user that may use sudo (ansible_user, ansible_become_password).",
-    )
-
-
-def _gpus(definition: dict, host: dict) -> list[dict]:
-    gpu = host.get("gpu") or {"gpus": [], "error": "not asked for"}
-    wanted = definition["gpu_devices"]
-    fix = (
-        "Install the NVIDIA driver (this collection does not), reboot if it was just upgraded, and make sure that "
-        "nvidia-smi lists the GPUs; or set vllm_accelerator to cpu."
-    )
-    if gpu["error"]:
-        return [_finding("gpu_driver", False, gpu["error"], "an answering nvidia-smi", fix)]
-    known = {str(item["index"]) for item in gpu["gpus"]} | {item["uuid"] for item in gpu["gpus"]}
-    # a MIG slice has a UUID of its own, which --query-gpu does not list
-    missing = [device for device in wanted if device not in known and not device.startswith("MIG-")]
-    there = ", ".join("%d (%s)" % (item["index"], item["name"]) for item in gpu["gpus"]) or "no GPU"
-    driver = gpu["gpus"][0]["driver_version"] if gpu["gpus"] else "none"
-    return [
-        _finding("gpu_driver", bool(gpu["gpus"]), "driver %s" % driver, "at least one GPU", fix),
-        _finding(
-            "gpu_devices",
-            not missing,
-            there,
-            "GPU %s" % ", ".join(missing or wanted),
-            "Set vllm_gpu_devices to GPUs that nvidia-smi -L lists, and vllm_tensor_parallel_size to their number.",
-        ),
-    ]
-
-
-def _port(definition: dict, host: dict) -> dict:
-    port = host["port"]
-    foreign = [c["name"] for c in port["containers"] if c["project"] != definition["project"]]
-    ours = [c for c in port["containers"] if c["project"] == definition["project"]]
-    if foreign:
-        found = "port %d published by container %s" % (definition["port"], ", ".join(foreign))
-    elif port["listening"] and not ours:
-        owner = port["owner"]
-        who = "%s, pid %d" % (owner["command"], owner["pid"]) if owner else "a process that cannot be seen"
-        found = "port %d in use by %s" % (definition["port"], who)
-    else:
-        found = "port %d %s" % (definition["port"], "held by this service" if ours else "free")
-    return _finding(
-        "port",
-        not foreign and (bool(ours) or not port["listening"]),
-        found,
-        "a free port, or one that this service already holds",
-        "Stop the other program, or set vllm_port to a free port.",
-    )
-
-
-def _disk(host: dict, min_free_gib: float) -> dict:
-    needed = min(REDEPLOY_GIB, min_free_gib) if host["own_containers"] else min_free_gib
-    known = {path: free for path, free in host["free_gib"].items() if free is not None}
-    path, free = min(known.items(), key=lambda item: item[1]) if known else ("", 0.0)
-    return _finding(
-        "disk",
-        free >= needed,
-        "%.1f GiB free on %s" % (free, path),
-        "%.1f GiB" % needed,
-        "Free space there, move Docker's data folder, or lower vllm_preflight_min_free_gib when image and weights "
-        "are small or already there.",
-    )
-
-
-def _local_model(definition: dict, host: dict) -> dict:
-    return _finding(
-        "model_path",
-        host["model_present"],
-        "%s/config.json %s" % (definition["model"], "there" if host["model_present"] else "missing"),
-        "a model folder on the host",
-        "Copy the model there, or set vllm_model to a Hugging Face id.",
-    )
+def warnings(findings: list[dict], skipped: list[str]) -> list[str]:
+    """Return a line for every finding that is only reported, with its arithmetic."""
+    lines = []
+    for item in worst_first(findings):
+        how = "failed and was skipped" if item["id"] in skipped else "warns"
+        if item["id"] in skipped or item["severity"] == "warning":
+            text = "preflight check %s %s: %s" % (item["id"], how, in_a_line(item).partition(": ")[2])
+            lines.append(" | ".join([text, *item["details"]]))
+    return lines

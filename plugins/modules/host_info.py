@@ -10,7 +10,8 @@ short_description: Read what the preflight checks need to know of a host
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Reads operating system, user, GPUs, the owner of a TCP port, free disk space and Docker in one round trip.
+  - Reads operating system, user, GPUs with what holds them, the owner of a TCP port, free disk space, Docker, the
+    model's configuration, and whether hub and registry answer, in one round trip.
   - Judges nothing; M(myia.vllm.preflight) does.
 attributes:
   check_mode:
@@ -37,6 +38,39 @@ options:
     description: Folder of a local model; empty for a model from a hub.
     type: str
     default: ""
+  model:
+    description: Id of a model on a hub; empty for a local model.
+    type: str
+    default: ""
+  revision:
+    description: Revision of O(model); empty for the main branch.
+    type: str
+    default: ""
+  ask_hub:
+    description: Whether to ask the hub for O(model); its cache is looked at anyhow.
+    type: bool
+    default: true
+  hf_endpoint:
+    description: Address of the hub; empty for Hugging Face's.
+    type: str
+    default: ""
+  hf_token:
+    description: Access token of the hub.
+    type: str
+    default: ""
+  hf_cache:
+    description: Docker volume or absolute path of the hub's cache.
+    type: str
+    default: ""
+  image:
+    description: Container image to look for; empty for none.
+    type: str
+    default: ""
+  pull:
+    description: When the image will be pulled. The registry is asked only where that will happen.
+    type: str
+    choices: [missing, always, never]
+    default: missing
   gpus:
     description: Whether to ask for GPUs.
     type: bool
@@ -61,18 +95,61 @@ host:
     uid: {description: Effective user id the module ran with., type: int, returned: always}
     wsl: {description: Whether this is a Windows Subsystem for Linux., type: bool, returned: always}
     docker: {description: As returned by M(myia.vllm.docker_engine_info)., type: dict, returned: always}
-    gpu: {description: Keys C(gpus) and C(error)., type: dict, returned: when asked for}
+    gpu:
+      description:
+        - Keys C(gpus), C(driver_version), C(cuda_version) and C(error), as returned by M(myia.vllm.gpu_info).
+        - A process of a GPU has the C(container) that it runs in and its Compose C(project) too; empty for none.
+      type: dict
+      returned: when asked for
+    driver:
+      description:
+        - What else is to be seen of the NVIDIA driver. Keys C(kernel), C(wsl), C(dxg), C(module_version), C(modules),
+          C(module_files), C(module_kernels), C(library_versions), C(device_nodes), C(cards) and C(secure_boot).
+      type: dict
+      returned: when asked for
     port: {description: 'Keys C(listening), C(owner) and C(containers).', type: dict, returned: always}
+    containers:
+      description: Running containers with C(id), C(name), C(project) and the C(gpus) that they were given.
+      type: list
+      elements: dict
+      returned: always
     own_containers: {description: Containers of the project., type: list, elements: str, returned: always}
     free_gib: {description: Free space in GiB by folder., type: dict, returned: always}
-    model_present: {description: Whether the local model's config.json is there., type: bool, returned: always}
+    file_systems: {description: A name of its file system by folder., type: dict, returned: always}
+    docker_root: {description: Folder of the engine's data., type: str, returned: always}
+    cache_dir: {description: Folder of the hub's cache on the host., type: str, returned: always}
+    shm_free_mib: {description: Free MiB in the host's /dev/shm; null without one., type: float, returned: always}
+    image_present: {description: Whether the engine has the image., type: bool, returned: always}
+    model:
+      description:
+        - The C(config) of the model (null without), C(weights_bytes) (null when unknown), C(weights_source), whether it
+          is C(cached), and the C(error) (null, or C(kind) and C(text)). Kinds are those of M(myia.vllm.capacity_info).
+      type: dict
+      returned: always
+    registry:
+      description: C(registry), C(ok) and C(text) of the image's registry; empty when it was not asked.
+      type: dict
+      returned: always
+    clock:
+      description: C(skew_s), seconds ahead of hub or registry (null when none answered), and the host's C(time).
+      type: dict
+      returned: always
 """
 
 import os
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import docker_cli, host_facts
+from ansible_collections.myia.vllm.plugins.module_utils import (
+    docker_cli,
+    gpu_claims,
+    host_facts,
+    limited_command,
+    model_source,
+    nvidia_driver,
+    web_reach,
+)
 
 
 def read(path: str) -> str:
@@ -84,6 +161,41 @@ def read(path: str) -> str:
         return ""
 
 
+def hub_tasks(p: dict, skews: list) -> dict:
+    """Return what is to be asked of the hub, for :func:`web_reach.start`."""
+    if not p["model"] or not p["ask_hub"]:
+        return {}
+    asked = {
+        "endpoint": p["hf_endpoint"],
+        "token": p["hf_token"],
+        "revision": p["revision"],
+        "timeout_s": web_reach.TIMEOUT_S,
+    }
+    return {
+        "config": lambda: web_reach.ask_hub(p["model"], skews.append, **asked),
+        "weights": lambda: model_source.hub_weights(p["model"], **asked),
+    }
+
+
+def model_facts(p: dict, cache_dir: str, answers: dict) -> dict:
+    """Return what is known of the model, from its folder, the hub's answers or the cache."""
+    facts = {"config": None, "weights_bytes": None, "weights_source": "", "cached": False, "error": None}
+    folder = p["model_path"]
+    if p["model"]:
+        folder = model_source.cached_folder(cache_dir, p["model"], p["revision"])
+        facts["cached"] = bool(folder)
+        if p["ask_hub"]:
+            answer = answers.get("config", {"config": None, "error": web_reach.late("the hub")})
+            facts.update(answer)
+            facts["weights_bytes"], facts["weights_source"] = answers.get("weights", (None, ""))
+    if folder and not facts["config"]:
+        try:
+            facts.update(model_source.read_local(folder))
+        except (OSError, model_source.SourceError) as error:
+            facts["error"] = {"kind": getattr(error, "kind", "invalid"), "text": str(error)}
+    return facts
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -92,16 +204,36 @@ def main() -> None:
             "project": {"type": "str", "required": True},
             "paths": {"type": "list", "elements": "path", "default": []},
             "model_path": {"type": "str", "default": ""},
+            "model": {"type": "str", "default": ""},
+            "revision": {"type": "str", "default": ""},
+            "ask_hub": {"type": "bool", "default": True},
+            "hf_endpoint": {"type": "str", "default": ""},
+            "hf_token": {"type": "str", "default": "", "no_log": True},
+            "hf_cache": {"type": "str", "default": ""},
+            "image": {"type": "str", "default": ""},
+            "pull": {"type": "str", "choices": ["missing", "always", "never"], "default": "missing"},
             "gpus": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
     p = module.params
+    skews: list = []
+    # asked first, looked at last: the rest is read while hub and registry answer
+    hub = web_reach.start(hub_tasks(p, skews))
     run = docker_cli.runner(module)
-    release = host_facts.os_release(read("/etc/os-release"))
     docker = docker_cli.engine_info(run)
+    image_present = bool(p["image"]) and docker["answering"] and docker_cli.has_image(run, p["image"])
+    pulled = p["image"] and p["pull"] != "never" and (p["pull"] == "always" or not image_present)
+    registry_name = web_reach.registry_of(p["image"])
+    registry = web_reach.start(
+        {"registry": lambda: web_reach.ask_registry(registry_name, skews.append)} if pulled else {}
+    )
+    release = host_facts.os_release(read("/etc/os-release"))
     inodes = host_facts.listening_inodes(p["port"], [read("/proc/net/tcp"), read("/proc/net/tcp6")])
-    paths = [*p["paths"], docker["root_dir"] or "/var/lib/docker"]
+    root_dir = docker["root_dir"] or "/var/lib/docker"
+    cache_dir = p["hf_cache"] if p["hf_cache"].startswith("/") else "%s/volumes/%s/_data" % (root_dir, p["hf_cache"])
+    paths = list(dict.fromkeys([*p["paths"], root_dir, *([cache_dir] if p["hf_cache"] else [])]))
+    containers = gpu_claims.running(run, docker["default_runtime"]) if docker["answering"] else []
     host = {
         "os": {
             "id": release.get("ID", ""),
@@ -117,12 +249,30 @@ def main() -> None:
             "owner": host_facts.owner_of(inodes) if inodes else {},
             "containers": host_facts.containers_on_port(run, p["port"]) if docker["answering"] else [],
         },
+        "containers": containers,
         "own_containers": host_facts.own_containers(run, p["project"]) if docker["answering"] else [],
         "free_gib": {path: host_facts.free_gib(path) for path in paths},
-        "model_present": bool(p["model_path"]) and os.path.isfile(os.path.join(p["model_path"], "config.json")),
+        "file_systems": {path: host_facts.file_system(path) for path in paths},
+        "docker_root": root_dir,
+        "cache_dir": cache_dir,
+        "shm_free_mib": host_facts.free_mib("/dev/shm"),
+        "image_present": image_present,
     }
     if p["gpus"]:
-        host["gpu"] = host_facts.gpu_info(run)
+        driver = nvidia_driver.look(limited_command.run)
+        host["gpu"] = driver.pop("smi")
+        host["driver"] = driver
+        for gpu in host["gpu"]["gpus"]:
+            for process in gpu["processes"]:
+                process.update(gpu_claims.container_of(read("/proc/%s/cgroup" % process["pid"]), containers))
+    host["model"] = model_facts(p, cache_dir, web_reach.collect(hub))
+    answers = web_reach.collect(registry)
+    host["registry"] = {}
+    if pulled:
+        unanswered = {"registry": registry_name, "ok": False, "text": web_reach.late("it")["text"]}
+        host["registry"] = answers.get("registry", unanswered)
+    known = [skew for skew in list(skews) if skew is not None]
+    host["clock"] = {"skew_s": round(known[0], 1) if known else None, "time": time.time()}
     module.exit_json(changed=False, host=host)
 
 

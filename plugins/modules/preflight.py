@@ -10,7 +10,10 @@ version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Reads the host by M(myia.vllm.host_info), in one round trip, and checks it against the definition of the service.
-  - Reports every failed check in one message. Changes nothing.
+  - Reports every failed check in one message, errors before warnings. Changes nothing.
+  - The host is asked whether it may download the model of O(definition). C(vllm_hf_token) and C(HF_ENDPOINT) of
+    C(vllm_extra_env) are read from the host's variables for that, so that no secret stands in a task. Of other roles
+    C(vllm_service_pull), C(docker_engine_install) and the minimum versions of C(docker_engine) are read.
 attributes:
   check_mode:
     support: full
@@ -24,11 +27,14 @@ options:
     type: dict
     required: true
   min_free_gib:
-    description: Free disk space in GiB that a first deployment needs.
+    description: Free disk space in GiB that a first deployment needs. Unset, it is worked out from image and weights.
     type: float
-    default: 40
+  refuse:
+    description: Whether the task fails for what cannot start. V(false) only returns it.
+    type: bool
+    default: true
   skip:
-    description: Ids of checks whose failure gives a warning instead.
+    description: Ids of checks whose failure gives a warning instead. An id that no check has is refused.
     type: list
     elements: str
     default: []
@@ -42,10 +48,28 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: One entry for every check, with C(id), C(ok), C(found), C(needed) and C(fix).
+  description:
+    - One entry for every check that applies, with C(id), C(ok), C(severity) (V(error) or V(warning)), C(found),
+      C(needed), C(fix) and C(details) (lines of arithmetic).
   returned: success
   type: list
   elements: dict
+refused:
+  description: Whether a check failed for which a deployment is refused.
+  returned: success
+  type: bool
+report:
+  description: The text of the refusal; empty without one.
+  returned: success
+  type: str
+capacity:
+  description: The plan of GPU memory, as M(myia.vllm.capacity_info) returns it; null without one.
+  returned: success
+  type: dict
+no_capacity:
+  description: Why there is no plan; empty otherwise.
+  returned: success
+  type: str
 host:
   description: What M(myia.vllm.host_info) found.
   returned: success

@@ -40,6 +40,8 @@ image: {description: Container image., type: str, returned: success}
 container_name: {description: Name of the container., type: str, returned: success}
 model: {description: Hugging Face id or folder on the host., type: str, returned: success}
 model_is_local: {description: Whether the model is a folder on the host., type: bool, returned: success}
+model_revision: {description: Revision of the model; empty for the main branch., type: str, returned: success}
+hf_cache: {description: Docker volume or host path of downloaded models., type: str, returned: success}
 served_model_name: {description: Name under which clients ask for the model., type: str, returned: success}
 max_model_len: {description: Longest prompt plus answer in tokens., type: int, returned: success}
 gpu_devices: {description: Indexes or UUIDs of the GPUs., type: list, elements: str, returned: success}
@@ -47,6 +49,14 @@ gpu_access: {description: How the container gets its GPUs., type: str, returned:
 tensor_parallel_size: {description: GPUs that share each layer., type: int, returned: success}
 pipeline_parallel_size: {description: Groups of GPUs that hold different layers., type: int, returned: success}
 gpu_memory_utilization: {description: Share of each GPU's memory., type: float, returned: success}
+quantization: {description: Quantization method; empty for the model's own., type: str, returned: success}
+dtype: {description: Data type of weights and activations., type: str, returned: success}
+kv_cache_dtype: {description: Data type of the KV cache., type: str, returned: success}
+hf_overrides: {description: Changes to config.json under the names this release reads., type: dict, returned: success}
+max_num_seqs: {description: Requests run at the same time., type: int, returned: success}
+max_num_batched_tokens: {description: Tokens in one step; null for vLLM's default., type: int, returned: success}
+enforce_eager: {description: Whether no CUDA graphs are captured., type: bool, returned: success}
+extra_options: {description: Names of other options of C(vllm serve)., type: list, elements: str, returned: success}
 port: {description: TCP port., type: int, returned: success}
 publish_address: {description: Host address on which the port is published., type: str, returned: success}
 base_url: {description: Address of the service as seen on the host., type: str, returned: success}

@@ -17,6 +17,7 @@ LINTERS = {
     "yamllint": ["yamllint", "--strict", "."],
     "ruff": ["ruff", "check", "."],
     "role-docs": ["python", "tools/role_docs.py", "--check"],
+    "failure-docs": ["python", "tools/failure_docs.py", "--check"],
     "shell": ["bash", "-n", "tools/bootstrap", "tools/images", "tools/demo", ".ci/run"],
 }
 

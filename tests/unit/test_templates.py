@@ -25,6 +25,7 @@ CASES = {
     "address-6": {"vllm_publish_address": "2001:db8::7"},
     "localhost": {"vllm_publish_address": "localhost"},
     "extras": {
+        "vllm_check_options": False,
         "vllm_extra_options": {"a": True, "b": False, "c": ["x y", "$HOME"], "d": {"e": 'it\'s "q" $$'}},
         "vllm_extra_env": {"HTTPS_PROXY": "http://u:p#$@proxy:1/", "N": 1, "EMPTY": ""},
         "vllm_extra_volumes": ["/a:/b:ro"],

@@ -36,6 +36,10 @@ BAD = {
         {"vllm_extra_options": {"--max_model_len": 1}},
         ["vllm_extra_options", "set vllm_max_model_len"],
     ),
+    "option that this vLLM does not take": (
+        {"vllm_extra_options": {"swap_space": 4}},
+        ["vllm_extra_options", "swap-space is not taken by vLLM 0.32.0", "0.18.0 removed it"],
+    ),
     "environment that has a variable": ({"vllm_extra_env": {"HF_TOKEN": "x"}}, ["vllm_extra_env", "set vllm_hf_token"]),
     "shm twice": ({"vllm_ipc": "host"}, ["vllm_shm_size", "vllm_ipc"]),
     "line break in a secret": ({"vllm_api_key": "sk-PLANTED\nx"}, ["vllm_api_key", "line break"]),
@@ -119,7 +123,7 @@ def test_check_mode_on_a_bare_host(host, play, untouched) -> None:
     assert not host.exists("docker")
     variables = {
         "docker_engine_extra_apt_source": {"suite": "trixie", "packages": ["docker-compose"]},
-        "nvidia_container_toolkit_repository_url": "http://127.0.0.1:8999/stable",
+        "nvidia_container_toolkit_repository_url": "http://127.0.0.1:8999",
         "nvidia_container_toolkit_key": "http://127.0.0.1:8999/gpgkey",
         "nvidia_container_toolkit_key_fingerprint": host.file("/srv/standin-repo/fingerprint").content_string.strip(),
     }

@@ -3,9 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+
 import pytest
 
+#: the host without Docker; converge shows that every check passes on both, the other file has the one with an engine
+testinfra_hosts = ["ansible://preflight-bookworm"]
+
 FAULT = "/etc/myia-standin/nvidia-smi.fault"
+GPUS = "/etc/myia-standin/gpus.json"
+#: A model that fits anywhere.
+TINY = {"vllm_model": "/srv/models/tiny-qwen3", "vllm_max_model_len": 2048, "vllm_hf_overrides": {}}
 
 
 def refused(play, host, untouched, *arguments: str) -> str:
@@ -36,35 +45,77 @@ def test_root(host, play, untouched) -> None:
     assert "become: true" in output
 
 
+@contextlib.contextmanager
+def changed(host, before: str, after: str):
+    """Change the host for the time of a block; the change is not one that ``untouched`` sees."""
+    host.check_output("%s; touch /tmp/myia-mark; sleep 1.1" % before)
+    try:
+        yield
+    finally:
+        host.check_output(after)
+
+
+@contextlib.contextmanager
+def gpus(host, description: list[dict]):
+    """Let the host have other GPUs."""
+    text = json.dumps({"check_nodes": True, "gpus": description})
+    with changed(host, "cp %s /tmp/gpus; echo '%s' > %s" % (GPUS, text, GPUS), "cat /tmp/gpus > %s" % GPUS):
+        yield
+
+
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "said", "fix"),
     [
-        ("mismatch", "Driver/library version mismatch"),
-        ("no-devices", "No devices were found"),
-        ("not-loaded", "couldn't communicate with the NVIDIA driver"),
+        (
+            "mismatch",
+            "driver_library_mismatch: found module of another version loaded, library 580.95",
+            "Reboot the host",
+        ),
+        ("not-loaded", "driver_module_missing: found", "couldn't communicate with the NVIDIA driver"),
+        ("permissions", "nvidia_smi: found Failed to initialize NVML: Insufficient Permissions", "SELinux"),
+        ("no-devices", "gpu_devices: found No devices were found", "lspci"),
     ],
 )
-def test_gpu_driver(host, play, untouched, fault: str, said: str) -> None:
-    """What nvidia-smi says is shown with the fix."""
-    host.check_output("echo %s > %s; touch /tmp/myia-mark; sleep 1.1" % (fault, FAULT))
-    try:
+def test_driver(host, play, untouched, fault: str, said: str, fix: str) -> None:
+    """Each fault of the driver has its own name and fix."""
+    with changed(host, "echo %s > %s" % (fault, FAULT), "rm -f %s" % FAULT):
         output = refused(play, host, untouched)
-    finally:
-        host.run("rm -f %s" % FAULT)
-    assert "gpu_driver: found" in output
+    assert "1 preflight check failed" in output
     assert said in output
-    assert "Install the NVIDIA driver" in output
+    assert fix in output
 
 
-def test_gpu_driver_missing(host, play) -> None:
-    """A host without nvidia-smi is told so."""
-    host.check_output("mv /usr/bin/nvidia-smi /usr/bin/nvidia-smi.away")
-    try:
-        run = play("--limit", host.backend.host)
-    finally:
-        host.check_output("mv /usr/bin/nvidia-smi.away /usr/bin/nvidia-smi")
-    assert run.status != 0
-    assert "nvidia-smi is not installed" in run.flat
+def test_driver_that_hangs(host, play, untouched) -> None:
+    """A driver that does not answer is told so after the time limit."""
+    with changed(host, "echo hang > %s" % FAULT, "rm -f %s" % FAULT):
+        output = refused(play, host, untouched)
+    assert "nvidia_smi: found nvidia-smi gave no answer within its time limit" in output
+
+
+def test_driver_missing(host, play, untouched) -> None:
+    """A host without anything of NVIDIA is told so."""
+    with changed(host, "mv /usr/bin/nvidia-smi /usr/bin/smi.away", "mv /usr/bin/smi.away /usr/bin/nvidia-smi"):
+        output = refused(play, host, untouched)
+    assert "driver_missing: found no NVIDIA driver" in output
+
+
+def test_device_nodes(host, play, untouched) -> None:
+    """A missing node is named."""
+    make = "mknod -m 0666 /dev/nvidiactl c 1 3"
+    with changed(host, "rm /dev/nvidiactl", make):
+        output = refused(play, host, untouched)
+    assert "device_nodes_missing: found no /dev/nvidiactl" in output
+    assert "nvidia-modprobe" in output
+
+
+def test_gpu_lost(host, play, untouched) -> None:
+    """A GPU that fell off the bus is told from one that never was there, and stops only who asks for it."""
+    with gpus(host, [{}, {"lost": True}]):
+        output = refused(play, host, untouched)
+        one = {**TINY, "vllm_gpu_devices": [0], "vllm_tensor_parallel_size": 1}
+        other = play("--limit", host.backend.host, "-e", json.dumps(one))
+    assert "gpu_lost: found Unable to determine the device handle for GPU1" in output
+    assert other.status == 0, other.output
 
 
 def test_gpu_devices(host, play, untouched) -> None:
@@ -73,6 +124,17 @@ def test_gpu_devices(host, play, untouched) -> None:
     assert "gpu_devices: found 0 (" in output
     assert "needed GPU 7" in output
     assert "vllm_gpu_devices" in output
+
+
+def test_gpu_in_mig_mode(host, play, untouched) -> None:
+    """A GPU in MIG mode cannot be asked for as a whole; its MIG devices are named."""
+    with gpus(host, [{}, {"mig_mode": "Enabled", "mig_devices": [{"uuid": "MIG-standin"}]}]):
+        output = refused(play, host, untouched)
+        named = {**TINY, "vllm_gpu_devices": ["0", "MIG-standin"]}
+        mig = play("--limit", host.backend.host, "-e", json.dumps(named))
+    assert "needed GPU 1 as a whole" in output
+    assert "name its MIG devices (MIG-standin)" in output
+    assert mig.status == 0, mig.output
 
 
 def test_port(host, play, untouched) -> None:
@@ -93,10 +155,25 @@ def test_disk(host, play, untouched) -> None:
     assert "needed 1000000.0 GiB" in output
 
 
+def test_secure_boot(host, play, untouched) -> None:
+    """A module that the firmware does not trust is told from one that is not there."""
+    kernel = "/usr/lib/modules/$(uname -r)"
+    before = (
+        "mount -t tmpfs none /sys/firmware; mkdir -p /sys/firmware/efi/efivars %s/updates/dkms; "
+        "printf '\\6\\0\\0\\0\\1' > /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c; "
+        "touch %s/updates/dkms/nvidia.ko; echo not-loaded > %s" % (kernel, kernel, FAULT)
+    )
+    with changed(host, before, "umount /sys/firmware; rm -rf %s; rm -f %s" % (kernel, FAULT)):
+        output = refused(play, host, untouched)
+    assert "secure_boot: found Secure Boot on, nvidia module on disk, not loaded" in output
+
+
 def test_model_path(host, play, untouched) -> None:
     """A local model that is not there is refused."""
     output = refused(play, host, untouched, "-e", "vllm_model=/srv/models/none")
     assert "model_path: found /srv/models/none/config.json missing" in output
+    run = play("--limit", host.backend.host, "-e", json.dumps(TINY))
+    assert run.status == 0, run.output
 
 
 def test_all_problems_in_one_report(host, play, untouched) -> None:

@@ -4,90 +4,107 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 
-DEFINITION = {
-    "accelerator": "cpu",
-    "gpu_devices": [],
-    "port": 5002,
-    "project": "vllm-medium",
-    "dir": "/opt/vllm/medium",
-    "model": "/m",
-    "model_is_local": True,
-}
-HOST = {
-    "os": {"id": "debian", "id_like": "", "version": "12", "name": "Debian 12"},
-    "uid": 0,
-    "port": {"listening": False, "owner": {}, "containers": []},
-    "own_containers": [],
-    "free_gib": {"/": 100.0},
-    "model_present": True,
-}
+from ansible_collections.myia.vllm.plugins.action import preflight as plugin_file
 
 
 @pytest.fixture
-def run(action, monkeypatch):
-    """Run the plugin on a host that answers ``answer``."""
+def run(action, monkeypatch, medium, host_with):
+    """Run the plugin with variables, on a host that answers ``answer`` (the good host without)."""
 
-    def call(answer: dict, **args) -> tuple[dict, dict]:
-        plugin = action("preflight", args={"definition": DEFINITION, **args})
+    def call(answer: dict | None = None, variables: dict | None = None, task_vars=None, **args) -> tuple[dict, dict]:
+        plugin = action("preflight", args={"definition": medium(variables or {}), **args})
         asked = {}
-        monkeypatch.setattr(plugin, "_execute_module", lambda **more: asked.update(more) or copy.deepcopy(answer))
-        return plugin.run(task_vars={}), asked
+        answer = copy.deepcopy(answer or {"host": host_with({})})
+        monkeypatch.setattr(plugin, "_execute_module", lambda **more: asked.update(more) or answer)
+        return plugin.run(task_vars={**(variables or {}), **(task_vars or {})}), asked
 
     return call
 
 
 def test_passes(run) -> None:
-    """All findings are returned, and the host is asked for what the definition needs."""
-    result, asked = run({"host": HOST})
+    """Findings, plan and host are returned, and the host is asked for what the definition needs."""
+    result, asked = run()
     assert (result.get("failed"), result["changed"], result["warnings"]) == (None, False, [])
-    assert [item["id"] for item in result["findings"]] == ["operating_system", "root", "port", "disk", "model_path"]
-    assert result["host"] == HOST
+    assert (result["refused"], result["report"]) == (False, "")
+    assert all(item["ok"] for item in result["findings"])
+    assert result["capacity"]["fits"] == "yes"
     assert asked["module_name"] == "myia.vllm.host_info"
     assert asked["module_args"] == {
         "port": 5002,
         "project": "vllm-medium",
         "paths": ["/opt/vllm/medium"],
-        "model_path": "/m",
-        "gpus": False,
+        "model_path": "",
+        "model": "Qwen/Qwen2.5-32B-Instruct-AWQ",
+        "revision": "",
+        "ask_hub": True,
+        "hf_endpoint": "",
+        "hf_token": "",
+        "hf_cache": "vllm-hf-cache",
+        "image": "vllm/vllm-openai:v0.32.0",
+        "pull": "missing",
+        "gpus": True,
     }
 
 
-def test_model_of_a_hub_and_gpus(run) -> None:
-    """No folder is looked for; GPUs are."""
-    definition = {**DEFINITION, "accelerator": "nvidia", "gpu_devices": ["0"], "model": "a/b", "model_is_local": False}
-    result, asked = run({"host": HOST}, definition=definition)
-    assert (asked["module_args"]["model_path"], asked["module_args"]["gpus"]) == ("", True)
-    assert "gpu_driver" in result["msg"]
+def test_documented_keys(run, documentation) -> None:
+    """RETURN names exactly what is returned."""
+    result, _asked = run()
+    assert set(result) - {"changed", "warnings"} == set(documentation("preflight", "RETURN"))
 
 
-def test_fails_with_every_problem(run) -> None:
+def test_fails_with_every_problem(run, host_with) -> None:
     """One report of all of them."""
-    result, _asked = run({"host": {**HOST, "uid": 1000, "free_gib": {"/": 1.0}}})
+    result, _asked = run({"host": host_with({"uid": 1000, "free_gib": {"/": 1.0}})})
     assert result["failed"] is True
     assert result["msg"].startswith("2 preflight checks failed")
     assert "- root: " in result["msg"]
     assert "- disk: " in result["msg"]
+    assert "findings" not in result
 
 
-def test_skipped_checks_warn(run) -> None:
-    """A skipped check that failed is a warning; others still fail."""
-    host = {**HOST, "uid": 1000, "free_gib": {"/": 1.0}}
+def test_refuses_nothing(run, host_with) -> None:
+    """The result is kept, for the role to refuse it and for a later report."""
+    result, _asked = run({"host": host_with({"uid": 1000, "clock.skew_s": 900.0})}, refuse=False)
+    assert "failed" not in result
+    assert result["refused"] is True
+    assert result["warnings"] == []
+    assert "- root: " in result["report"]
+    assert result["host"]["uid"] == 1000
+
+
+def test_skipped_checks_warn(run, host_with) -> None:
+    """A skipped check that failed is a warning; others still fail, with the skipped one in their report."""
+    host = host_with({"uid": 1000, "free_gib": {"/": 1.0}})
     result, _asked = run({"host": host}, skip=["root", "disk"])
     assert "failed" not in result
     assert len(result["warnings"]) == 2
     assert "root failed and was skipped: found user id 1000" in result["warnings"][0]
     result, _asked = run({"host": host}, skip=["root"])
     assert result["failed"] is True
-    assert "- root: " not in result["msg"]
-    assert len(result["warnings"]) == 1
+    assert "\n- root: " not in result["msg"]
+    assert "- (skipped) root: " in result["msg"]
 
 
-def test_less_disk_asked_for(run) -> None:
+def test_unknown_id(run) -> None:
+    """A misspelt id is refused before the host is asked."""
+    result, asked = run(skip=["gpu_memmory", "root", "xyzzy"])
+    assert result["failed"] is True
+    assert result["msg"] == (
+        "vllm_preflight_skip: no check is called gpu_memmory; did you mean gpu_memory? no check is called xyzzy; see "
+        "the role's README. Nothing was changed."
+    )
+    assert asked == {}
+
+
+def test_less_disk_asked_for(run, host_with) -> None:
     """The needed space is an option."""
-    assert "failed" not in run({"host": {**HOST, "free_gib": {"/": 1.0}}}, min_free_gib=0.5)[0]
+    host = host_with({"free_gib": {"/": 1.0}})
+    assert "failed" not in run({"host": host}, min_free_gib=0.5)[0]
+    assert run({"host": host})[0]["failed"] is True
 
 
 @pytest.mark.parametrize("answer", [{"failed": True, "msg": "boom"}, {"unreachable": True, "msg": "boom"}], ids=str)
@@ -96,3 +113,30 @@ def test_host_that_gives_no_answer(answer, run) -> None:
     result, _asked = run(answer)
     assert {key: result[key] for key in answer} == answer
     assert "findings" not in result
+
+
+def test_secrets(run, host_with, planted) -> None:
+    """The token goes to the module, whose option hides it, and nowhere else; no variable of the container does."""
+    variables = {**planted, "vllm_extra_env": {"SECRET": "PLANTED-env"}}
+    host = host_with({"uid": 1000, "model.error": {"kind": "gated", "text": "a. b."}})
+    for refuse in (True, False):
+        result, asked = run({"host": host}, variables, refuse=refuse)
+        assert "PLANTED" not in json.dumps(result, default=str)
+        assert asked["module_args"].pop("hf_token") == planted["vllm_hf_token"]
+        assert "PLANTED" not in json.dumps(asked["module_args"])
+
+
+@pytest.mark.parametrize(
+    ("skew", "time", "expected"),
+    [
+        pytest.param(7.0, 0.0, (7.0, "hub and registry"), id="by-the-net"),
+        pytest.param(None, 105.0, (0.0, "this controller"), id="within"),
+        pytest.param(None, 90.0, (-10.0, "this controller"), id="behind"),
+        pytest.param(None, 530.0, (420.0, "this controller"), id="ahead"),
+    ],
+)
+def test_compare_clock(skew, time, expected) -> None:
+    """Without a date from the net the controller's clock counts, give or take how long the host took."""
+    clock = {"skew_s": skew, "time": time}
+    plugin_file.compare_clock(clock, 100.0, 110.0)
+    assert (clock["skew_s"], clock["by"]) == expected

@@ -40,48 +40,6 @@ def test_os_release(text, expected) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param(
-            "0, GPU-a, NVIDIA GeForce RTX 4090, 24564, 580.95.05\n1, GPU-b, NVIDIA A100, 40960, 580.95.05\n",
-            [
-                (0, "GPU-a", "NVIDIA GeForce RTX 4090", 24564, "580.95.05"),
-                (1, "GPU-b", "NVIDIA A100", 40960, "580.95.05"),
-            ],
-            id="two",
-        ),
-        pytest.param("0, GPU-a, NVIDIA GB10, [N/A], 580.1\n", [(0, "GPU-a", "NVIDIA GB10", None, "580.1")], id="na"),
-        pytest.param("No devices were found\n", [], id="none"),
-        pytest.param("", [], id="empty"),
-        pytest.param("0, GPU-a\n", [], id="short"),
-        pytest.param("x, GPU-a, b, 1, 2\n", [], id="no-index"),
-    ],
-)
-def test_parse_gpus(text, expected) -> None:
-    """One entry a GPU; a size that the driver cannot tell is None."""
-    keys = ("index", "uuid", "name", "memory_total_mib", "driver_version")
-    assert [tuple(gpu[key] for key in keys) for gpu in host_facts.parse_gpus(text)] == expected
-
-
-@pytest.mark.parametrize(
-    ("answer", "gpus", "words"),
-    [
-        pytest.param((0, "0, GPU-a, X, 1, 2\n", ""), 1, "", id="ok"),
-        pytest.param((127, "", "nvidia-smi: not found"), 0, "not installed", id="missing"),
-        pytest.param((18, "Failed to initialize NVML:\n mismatch", ""), 0, "NVML: mismatch", id="mismatch"),
-        pytest.param((6, "", ""), 0, "exited with 6", id="silent"),
-    ],
-)
-def test_gpu_info(answer, gpus, words) -> None:
-    """Why there is no GPU is said in one line."""
-    found = host_facts.gpu_info(lambda argv: answer)
-    assert len(found["gpus"]) == gpus
-    assert words in found["error"]
-    assert bool(found["error"]) is bool(words)
-    assert "\n" not in found["error"]
-
-
-@pytest.mark.parametrize(
     ("port", "inodes"),
     [
         pytest.param(5002, ["1111", "5555"], id="both-families"),

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action plugin plan_table prints its lines as they are."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+from ansible_collections.myia.vllm.plugins.module_utils import preflight
+
+
+def test_prints(action, host_with, medium) -> None:
+    """Not as the message of a result, which callbacks would frame and quote."""
+    definition, host = medium({}), host_with({})
+    result = {**preflight.check(definition, host, None), "host": host, "refused": False}
+    plugin = action("plan_table", args={"definition": definition, "result": result})
+    plugin._display = mock.MagicMock()
+    answer = plugin.run(task_vars={"inventory_hostname": "gpu-host-1"})
+    assert answer["changed"] is False
+    assert "on gpu-host-1" in answer["table"][1]
+    plugin._display.display.assert_called_once_with("\n" + "\n".join(answer["table"]))
