@@ -1,9 +1,10 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools compose demo demo-clean test lint unit molecule images docs-roles build clean
+.PHONY: help tools compose demo demo-clean test lint unit molecule images classify docs-roles bench vllm-options build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
 SCENARIO ?=
+CASES ?=
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +39,18 @@ images: tools
 	@tools/images vllm-cpu
 	@tools/images model
 
-docs-roles: tools ## Write the tables of the roles' READMEs and .env.example anew
+classify: tools ## Score the failure catalogue on labelled start-up logs: make classify LOGS=FILE
+	@$(BIN)/python tools/classify.py $(LOGS)
+
+docs-roles: tools ## Write the tables of the roles' READMEs, .env.example and docs/troubleshooting.md anew
 	@$(BIN)/python tools/role_docs.py
+	@$(BIN)/python tools/failure_docs.py
+
+bench: tools ## The capacity planner against real starts: make bench CASES=path/of/kv_cases.jsonl (the repository's without)
+	@$(BIN)/python tools/bench.py $(CASES)
+
+vllm-options: tools ## Add the newest vLLM releases to the table of options (docs/versions.md)
+	@$(BIN)/python tools/derive_vllm_options
 
 build: tools ## Build the collection's artefact
 	@$(BIN)/ansible-galaxy collection build --force
