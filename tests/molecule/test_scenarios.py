@@ -1,35 +1,69 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every Molecule scenario, each as one test: check mode first, converge, idempotence, verify."""
+"""Every Molecule scenario, each as one test: check mode first, converge, idempotence, verify.
+
+Two scenarios run at a time, since each waits most of its time for one process (MYIA_SCENARIOS_AT_ONCE says another
+number). Those that keep the files of their engine in the same volume run one after the other.
+"""
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import os
 import pathlib
+import queue
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
+import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = pathlib.Path(sys.executable).parent
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+AT_ONCE = int(os.environ.get("MYIA_SCENARIOS_AT_ONCE", "2"))
 
 #: `default` is the longest and the most telling: first.
 SCENARIOS.sort(key=lambda name: (name != "default", name))
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_scenario(scenario: str, capsys: pytest.CaptureFixture) -> None:
-    """`molecule test` passes; its whole output is kept in .cache/logs, its steps are shown while it runs."""
-    logs = ROOT / ".cache" / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    log = logs / ("molecule-%s.log" % scenario)
+def log_of(scenario: str) -> pathlib.Path:
+    """The file that keeps the whole output of a scenario."""
+    return ROOT / ".cache" / "logs" / ("molecule-%s.log" % scenario)
+
+
+def engine_volumes(scenario: str) -> set[str]:
+    """The volumes of engines inside that a scenario shares with others."""
+    platforms = yaml.safe_load((ROOT / "molecule" / scenario / "molecule.yml").read_text(encoding="utf-8"))["platforms"]
+    return {platform["engine_volume"] for platform in platforms if "engine_volume" in platform}
+
+
+def chains(scenarios: list[str]) -> list[list[str]]:
+    """Scenarios in groups, each to be run in its order; no two groups have an engine volume in common.
+
+    Scenarios with an engine volume start a real vLLM and take longest: their groups come first.
+    """
+    found: list[tuple[set[str], list[str]]] = []
+    for scenario in scenarios:
+        volumes, names = engine_volumes(scenario), [scenario]
+        for other in [group for group in found if group[0] & volumes]:
+            found.remove(other)
+            volumes, names = volumes | other[0], [*other[1], *names]
+        found.append((volumes, names))
+    return [names for _volumes, names in sorted(found, key=lambda group: not group[0])]
+
+
+def run(scenario: str, said: queue.SimpleQueue) -> int:
+    """Run `molecule test` and return its exit status; its steps go to the queue, as lines with seconds."""
     environment = {**os.environ, "PATH": "%s:%s" % (BIN, os.environ["PATH"]), "NO_COLOR": "1", "PY_COLORS": "0"}
+    log = log_of(scenario)
+    log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    with log.open("w", encoding="utf-8") as out, capsys.disabled():
-        print("\n  %s (log: %s)" % (scenario, log.relative_to(ROOT)), flush=True)
+    said.put("  %s (log: %s)" % (scenario, log.relative_to(ROOT)))
+    with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(
             [str(BIN / "molecule"), "test", "--scenario-name", scenario],
             cwd=ROOT,
@@ -42,8 +76,72 @@ def test_scenario(scenario: str, capsys: pytest.CaptureFixture) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             out.write(line)
+            out.flush()
             step = re.search(r"INFO\W+%s\W+(\w+)\W+Executing$" % re.escape(scenario), line.rstrip())
             if step:
-                print("    %4d s  %s" % (time.monotonic() - start, step.group(1)), flush=True)
+                said.put("    %4d s  %s  %s" % (time.monotonic() - start, scenario, step.group(1)))
+    status = process.wait()
+    said.put("    %4d s  %s  %s" % (time.monotonic() - start, scenario, "failed" if status else "passed"))
+    return status
+
+
+class Scenarios:
+    """The scenarios that this run of pytest has selected, on their way."""
+
+    def __init__(self, scenarios: list[str]) -> None:
+        self.said: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.stopped = False
+        self.status = {scenario: concurrent.futures.Future() for scenario in scenarios}
+        self.pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
+        for chain in chains(scenarios):
+            self.pool.submit(self._run_chain, chain)
+
+    def _run_chain(self, chain: list[str]) -> None:
+        for scenario in chain:
+            if self.stopped:
+                return
+            try:
+                self.status[scenario].set_result(run(scenario, self.said))
+            except BaseException as error:
+                self.status[scenario].set_exception(error)
+
+    def wait(self, scenario: str) -> int:
+        """Print what all of them say until this one has ended; return its exit status."""
+        while not (self.status[scenario].done() and self.said.empty()):
+            with contextlib.suppress(queue.Empty):
+                print(self.said.get(timeout=0.5), flush=True)
+        return self.status[scenario].result()
+
+    def stop(self) -> None:
+        """Start no more, and wait for those that run."""
+        self.stopped = True
+        self.pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="module")
+def scenarios(request: pytest.FixtureRequest) -> Iterator[Scenarios]:
+    """Start those that were selected."""
+    names = {item.name for item in request.session.items if item.path == request.path}
+    running = Scenarios([scenario for scenario in SCENARIOS if "test_scenario[%s]" % scenario in names])
+    yield running
+    running.stop()
+
+
+def test_no_engine_volume_is_used_twice_at_a_time() -> None:
+    """Two engines on one volume destroy it."""
+    groups = chains(SCENARIOS)
+    assert sorted(name for group in groups for name in group) == sorted(SCENARIOS)
+    volumes = [volume for group in groups for volume in set().union(*map(engine_volumes, group))]
+    assert volumes
+    assert len(volumes) == len(set(volumes))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(scenario: str, scenarios: Scenarios, capsys: pytest.CaptureFixture) -> None:
+    """`molecule test` passes; its whole output is kept in .cache/logs, its steps are shown while it runs."""
+    with capsys.disabled():
+        print(flush=True)
+        status = scenarios.wait(scenario)
+    log = log_of(scenario)
     tail = "".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[-80:])
-    assert process.wait() == 0, "scenario %s failed; the end of %s:\n%s" % (scenario, log.relative_to(ROOT), tail)
+    assert status == 0, "scenario %s failed; the end of %s:\n%s" % (scenario, log.relative_to(ROOT), tail)

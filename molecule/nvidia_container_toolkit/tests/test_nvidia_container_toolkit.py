@@ -19,27 +19,18 @@ CONFIG = "/etc/nvidia-container-runtime/config.toml"
 REPOSITORY = "http://127.0.0.1:8999"
 
 
-@pytest.fixture
+@pytest.fixture(scope="class")
 def without_toolkit(host):
-    """Take packages, source and key away for the time of one test."""
-
-    def remove() -> None:
-        host.check_output("apt-get purge --yes --quiet %s 2>&1; rm -f %s %s" % (" ".join(PACKAGES), SOURCE, KEY))
-
-    remove()
-    host.check_output("touch /tmp/myia-mark; sleep 1.1")
+    """Take packages, source and key away for the time of one class of tests."""
+    host.check_output("mkdir -p /tmp/saved; cp %s /tmp/saved/source; cp %s /tmp/saved/key" % (SOURCE, KEY))
+    host.check_output("apt-get purge --yes --quiet %s 2>&1; rm -f %s %s" % (" ".join(PACKAGES), SOURCE, KEY))
     yield
-    remove()
     host.check_output(
-        "cd /srv/standin-repo/stable/deb/*/ && apt-get install --yes --quiet ./*_1.20.1-1_*.deb 2>&1; "
+        "cd /srv/standin-repo/stable/deb/*/ && "
+        "apt-get install --yes --quiet --allow-downgrades ./*_1.20.1-1_*.deb 2>&1; "
         "cp /tmp/saved/source %s; cp /tmp/saved/key %s" % (SOURCE, KEY)
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def saved(host):
-    """Keep what the first deployment made, for the tests that take it away."""
-    host.check_output("mkdir -p /tmp/saved; cp %s /tmp/saved/source; cp %s /tmp/saved/key" % (SOURCE, KEY))
+    assert versions(host) == {"1.20.1-1"}
 
 
 def versions(host) -> set[str]:
@@ -62,6 +53,21 @@ def listed(host, options: str) -> list[str]:
     return [line.rpartition("UUID: ")[2].rstrip(")") for line in out.splitlines()]
 
 
+def compose_lists(host) -> list[str]:
+    """The GPUs that a container lists which Compose gives the second one, by their UUIDs."""
+    image = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' myia-vllm-gpu-proof").split()[0]
+    devices = [{"driver": "nvidia", "device_ids": ["1"], "capabilities": ["gpu"]}]
+    service = {
+        "image": image,
+        "entrypoint": ["/bin/sh", "-c", "nvidia-smi -L"],
+        "deploy": {"resources": {"reservations": {"devices": devices}}},
+    }
+    host.check_output("printf '%%s' '%s' > /tmp/compose.yml" % json.dumps({"services": {"list": service}}))
+    out = host.check_output("docker compose --project-name proof --file /tmp/compose.yml run --rm list")
+    host.run("docker compose --project-name proof --file /tmp/compose.yml down")
+    return [line.rpartition("UUID: ")[2].rstrip(")") for line in out.splitlines() if "UUID: " in line]
+
+
 class TestInstallation:
     """Packages, key and source."""
 
@@ -74,13 +80,39 @@ class TestInstallation:
         assert host.file(KEY).mode == 0o644
         assert host.file(SOURCE).mode == 0o644
 
-    def test_pin_goes_down_and_up(self, host, run_role) -> None:
-        """With the override the older version comes, all four of it, and without it the pinned one again."""
-        run = run_role(nvidia_container_toolkit_version="1.18.2", nvidia_container_toolkit_allow_vulnerable=True)
-        assert run.status == 0, run.output
-        assert versions(host) == {"1.18.2-1"}
-        assert run_role().status == 0
-        assert versions(host) == {"1.20.1-1"}
+    def test_each_choice_of_version_and_source(self, host, run_role) -> None:
+        """A mirror, an older version, files, the experimental channel: each is taken over, and the defaults again."""
+
+        def became(source: str, version: str, **variables: object) -> None:
+            run = run_role(**variables)
+            assert run.status == 0, run.output
+            assert versions(host) == {version}
+            assert source in host.file(SOURCE).content_string
+
+        files = host.check_output("ls /srv/standin-repo/stable/deb/*/*_1.19.1-1_*.deb").split()
+        try:
+            # a source that is set later, though no package changes
+            mirror = "http://localhost:8999"
+            became(mirror + "/stable/deb/", "1.20.1-1", nvidia_container_toolkit_repository_url=mirror)
+            # down, all four, and back to the usual source
+            became(
+                REPOSITORY + "/stable/deb/",
+                "1.18.2-1",
+                nvidia_container_toolkit_version="1.18.2",
+                nvidia_container_toolkit_allow_vulnerable=True,
+            )
+            # files replace all four, though each needs the others at exactly its own version
+            became(REPOSITORY + "/stable/deb/", "1.19.1-1", nvidia_container_toolkit_package_files=files)
+            # the experimental part of the repository, up
+            became(
+                REPOSITORY + "/experimental/deb/",
+                "1.21.0-1",
+                nvidia_container_toolkit_repository_channel="experimental",
+                nvidia_container_toolkit_version="1.21.0",
+            )
+        finally:
+            # the pinned version again
+            became(REPOSITORY + "/stable/deb/", "1.20.1-1")
 
     def test_old_sources_and_packages_go(self, host, run_role) -> None:
         """Lists that would break every apt update, and nvidia-docker2, are cleared away."""
@@ -100,32 +132,9 @@ class TestInstallation:
         assert not host.package("nvidia-docker2").is_installed
         assert host.run("apt-get update 2>&1 | grep -i -e signed-by -e 'multiple times'").rc != 0
 
-    def test_another_repository_is_taken_over(self, host, run_role) -> None:
-        """A mirror that is set later gets into the source, though no package changes."""
-        run = run_role(nvidia_container_toolkit_repository_url="http://localhost:8999")
-        assert run.status == 0, run.output
-        assert "http://localhost:8999/stable/deb/" in host.file(SOURCE).content_string
-        assert run_role().status == 0
-        assert REPOSITORY in host.file(SOURCE).content_string
 
-    def test_local_package_files(self, host, run_role, without_toolkit) -> None:
-        """Without any repository: the four files, all at once; a second run changes nothing."""
-        files = host.check_output("ls /srv/standin-repo/stable/deb/*/*_1.20.1-1_*.deb").split()
-        run = run_role(nvidia_container_toolkit_package_files=files)
-        assert run.status == 0, run.output
-        assert versions(host) == {"1.20.1-1"}
-        assert not host.file(SOURCE).exists
-        assert run_role(nvidia_container_toolkit_package_files=files).recap["changed"] == 0
-
-    def test_local_package_files_upgrade(self, host, run_role) -> None:
-        """Files of another version replace all four, though each needs the others at exactly its own."""
-        try:
-            files = host.check_output("ls /srv/standin-repo/stable/deb/*/*_1.19.1-1_*.deb").split()
-            run = run_role(nvidia_container_toolkit_package_files=files)
-            assert run.status == 0, run.output
-            assert versions(host) == {"1.19.1-1"}
-        finally:
-            assert run_role().status == 0
+class TestHostWithoutToolkit:
+    """The role on a host that has no toolkit, and still has none after each test but the last."""
 
     @pytest.mark.parametrize(
         ("variables", "words"),
@@ -160,16 +169,14 @@ class TestInstallation:
         left = [path for path in untouched() if not path.startswith(("/etc/apt", "/var/lib/dpkg"))]
         assert left == []
 
-    def test_experimental_channel(self, host, run_role) -> None:
-        """The experimental part of the repository is a choice."""
-        run = run_role(
-            nvidia_container_toolkit_repository_channel="experimental", nvidia_container_toolkit_version="1.21.0"
-        )
+    def test_local_package_files(self, host, run_role, without_toolkit) -> None:
+        """Without any repository: the four files, all at once; a second run changes nothing."""
+        files = host.check_output("ls /srv/standin-repo/stable/deb/*/*_1.20.1-1_*.deb").split()
+        run = run_role(nvidia_container_toolkit_package_files=files)
         assert run.status == 0, run.output
-        assert versions(host) == {"1.21.0-1"}
-        assert "/experimental/deb/" in host.file(SOURCE).content_string
-        assert run_role().status == 0
         assert versions(host) == {"1.20.1-1"}
+        assert not host.file(SOURCE).exists
+        assert run_role(nvidia_container_toolkit_package_files=files).recap["changed"] == 0
 
 
 class TestDaemonJson:
@@ -205,14 +212,16 @@ class TestDaemonJson:
         assert run.status == 0, run.output
         assert "nvidia" in info(host)["Runtimes"]
 
-    def test_running_container_is_not_disturbed(self, run_role, daemon_json, sleeper) -> None:
-        """A container keeps its id and start time through merge and reload, and through a whole re-run."""
+    def test_running_container_is_not_disturbed(self, host, run_role, daemon_json, sleeper) -> None:
+        """A container keeps its id and start time through other packages, merge and reload, and a whole re-run."""
         before = sleeper()
         assert before.endswith("running")
         daemon_json.write("{}")
-        assert run_role().status == 0
         assert run_role(nvidia_container_toolkit_version="1.19.1").status == 0
+        assert versions(host) == {"1.19.1-1"}
+        assert "nvidia" in json.loads(daemon_json.text())["runtimes"]
         assert run_role().status == 0
+        assert versions(host) == {"1.20.1-1"}
         assert sleeper() == before
 
 
@@ -233,7 +242,10 @@ class TestModes:
         assert listed(host, options.replace("UUID1", uuids[1])) == [uuids[number] for number in wanted]
 
     def test_legacy_hook(self, host, run_role, daemon_json, sleeper, uuids) -> None:
-        """vllm_gpu_access deploy: the engine is restarted once so that it finds the hook, and no container stops."""
+        """vllm_gpu_access deploy: the engine is restarted once so that it finds the hook, and no container stops.
+
+        Compose's list of devices gives the same GPUs as --gpus.
+        """
         # an engine that was started before the hook came
         host.check_output(
             "mv /usr/bin/nvidia-container-runtime-hook /root/hook && systemctl restart docker && "
@@ -246,26 +258,11 @@ class TestModes:
         assert info(host)["LiveRestoreEnabled"] is True
         assert listed(host, "--gpus all") == uuids
         assert listed(host, "--gpus '\"device=1\"'") == uuids[1:]
-        assert run_role(vllm_gpu_access="deploy").recap["changed"] == 0
-
-    def test_compose_devices(self, host, run_role, uuids) -> None:
-        """Compose's list of devices gives the same GPUs as --gpus."""
-        image = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' myia-vllm-gpu-proof").split()[0]
-        devices = [{"driver": "nvidia", "device_ids": ["1"], "capabilities": ["gpu"]}]
-        service = {
-            "image": image,
-            "entrypoint": ["/bin/sh", "-c", "nvidia-smi -L"],
-            "deploy": {"resources": {"reservations": {"devices": devices}}},
-        }
-        assert run_role(vllm_gpu_access="deploy").status == 0
-        if host.run("docker compose version").rc != 0:
+        if host.run("docker compose version").rc == 0:
+            assert compose_lists(host) == uuids[1:]
+        else:
             assert host.system_info.codename == "bookworm", "Debian 13 brings Compose"
-            return
-        host.check_output("printf '%%s' '%s' > /tmp/compose.yml" % json.dumps({"services": {"list": service}}))
-        out = host.check_output("docker compose --project-name proof --file /tmp/compose.yml run --rm list")
-        host.run("docker compose --project-name proof --file /tmp/compose.yml down")
-        assert uuids[1] in out
-        assert uuids[0] not in out
+        assert run_role(vllm_gpu_access="deploy").recap["changed"] == 0
 
     def test_runtime_in_legacy_mode(self, host, run_role) -> None:
         """A runtime set to legacy injects by the hook; containers get the same GPUs."""
@@ -300,35 +297,12 @@ class TestModes:
         assert "GPU-gone" not in host.file("/var/run/cdi/nvidia.yaml").content_string
 
 
+#: Not as this collection writes it: the bytes must come back.
+BEFORE = '{"log-driver":"json-file",\n\t"features": {"buildkit": true}}'
+
+
 class TestRemoval:
     """nvidia_container_toolkit_state absent."""
-
-    #: Not as this collection writes it: the bytes must come back.
-    BEFORE = '{"log-driver":"json-file",\n\t"features": {"buildkit": true}}'
-
-    @pytest.mark.parametrize("before", [BEFORE, None], ids=["file", "no-file"])
-    def test_gives_back_the_daemon_json_of_before(self, host, run_role, daemon_json, sleeper, before) -> None:
-        """To the byte; packages, source and key are gone, containers run on, and a second removal changes nothing."""
-        daemon_json.forget()
-        daemon_json.write(before, "systemctl restart docker && docker start sleeper")
-        kept = sleeper()
-        assert run_role().status == 0
-        assert "nvidia" in info(host)["Runtimes"]
-        try:
-            predicted = run_role("--check", nvidia_container_toolkit_state="absent")
-            assert predicted.status == 0, predicted.output
-            assert versions(host) == {"1.20.1-1"}
-            run = run_role(nvidia_container_toolkit_state="absent")
-            assert run.status == 0, run.output
-            assert daemon_json.text() == before
-            assert versions(host) == {""}
-            assert not host.file(SOURCE).exists
-            assert not host.file(KEY).exists
-            assert "nvidia" not in info(host)["Runtimes"]
-            assert sleeper() == kept
-            assert run_role(nvidia_container_toolkit_state="absent").recap["changed"] == 0
-        finally:
-            assert run_role().status == 0
 
     def test_refused_while_a_container_uses_a_gpu(self, host, run_role, untouched) -> None:
         """The container is named, and nothing changes."""
@@ -348,3 +322,27 @@ class TestRemoval:
         assert "use a GPU through the toolkit: user" in run.flat
         assert versions(host) == {"1.20.1-1"}
         assert changed == []
+
+    def test_gives_back_the_daemon_json_of_before(self, host, run_role, daemon_json, sleeper) -> None:
+        """To the byte, or none; packages, source, key are gone, containers run on, a second removal changes nothing."""
+        try:
+            for before in (BEFORE, None):
+                daemon_json.forget()
+                daemon_json.write(before, "systemctl restart docker && docker start sleeper")
+                kept = sleeper()
+                assert run_role().status == 0
+                assert "nvidia" in info(host)["Runtimes"]
+                predicted = run_role("--check", nvidia_container_toolkit_state="absent")
+                assert predicted.status == 0, predicted.output
+                assert versions(host) == {"1.20.1-1"}
+                run = run_role(nvidia_container_toolkit_state="absent")
+                assert run.status == 0, run.output
+                assert daemon_json.text() == before
+                assert versions(host) == {""}
+                assert not host.file(SOURCE).exists
+                assert not host.file(KEY).exists
+                assert "nvidia" not in info(host)["Runtimes"]
+                assert sleeper() == kept
+                assert run_role(nvidia_container_toolkit_state="absent").recap["changed"] == 0
+        finally:
+            assert run_role().status == 0
