@@ -15,8 +15,6 @@ VARIABLES = {
     "vllm_service": ("vllm_service_pull",),
     "docker_engine": ("docker_engine_install", "docker_engine_min_version", "docker_engine_compose_min_version"),
 }
-#: What huggingface_hub and vLLM take for a variable that is on.
-TRUE = ("1", "true", "yes", "on")
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
@@ -37,7 +35,7 @@ def circumstances(values: dict) -> dict:
     env = {str(name): str(value) for name, value in values["vllm_extra_env"].items()}
 
     def is_on(name: str) -> bool:
-        return env.get(name, "").strip().lower() in TRUE
+        return env.get(name, "").strip().lower() in definitions.TRUE
 
     skipped = ""
     if is_on("HF_HUB_OFFLINE"):

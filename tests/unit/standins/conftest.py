@@ -81,3 +81,9 @@ def write_gpus(etc: Path) -> Callable[[Any], None]:
         (etc / "gpus.json").write_text(json.dumps(content), encoding="utf-8")
 
     return write
+
+
+@pytest.fixture(scope="session")
+def hub_script() -> ModuleType:
+    """The stand-in hub as a module."""
+    return load_script("hub")

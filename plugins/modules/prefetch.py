@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name; this file is never run on a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: prefetch
+short_description: Pull the image or download the weights while the old service still runs
+version_added: 0.1.0
+author: myia.vllm contributors (@myia)
+description:
+  - Begins the download on the host by M(myia.vllm.prefetch_step), prints how far it is, and waits for its end. Does
+    nothing when everything is there.
+  - The download goes on when this controller or the connection dies; the next run finds it and goes on watching. One
+    that breaks off goes on where it stopped.
+  - A failure is named by the collection's catalogue in one message. What may pass is tried again.
+  - The weights are downloaded by a container of the service's own image, the only one that gets the Hugging Face token.
+    It is removed when it is over.
+attributes:
+  check_mode:
+    support: full
+    description: Says whether anything is missing; downloads nothing.
+  diff_mode:
+    support: none
+    description: Images and weights have no diff.
+options:
+  step:
+    description: What to download. The weights need the image.
+    type: str
+    required: true
+    choices: [image, weights]
+  definition:
+    description: The C(vllm_definition) that M(myia.vllm.service_definition) made.
+    type: dict
+    required: true
+  release:
+    description: The staged release, C(vllm_config_result.release), whose Compose file has the container that downloads.
+    type: dict
+    default: {}
+  pull:
+    description:
+      - V(missing) pulls an image that is not there, V(always) looks for a newer one, V(never) fails without one.
+      - Weights that were downloaded in full are not asked for again, unless it is V(always).
+    type: str
+    default: missing
+    choices: [always, missing, never]
+  lock:
+    description: The lock of the deployment, C(folder) and C(token), to show a sign of life by. Empty for none.
+    type: dict
+    default: {}
+  timeout_s:
+    description: Longest time in seconds; 0 for no limit.
+    type: int
+    default: 7200
+  connection_timeout_s:
+    description: Longest time in seconds for which the host may not answer.
+    type: int
+    default: 120
+  retries:
+    description: How often a failure that may pass is tried again, counted anew whenever bytes have come.
+    type: int
+    default: 3
+  extra_failures:
+    description: Entries for the failure catalogue, see M(myia.vllm.startup_log_info).
+    type: list
+    elements: dict
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Pull the image
+  myia.vllm.prefetch:
+    step: image
+    definition: "{{ vllm_definition }}"
+
+- name: Download the weights
+  myia.vllm.prefetch:
+    step: weights
+    definition: "{{ vllm_definition }}"
+    release: "{{ vllm_config_result.release }}"
+"""
+
+RETURN = r"""
+step:
+  description: The step.
+  returned: always
+  type: str
+image:
+  description: C(name) and C(id) of the image.
+  returned: success of V(image)
+  type: dict
+weights:
+  description:
+    - C(models), a list with C(id), C(revision), C(commit), C(bytes), C(files) and C(downloaded) (bytes) of each
+      repository.
+  returned: success of V(weights)
+  type: dict
+bytes:
+  description: Bytes downloaded now. Those of an image are compressed.
+  returned: success
+  type: int
+seconds:
+  description: How long it took.
+  returned: success
+  type: float
+diagnosis:
+  description:
+    - Of what it failed, or what passed with another attempt, as M(myia.vllm.startup_log_info) returns it; else empty.
+  returned: always
+  type: dict
+"""

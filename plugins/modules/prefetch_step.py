@@ -1,0 +1,188 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible module: begin a step before the switch, look at it once, or clean up behind it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: prefetch_step
+short_description: Begin, look at or clean up a download that goes on by itself
+version_added: 0.1.0
+author: myia.vllm contributors (@myia)
+description:
+  - One call is one look or one start, and takes a second. The image is pulled by a process, the weights by a container
+    of their own; both go on when the connection is lost, and a later call finds them again.
+  - M(myia.vllm.prefetch) calls it until the step is over, shows the progress and names what failed.
+attributes:
+  check_mode:
+    support: full
+    description: Looks, and begins and cleans up nothing.
+  diff_mode:
+    support: none
+    description: Images and weights have no diff.
+options:
+  step:
+    description: What is meant.
+    type: str
+    required: true
+    choices: [image, weights]
+  do:
+    description: Look at it, begin it unless it runs or there is nothing to do, or clean up behind it.
+    type: str
+    default: look
+    choices: [look, start, clean]
+  image:
+    description: The service's image.
+    type: str
+    required: true
+  pull:
+    description:
+      - When to pull the image. With V(always) the hub is asked for a newer commit of the weights too; otherwise weights
+        that were downloaded in full are taken as they are, and the hub is not asked.
+    type: str
+    default: missing
+    choices: [always, missing, never]
+  project:
+    description: Name of the Compose project.
+    type: str
+    required: true
+  release:
+    description: Folder of the release whose Compose file is used. Weights need it to begin.
+    type: str
+    default: ""
+  service:
+    description: Name of the service in the Compose file that downloads.
+    type: str
+    default: ""
+  container:
+    description: Name of its container.
+    type: str
+    default: ""
+  models:
+    description: What to download, with C(id), C(revision) and C(load_format) each.
+    type: list
+    elements: dict
+    default: []
+  hf_cache:
+    description: Docker volume or absolute path of the hub's cache.
+    type: str
+    default: ""
+  lock:
+    description:
+      - The lock of the deployment, C(folder) and C(token). Each call shows a sign of life by it, and does nothing
+        when it belongs to somebody else now. Empty for none.
+    type: dict
+    default: {}
+  run_dir:
+    description: Folder for what a pull says, which needs not survive a reboot.
+    type: path
+    default: /run/myia-vllm
+"""
+
+EXAMPLES = r"""
+- name: Look how far the image is
+  myia.vllm.prefetch_step:
+    step: image
+    image: vllm/vllm-openai:v0.32.0
+    project: vllm-medium
+  register: pull
+"""
+
+RETURN = r"""
+state:
+  description:
+    - V(absent) when nothing was begun, V(running), V(complete) when there was nothing to do, V(done), V(failed), or
+      V(lost) when the lock belongs to somebody else.
+  returned: always
+  type: str
+x:
+  description: Bytes that are there.
+  returned: always
+  type: int
+y:
+  description: Bytes of the whole; 0 while they are not known.
+  returned: always
+  type: int
+unit:
+  description: What C(x) and C(y) count, V(bytes).
+  returned: always
+  type: str
+detail:
+  description: How far it is in layers or files.
+  returned: always
+  type: str
+log:
+  description: The last lines that Docker or the download said, without progress. Secrets of C(.env) are masked.
+  returned: always
+  type: list
+  elements: str
+exit_code:
+  description: Exit status of the pull or the container; null while it runs, and for a pull whose process was killed.
+  returned: always
+  type: int
+facts:
+  description:
+    - When it is V(complete) or V(done). Of the image C(image), C(id), C(changed) and C(bytes); of the weights C(models)
+      (each with C(id), C(revision), C(commit), C(bytes), C(files), C(downloaded)), C(changed), C(bytes), C(warnings).
+  returned: always
+  type: dict
+problem:
+  description: Why the run must stop; empty while the lock is its own.
+  returned: always
+  type: str
+"""
+
+import inspect
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.myia.vllm.plugins.module_utils import (
+    image_pull,
+    prefetch_steps,
+    prefetch_weights,
+    service_lock,
+)
+
+
+def step_of(p: dict):
+    """Return the step that the module's parameters mean."""
+    if p["step"] == "image":
+        folder = os.path.join(p["run_dir"], p["project"])
+        return prefetch_steps.Image(p["image"], p["pull"], folder, inspect.getsource(image_pull))
+    names = ("release", "project", "service", "container", "image", "models", "hf_cache")
+    settings = {**{name: p[name] for name in names}, "refresh": p["pull"] == "always"}
+    return prefetch_steps.Weights(settings, inspect.getsource(prefetch_weights))
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "step": {"type": "str", "required": True, "choices": ["image", "weights"]},
+            "do": {"type": "str", "default": "look", "choices": ["look", "start", "clean"]},
+            "image": {"type": "str", "required": True},
+            "pull": {"type": "str", "default": "missing", "choices": ["always", "missing", "never"]},
+            "project": {"type": "str", "required": True},
+            "release": {"type": "str", "default": ""},
+            "service": {"type": "str", "default": ""},
+            "container": {"type": "str", "default": ""},
+            "models": {"type": "list", "elements": "dict", "default": []},
+            "hf_cache": {"type": "str", "default": ""},
+            # no_log would mask its words wherever they turn up; the token is none of a secret
+            "lock": {"type": "dict", "default": {}, "no_log": False},
+            "run_dir": {"type": "path", "default": "/run/myia-vllm"},
+        },
+        supports_check_mode=True,
+    )
+    p = module.params
+    problem = ""
+    if p["lock"]:
+        problem = service_lock.Lock(p["lock"]["folder"]).sign_of_life(p["lock"]["token"])
+    do = "look" if module.check_mode else p["do"]
+    found = prefetch_steps.state("lost") if problem else getattr(step_of(p), do)()
+    module.exit_json(changed=False, problem=problem, unit="bytes", log=found.pop("lines"), **found)
+
+
+if __name__ == "__main__":
+    main()
