@@ -37,6 +37,7 @@ def plan(
     quantization: str | None = None,
     max_num_seqs: int | None = None,
     max_num_batched_tokens: int | None = None,
+    cudagraph_capture_sizes: list | None = None,
     enforce_eager: bool = False,
     vllm_version: str | None = None,
     gpu_name: str = "",
@@ -61,6 +62,7 @@ def plan(
         quantization: of ``--quantization``.
         max_num_seqs: of ``--max-num-seqs``; None: vLLM's default.
         max_num_batched_tokens: of ``--max-num-batched-tokens``; None: vLLM's default.
+        cudagraph_capture_sizes: of ``--cudagraph-capture-sizes``; None or empty: vLLM's own.
         enforce_eager: whether no CUDA graphs are captured.
         vllm_version: version of vLLM; None or unknown: the range spans what the versions since 0.6 do.
         gpu_name: name of the card, for defaults that depend on it.
@@ -95,6 +97,7 @@ def plan(
         "length": max_model_len or length["tokens"] or 2048,
         "seqs": max_num_seqs,
         "tokens": max_num_batched_tokens,
+        "capture_sizes": cudagraph_capture_sizes or [],
         "eager": bool(enforce_eager),
         "gpu_name": gpu_name or "",
         "version": version,

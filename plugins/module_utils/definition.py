@@ -56,6 +56,8 @@ FIRST_CLASS_OPTIONS = {
     "pipeline-parallel-size": "vllm_pipeline_parallel_size",
     "max-num-seqs": "vllm_max_num_seqs",
     "max-num-batched-tokens": "vllm_max_num_batched_tokens",
+    "cudagraph-capture-sizes": "vllm_cudagraph_capture_sizes",
+    "cuda-graph-sizes": "vllm_cudagraph_capture_sizes",
     "enforce-eager": "vllm_enforce_eager",
     "trust-remote-code": "vllm_trust_remote_code",
     "host": "vllm_host",
@@ -94,6 +96,14 @@ FORBIDDEN_ENV = {
     "VLLM_SERVER_DEV_MODE": "it opens unauthenticated development endpoints",
 }
 
+#: Variables of ``vllm_extra_env`` that the download of weights needs too: the hub's own, proxies, certificates.
+PREFETCH_ENV = re.compile(
+    r"^(HF_\w+|HUGGINGFACE_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy))\Z"
+)
+
+#: What huggingface_hub and vLLM take for a variable that is on.
+TRUE = ("1", "true", "yes", "on")
+
 #: Oldest vLLM release whose options the collection knows.
 OLDEST_VERSION = (0, 11)
 
@@ -103,6 +113,8 @@ CONTAINER_NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]+$")
 HUB_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$")
 SIZE = re.compile(r"^[1-9][0-9]*\s*([kKmMgG][bB]?|[bB])?$")
 VERSION = re.compile(r"^\d+\.\d+(\.\d+)?([.+-][0-9A-Za-z.]+|rc\d+|\.post\d+)?\Z")
+#: A repository of ``vllm_prefetch_models``: an id, and a revision behind an @.
+HUB_REVISION = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?)(?:@([\w./-]+))?\Z")
 OPTION_NAME = re.compile(r"^[a-z][a-z0-9-]*(\.[a-z0-9_.-]+)?$")
 
 #: Smallest value of each integer variable, and the largest where there is one.
@@ -220,12 +232,14 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
     _check_names(v, problems)
     _check_texts(v, options, problems)
     _check_numbers(v, problems)
+    _check_capture_sizes(v, problems)
     gpus = _check_gpus(v, problems)
     _check_memory(v, problems)
     _check_secrets(v, problems)
     extra_options = _check_extra_options(v, problems)
     extra_env = _check_extra_env(v, problems)
     _check_mounts(v, problems)
+    _check_prefetch(v, problems)
     _check_version_fit(v, extra_options, problems, warnings)
     if problems.found:
         return {}, problems.found, warnings
@@ -275,6 +289,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "hf_overrides": vllm_versions.fitting_overrides(v["vllm_version"], v["vllm_hf_overrides"]),
         "max_num_seqs": v["vllm_max_num_seqs"],
         "max_num_batched_tokens": v["vllm_max_num_batched_tokens"],
+        "cudagraph_capture_sizes": v["vllm_cudagraph_capture_sizes"],
         "enforce_eager": v["vllm_enforce_eager"],
         # names only: values may hold secrets
         "extra_options": [name for name, _value in extra_options],
@@ -297,6 +312,13 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "command": [argument["render"] for argument in arguments],
         # Environment of the container: variable -> name in .env. Values stand in .env only.
         "environment": {name: env_name for name, env_name, _value in container_env},
+        # What is downloaded before the switch, by a container of its own, the only one that gets the token.
+        "prefetch": {
+            "models": _prefetch_models(v, extra_options, extra_env),
+            "service": "%s-prefetch" % v["vllm_name"],
+            "container_name": "%s-prefetch" % v["vllm_container_name"],
+            "environment": {name: env_name for name, env_name, _value in _prefetch_env(v, extra_env)},
+        },
     }
     return definition, [], warnings
 
@@ -318,7 +340,7 @@ def env_entries(values: dict, options: dict) -> list[tuple[str, str]]:
     for argument in _arguments(v, suffix, extra_options):
         if argument["env"]:
             entries.append((argument["env"], argument["value"]))
-    for _name, env_name, value in _container_env(v, suffix, extra_env):
+    for _name, env_name, value in [*_container_env(v, suffix, extra_env), *_prefetch_env(v, extra_env)]:
         if env_name not in [name for name, _value in entries]:
             entries.append((env_name, value))
     return entries
@@ -498,6 +520,22 @@ def _check_numbers(v: dict, problems: Problems) -> None:
         )
 
 
+def _check_capture_sizes(v: dict, problems: Problems) -> None:
+    name = "vllm_cudagraph_capture_sizes"
+    # -e and surveys give texts
+    sizes = v[name] = [int(size) if isinstance(size, str) and size.isdigit() else size for size in v[name]]
+    if problems.about(name) or not sizes:
+        return
+    if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
+        problems.add(name, "%r holds what is no batch size. Use whole numbers from 1 on, as [1, 2, 4, 8]." % sizes)
+    elif len(set(sizes)) < len(sizes):
+        problems.add(name, "%r holds a size twice. Name each size once." % sizes)
+    elif v["vllm_enforce_eager"]:
+        problems.add(
+            name, "%r has no effect, since vllm_enforce_eager captures no graphs. Unset one of the two." % sizes
+        )
+
+
 def _check_gpus(v: dict, problems: Problems) -> list[str]:
     if v["vllm_accelerator"] != "nvidia":
         return []
@@ -612,7 +650,9 @@ def _check_version_fit(v: dict, extra_options: list[tuple[str, object]], problem
     # An image of one's own may hold any release: vllm_version is believed.
     hint = " (vllm_image is taken to hold vLLM %s, as vllm_version says.)" % version if image and not in_tag else ""
     own = {option: v[name] for option, name in FIRST_CLASS_OPTIONS.items() if name in v and name not in SECRETS}
-    rendered = {option: value for option, value in own.items() if value not in (None, "", False, {})}
+    sizes_option = vllm_versions.capture_sizes_option(version)
+    own = {option: value for option, value in own.items() if "graph" not in option or option == sizes_option}
+    rendered = {option: value for option, value in own.items() if value not in (None, "", False, {}, [])}
     for found in vllm_options.check_options(version, {k: value for k, value in rendered.items() if k != "model"}):
         name = FIRST_CLASS_OPTIONS[found["option"]]
         if not problems.about(name):
@@ -724,6 +764,10 @@ def _arguments(v: dict, suffix: str, extra_options: list[tuple[str, object]]) ->
         option("pipeline-parallel-size", "PIPELINE_PARALLEL_SIZE_%s" % suffix, v["vllm_pipeline_parallel_size"])
     option("max-num-seqs", "MAX_NUM_SEQS_%s" % suffix, v["vllm_max_num_seqs"])
     option("max-num-batched-tokens", "MAX_NUM_BATCHED_TOKENS_%s" % suffix, v["vllm_max_num_batched_tokens"])
+    if v["vllm_cudagraph_capture_sizes"]:
+        literal("--" + vllm_versions.capture_sizes_option(v["vllm_version"]))
+        for index, size in enumerate(v["vllm_cudagraph_capture_sizes"]):
+            value_of("CUDAGRAPH_CAPTURE_SIZES_%s_%d" % (suffix, index), size)
     if v["vllm_enforce_eager"]:
         literal("--enforce-eager")
     if v["vllm_trust_remote_code"]:
@@ -759,7 +803,10 @@ def _container_env(v: dict, suffix: str, extra_env: list[tuple[str, str]]) -> li
     if v["vllm_accelerator"] == "cpu":
         result.append(("VLLM_CPU_KVCACHE_SPACE", "VLLM_CPU_KVCACHE_SPACE", str(v["vllm_cpu_kv_cache_gib"])))
         result.append(("VLLM_CPU_OMP_THREADS_BIND", "VLLM_CPU_OMP_THREADS_BIND", v["vllm_cpu_omp_threads_bind"]))
-    if v["vllm_hf_token"]:
+    if _serves_offline(v, extra_env):
+        if "HF_HUB_OFFLINE" not in dict(extra_env):
+            result.append(("HF_HUB_OFFLINE", "HF_HUB_OFFLINE", "1"))
+    elif v["vllm_hf_token"]:
         result.append(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", v["vllm_hf_token"]))
     if v["vllm_api_key"]:
         # By the environment, not by --api-key: arguments are visible in the process list.
@@ -770,3 +817,74 @@ def _container_env(v: dict, suffix: str, extra_env: list[tuple[str, str]]) -> li
     for name, value in extra_env:
         result.append((name, "EXTRA_ENV_%s" % name, value))
     return result
+
+
+def _is_on(extra_env: list[tuple[str, str]], name: str) -> bool:
+    return dict(extra_env).get(name, "").strip().lower() in TRUE
+
+
+def _prefetches(v: dict, extra_env: list[tuple[str, str]]) -> bool:
+    """Tell whether anything may be downloaded before the switch; ModelScope's models are not on the hub."""
+    return v["vllm_prefetch"] and not _is_on(extra_env, "VLLM_USE_MODELSCOPE")
+
+
+def _serves_offline(v: dict, extra_env: list[tuple[str, str]]) -> bool:
+    """Tell whether the service itself never asks the hub, and so needs no token.
+
+    A local model may still name other repositories in ways that nobody here knows, so it stays as it was.
+    """
+    if not _prefetches(v, extra_env) or v["vllm_model"].startswith("/"):
+        return False
+    return "HF_HUB_OFFLINE" not in dict(extra_env) or _is_on(extra_env, "HF_HUB_OFFLINE")
+
+
+def _check_prefetch(v: dict, problems: Problems) -> None:
+    for given in v["vllm_prefetch_models"]:
+        if not isinstance(given, str) or not HUB_REVISION.match(given):
+            problems.add(
+                "vllm_prefetch_models",
+                "%r is no Hugging Face id. Use organisation/name, or organisation/name@revision." % (given,),
+            )
+
+
+def _prefetch_models(v: dict, extra_options: list[tuple[str, object]], extra_env: list[tuple[str, str]]) -> list[dict]:
+    """Return ``{id, revision, load_format}`` of each repository that the service reads, the model first, each once."""
+    if not _prefetches(v, extra_env):
+        return []
+    options = dict(extra_options)
+    found = []
+    if not v["vllm_model"].startswith("/"):
+        found.append((v["vllm_model"], v["vllm_model_revision"], str(options.get("load-format") or "auto")))
+    found += [(name, revision, "auto") for name, revision in _further_models(options)]
+    for given in v["vllm_prefetch_models"]:
+        name, revision = HUB_REVISION.match(given).groups()
+        found.append((name, revision or "", "auto"))
+    names = ("id", "revision", "load_format")
+    return [dict(zip(names, values)) for values in dict.fromkeys(found) if HUB_ID.match(values[0])]
+
+
+def _further_models(options: dict) -> list[tuple[str, str]]:
+    """Return (repository, revision) of what options of ``vllm serve`` name beside the model."""
+    draft = options.get("speculative-config")
+    try:
+        draft = json.loads(draft) if isinstance(draft, str) else draft
+    except ValueError:
+        draft = {}
+    draft = draft if isinstance(draft, dict) else {}
+    found = [
+        (options.get("tokenizer"), options.get("tokenizer-revision")),
+        (options.get("hf-config-path"), ""),
+        (draft.get("model") or options.get("speculative-config.model"), draft.get("revision")),
+    ]
+    adapters = options.get("lora-modules") or []
+    for adapter in adapters if isinstance(adapters, (list, tuple)) else [adapters]:
+        path = adapter.get("path") if isinstance(adapter, dict) else str(adapter).partition("=")[2]
+        found.append((path, ""))
+    # a method of speculation that needs no model has a plain name in its place
+    return [(str(name), str(revision or "")) for name, revision in found if name and "/" in str(name)]
+
+
+def _prefetch_env(v: dict, extra_env: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """Return (variable in the container that downloads, name in .env, value)."""
+    result = [("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", v["vllm_hf_token"])] if v["vllm_hf_token"] else []
+    return result + [(name, "EXTRA_ENV_%s" % name, value) for name, value in extra_env if PREFETCH_ENV.match(name)]

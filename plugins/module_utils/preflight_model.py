@@ -139,6 +139,7 @@ def planned(definition: dict, host: dict) -> tuple[dict | None, str]:
             quantization=definition["quantization"] or None,
             max_num_seqs=definition["max_num_seqs"],
             max_num_batched_tokens=definition["max_num_batched_tokens"],
+            cudagraph_capture_sizes=definition["cudagraph_capture_sizes"],
             enforce_eager=definition["enforce_eager"],
             vllm_version=definition["version"],
             hf_overrides=definition["hf_overrides"],

@@ -103,7 +103,7 @@ def overhead(size: dict, rules: dict, settings: dict, total_gib: float) -> dict:
     terms.append({"name": "unexplained", "gib": UNEXPLAINED_GIB, "text": "rounding and buffers of kernels"})
     graphs = (0.0, 0.0, 0.0) if settings["eager"] else _graphs_gib(rules, settings, seqs)
     if rules["graphs_in_budget"] and not settings["eager"]:
-        text = "%d graphs x %d layers" % (graph_count(rules["version"], seqs), settings["stage_layers"])
+        text = "%d graphs x %d layers" % (_graphs(rules, settings, seqs), settings["stage_layers"])
         terms.append({"name": "cuda_graphs", "gib": graphs, "text": text})
     total = tuple(sum(term["gib"][i] for term in terms) for i in range(3))
     return {"terms": terms, "gib": total, "seqs": seqs, "tokens": tokens, "graphs_gib": graphs}
@@ -219,7 +219,11 @@ def graph_count(version: tuple, seqs: int) -> int:
     return 3 + min(largest, 256) // 8 + max(0, largest - 256) // 16
 
 
+def _graphs(rules: dict, settings: dict, seqs: int) -> int:
+    return len(settings["capture_sizes"]) or graph_count(rules["version"], seqs)
+
+
 def _graphs_gib(rules: dict, settings: dict, seqs: int) -> tuple:
     each = GRAPH_MIB_PER_LAYER[settings["tp"] > 1] / 1024
-    graphs = graph_count(rules["version"], seqs) * settings["stage_layers"] * each
+    graphs = _graphs(rules, settings, seqs) * settings["stage_layers"] * each
     return tuple(graphs * factor + GRAPH_POOL_GIB * factor for factor in GRAPH_RANGE)

@@ -80,6 +80,11 @@ options:
   max_num_batched_tokens:
     description: Most tokens of one step. Unset, vLLM's default for the GPU.
     type: int
+  cudagraph_capture_sizes:
+    description: Of C(--cudagraph-capture-sizes); empty for vLLM's own.
+    type: list
+    elements: int
+    default: []
   enforce_eager:
     description: Whether vLLM captures no CUDA graphs.
     type: bool
@@ -205,6 +210,7 @@ def main() -> None:
             "quantization": {"type": "str"},
             "max_num_seqs": {"type": "int"},
             "max_num_batched_tokens": {"type": "int"},
+            "cudagraph_capture_sizes": {"type": "list", "elements": "int", "default": []},
             "enforce_eager": {"type": "bool", "default": False},
             "vllm_version": {"type": "str"},
             "hf_overrides": {"type": "dict", "default": {}},

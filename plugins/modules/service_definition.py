@@ -55,6 +55,11 @@ kv_cache_dtype: {description: Data type of the KV cache., type: str, returned: s
 hf_overrides: {description: Changes to config.json under the names this release reads., type: dict, returned: success}
 max_num_seqs: {description: Requests run at the same time., type: int, returned: success}
 max_num_batched_tokens: {description: Tokens in one step; null for vLLM's default., type: int, returned: success}
+cudagraph_capture_sizes:
+  description: Batch sizes for which CUDA graphs are captured; empty for vLLM's own.
+  type: list
+  elements: int
+  returned: success
 enforce_eager: {description: Whether no CUDA graphs are captured., type: bool, returned: success}
 extra_options: {description: Names of other options of C(vllm serve)., type: list, elements: str, returned: success}
 port: {description: TCP port., type: int, returned: success}
@@ -77,6 +82,12 @@ command:
   returned: success
 environment:
   description: Container variables, each with its name in C(.env).
+  type: dict
+  returned: success
+prefetch:
+  description:
+    - What is downloaded before the switch, C(models) (C(id), C(revision), C(load_format) each; empty for nothing), and
+      the container that does it, C(service), C(container_name) and C(environment).
   type: dict
   returned: success
 """

@@ -77,7 +77,7 @@ def service(render):
         found, compose_text, _env = render(**changes)
         data = yaml.safe_load(compose_text)
         assert data["name"] == found["project"]
-        assert list(data["services"]) == [found["name"]]
+        assert next(iter(data["services"])) == found["name"]
         return data["services"][found["name"]]
 
     return call
@@ -131,7 +131,36 @@ def test_extras_arrive(render, compose, tmp_path, planted) -> None:
     assert environment["HTTPS_PROXY"] == "http://u:p#$@proxy:1/"
     assert (environment["N"], environment["EMPTY"]) == ("1", "")
     assert environment["VLLM_API_KEY"] == planted["vllm_api_key"]
-    assert environment["HF_TOKEN"] == planted["vllm_hf_token"]
+    assert "HF_TOKEN" not in environment
+
+
+def test_prefetch_gets_the_token_and_no_gpu(render, compose, tmp_path, planted) -> None:
+    """The container that downloads: on demand only, from the image that is there, with the cache and the token."""
+    found, compose_text, env_text = render(**CASES["extras"])
+    (tmp_path / "compose.yml").write_text(compose_text, encoding="utf-8")
+    (tmp_path / ".env").write_text(env_text, encoding="utf-8")
+    done = compose(tmp_path, "--profile", "prefetch", "config", "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    services = json.loads(done.stdout.replace("$$", "$"))["services"]
+    assert set(services) == {"medium", "medium-prefetch"}
+    result = services["medium-prefetch"]
+    assert result["environment"] == {
+        "NVIDIA_VISIBLE_DEVICES": "void",
+        "HF_TOKEN": planted["vllm_hf_token"],
+        "HTTPS_PROXY": "http://u:p#$@proxy:1/",
+    }
+    assert (result["image"], result["pull_policy"]) == (found["image"], "never")
+    assert (result["entrypoint"], result["restart"]) == (["python3"], "no")
+    assert result["container_name"] == "myia-vllm-medium-qwen3-prefetch"
+    assert result["volumes"] == services["medium"]["volumes"]
+    assert not {"ports", "runtime", "deploy", "healthcheck"} & set(result)
+
+
+@pytest.mark.parametrize("changes", [{"vllm_prefetch": False}, {"vllm_model": "/srv/m"}], ids=["off", "folder"])
+def test_nothing_to_prefetch(changes, render) -> None:
+    """No second service where there is nothing to download."""
+    found, compose_text, _env = render(**changes)
+    assert list(yaml.safe_load(compose_text)["services"]) == [found["name"]]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -157,6 +186,7 @@ def test_env_file(case, render) -> None:
     assert used <= set(names)
     unused = set(names) - used
     # with deploy and cdi the GPUs stand in the Compose file; their line is there for people who know the seed's .env
+    # and the token of a model that is a folder, which is served as it always was
     assert {name.partition("_DEVICES_")[0] for name in unused} <= {"CUDA_VISIBLE"}
 
 

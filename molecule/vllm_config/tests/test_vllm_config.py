@@ -36,9 +36,13 @@ def test_nothing_runs_and_nothing_is_current(host) -> None:
 def test_compose_reads_back_what_was_given(host) -> None:
     """Dollar signs, quotes, spaces and hashes arrive unchanged."""
     folder = release(host)
-    config = json.loads(host.check_output("cd %s && docker compose config --format json" % folder).replace("$$", "$"))
-    service = config["services"]["medium"]
-    assert service["environment"]["HF_TOKEN"] == TOKEN
+    command = "cd %s && docker compose --profile prefetch config --format json" % folder
+    config = json.loads(host.check_output(command).replace("$$", "$"))
+    service, prefetch = config["services"]["medium"], config["services"]["medium-prefetch"]
+    # who downloads has the token, who serves has not
+    assert prefetch["environment"]["HF_TOKEN"] == TOKEN
+    assert "HF_TOKEN" not in service["environment"]
+    assert service["environment"]["HF_HUB_OFFLINE"] == "1"
     assert service["environment"]["VLLM_API_KEY"] == KEY
     assert service["environment"]["NASTY"] == NASTY
     command = service["command"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -49,6 +50,7 @@ def test_defaults_are_the_medium_service(define, env_of) -> None:
     assert found["environment"] == {
         "NVIDIA_VISIBLE_DEVICES": "CUDA_VISIBLE_DEVICES_MEDIUM",
         "NVIDIA_DRIVER_CAPABILITIES": "NVIDIA_DRIVER_CAPABILITIES",
+        "HF_HUB_OFFLINE": "HF_HUB_OFFLINE",
         "VLLM_NO_USAGE_STATS": "VLLM_NO_USAGE_STATS",
         "DO_NOT_TRACK": "DO_NOT_TRACK",
     }
@@ -97,7 +99,8 @@ def test_secrets_stand_in_env_only(define, env_of, planted) -> None:
     shown = json.dumps([found, warnings])
     assert "PLANTED" not in shown
     assert found["api_key_required"] is True
-    assert found["environment"]["HF_TOKEN"] == "HUGGING_FACE_HUB_TOKEN"
+    assert "HF_TOKEN" not in found["environment"]
+    assert found["prefetch"]["environment"] == {"HF_TOKEN": "HUGGING_FACE_HUB_TOKEN"}
     assert found["environment"]["VLLM_API_KEY"] == "VLLM_API_KEY_MEDIUM"
     entries = env_of(**changes)
     assert entries["HUGGING_FACE_HUB_TOKEN"] == planted["vllm_hf_token"]
@@ -121,7 +124,7 @@ def test_every_reference_has_its_line(define, env_of, planted) -> None:
     found, problems, _warnings = define(**changes)
     assert problems == []
     used = {argument[2:-1] for argument in found["command"] if argument.startswith("${")}
-    used |= set(found["environment"].values())
+    used |= set(found["environment"].values()) | set(found["prefetch"]["environment"].values())
     assert used == set(env_of(**changes))
     assert env_of(**changes)["EXTRA_ENV_b"] == "true"
 
@@ -758,3 +761,122 @@ def test_check_can_be_turned_off(define) -> None:
     changes = {"vllm_extra_options": {"swap-space": 4}, "vllm_kv_cache_dtype": "mine"}
     assert len(define(**changes)[1]) == 2
     assert define(**changes, vllm_check_options=False)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("version", "given", "expected"),
+    [
+        pytest.param("0.32.0", [1, 2, 4], ["--cudagraph-capture-sizes", "1", "2", "4"], id="newest"),
+        pytest.param("0.11.1", "8,16", ["--cudagraph-capture-sizes", "8", "16"], id="a survey's text"),
+        pytest.param("0.11.0", [1, 2], ["--cuda-graph-sizes", "1", "2"], id="the seed's"),
+        pytest.param("0.32.0", [], [], id="vLLM's own"),
+    ],
+)
+def test_capture_sizes(values, options, version, given, expected) -> None:
+    """Sizes of CUDA graphs are given under the name that the release knows."""
+    given = values(vllm_version=version, vllm_hf_overrides={}, vllm_cudagraph_capture_sizes=given)
+    found, problems, _warnings = definition.define(given, options)
+    assert problems == []
+    entries = dict(definition.env_entries(given, options))
+    command = [re.sub(r"\$\{(\w+)\}", lambda name: entries[name[1]], part) for part in found["command"]]
+    first = next((index for index, part in enumerate(command) if "graph" in part), len(command))
+    assert command[first : first + len(expected)] == expected
+
+
+@pytest.mark.parametrize("given", [[0], ["many"], [True], [1, 1]])
+def test_capture_sizes_that_are_none(values, options, given) -> None:
+    """What is no batch size is refused with its variable."""
+    _found, problems, _warnings = definition.define(values(vllm_cudagraph_capture_sizes=given), options)
+    assert [item["variable"] for item in problems] == ["vllm_cudagraph_capture_sizes"]
+
+
+def test_capture_sizes_without_graphs(values, options) -> None:
+    """Two variables that contradict each other are refused."""
+    given = values(vllm_cudagraph_capture_sizes=[1, 2], vllm_enforce_eager=True)
+    _found, problems, _warnings = definition.define(given, options)
+    assert "vllm_enforce_eager" in problems[0]["message"]
+
+
+MODEL = {"id": "Qwen/Qwen2.5-32B-Instruct-AWQ", "revision": "", "load_format": "auto"}
+
+
+def test_prefetch_of_the_medium_service(define) -> None:
+    """The model is downloaded before the switch, by a container beside the service's own."""
+    found, _problems, _warnings = define()
+    assert found["prefetch"] == {
+        "models": [MODEL],
+        "service": "medium-prefetch",
+        "container_name": "myia-vllm-medium-qwen3-prefetch",
+        "environment": {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "offline", "token", "models"),
+    [
+        pytest.param({}, "HF_HUB_OFFLINE", False, 1, id="usual"),
+        pytest.param({"vllm_prefetch": False}, None, True, 0, id="off"),
+        pytest.param({"vllm_prefetch": "no"}, None, True, 0, id="off-as-text"),
+        pytest.param(
+            {"vllm_extra_env": {"HF_HUB_OFFLINE": 0}}, "EXTRA_ENV_HF_HUB_OFFLINE", True, 1, id="online-wished"
+        ),
+        pytest.param({"vllm_extra_env": {"HF_HUB_OFFLINE": 1}}, "EXTRA_ENV_HF_HUB_OFFLINE", False, 1, id="offline-own"),
+        pytest.param({"vllm_extra_env": {"VLLM_USE_MODELSCOPE": "True"}}, None, True, 0, id="modelscope"),
+        pytest.param({"vllm_model": "/srv/m"}, None, True, 0, id="folder"),
+        pytest.param({"vllm_model": "/srv/m", "vllm_prefetch_models": ["a/b"]}, None, True, 1, id="folder-and-more"),
+    ],
+)
+def test_who_asks_the_hub(changes, offline, token, models, define, env_of, planted) -> None:
+    """A service that serves offline gets no token; who downloads does. The token stands in .env either way."""
+    found, problems, _warnings = define(**planted, **changes)
+    assert problems == []
+    assert found["environment"].get("HF_HUB_OFFLINE") == offline
+    assert ("HF_TOKEN" in found["environment"]) is token
+    assert len(found["prefetch"]["models"]) == models
+    assert found["prefetch"]["environment"]["HF_TOKEN"] == "HUGGING_FACE_HUB_TOKEN"
+    assert env_of(**planted, **changes)["HUGGING_FACE_HUB_TOKEN"] == planted["vllm_hf_token"]
+
+
+def test_further_repositories_are_found(define) -> None:
+    """What options name is downloaded too, each once; folders and methods without a model are not."""
+    found, problems, _warnings = define(
+        vllm_model_revision="v1",
+        vllm_extra_options={
+            "load-format": "safetensors",
+            "tokenizer": "a/tokenizer",
+            "tokenizer-revision": "t1",
+            "hf-config-path": "/srv/config",
+            "speculative-config": '{"model": "a/draft", "num_speculative_tokens": 3}',
+            "lora-modules": ["x=a/adapter", "y=/srv/adapter", {"name": "z", "path": "a/other"}],
+        },
+        vllm_prefetch_models=["a/draft", "a/code@refs/pr/1"],
+    )
+    assert problems == []
+    assert [tuple(model.values()) for model in found["prefetch"]["models"]] == [
+        (MODEL["id"], "v1", "safetensors"),
+        ("a/tokenizer", "t1", "auto"),
+        ("a/draft", "", "auto"),
+        ("a/adapter", "", "auto"),
+        ("a/other", "", "auto"),
+        ("a/code", "refs/pr/1", "auto"),
+    ]
+    for speculation in ({"method": "ngram", "model": "ngram"}, "no JSON", {"method": "mtp"}):
+        found, _problems, _warnings = define(
+            vllm_extra_options={"speculative-config": speculation}, vllm_check_options=False
+        )
+        assert found["prefetch"]["models"] == [MODEL]
+
+
+@pytest.mark.parametrize("given", ["a/b/c", "a b", "", "a/b@", "/srv/x", 5, {"id": "a/b"}], ids=str)
+def test_prefetch_models_that_are_none(given, define) -> None:
+    """Refused with the form that is expected."""
+    _found, problems, _warnings = define(vllm_prefetch_models=[given])
+    assert "vllm_prefetch_models: %r is no Hugging Face id" % (given,) in messages(problems)
+
+
+def test_what_the_download_needs_of_the_environment(define) -> None:
+    """The hub's own variables, proxies and certificates; nothing else, as it may be a secret of the service."""
+    names = ("HF_ENDPOINT", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+    others = ("AWS_SECRET_ACCESS_KEY", "NCCL_DEBUG", "MY_HF_THING")
+    found, _problems, _warnings = define(vllm_extra_env=dict.fromkeys((*names, *others), "x"))
+    assert found["prefetch"]["environment"] == {name: "EXTRA_ENV_" + name for name in names}

@@ -18,6 +18,7 @@ def overhead(model, version, mib=81559, **changes):
     """Overhead of a model on a card."""
     size = model_shape.shape(MODELS[model])
     settings = {"tp": 1, "stage_layers": size["layers"], "length": 16000, "seqs": None, "tokens": None, "eager": False}
+    settings["capture_sizes"] = []
     settings = {**settings, "gpu_name": "", **changes}
     return vllm_overhead.overhead(size, vllm_rules.rules(version)[-1], settings, mib / 1024)
 
