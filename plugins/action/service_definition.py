@@ -6,6 +6,7 @@ from __future__ import annotations
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.myia.vllm.plugins.module_utils import definition
+from ansible_collections.myia.vllm.plugins.plugin_utils import failure_catalogue
 from ansible_collections.myia.vllm.plugins.plugin_utils.role_variables import (
     PREFIXES,
     known_variables,
@@ -37,6 +38,10 @@ class ActionModule(ActionBase):
             {"variable": name, "message": "%s: %s" % (name, reason)} for name, reason in sorted(unreadable.items())
         ]
         problems += self._misspelt(values, task_vars)
+        problems += [
+            {"variable": "vllm_extra_failures", "message": text}
+            for text in failure_catalogue.problems_of(values.get("vllm_extra_failures") or [], "vllm_extra_failures")
+        ]
         # with its default in place of what cannot be read, so that the other problems are found too
         defaults = {name: options[name].get("default") for name in unreadable}
         found, more, warnings = definition.define({**values, **defaults}, options)

@@ -6,8 +6,10 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+import calendar
 import json
 import re
+import time
 
 #: ``docker info`` names the product here; Docker Desktop runs the engine in a virtual machine of its own.
 DESKTOP = "Docker Desktop"
@@ -24,6 +26,14 @@ def at_least(found: str, wanted: str) -> bool:
     have, need = parse_version(found), parse_version(wanted)
     length = max(len(have), len(need))
     return bool(have) and have + (0,) * (length - len(have)) >= need + (0,) * (length - len(need))
+
+
+def seconds(text: str) -> float:
+    """Return a time as Docker writes it (``2026-01-31T12:00:00.123456789Z``) in seconds since 1970; 0 for none."""
+    match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z$", text)
+    if not match or text.startswith("0001-"):
+        return 0.0
+    return calendar.timegm(time.strptime(match[1], "%Y-%m-%dT%H:%M:%S")) + float(match[2] or 0)
 
 
 def engine_info(run) -> dict:

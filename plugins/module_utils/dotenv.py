@@ -62,9 +62,14 @@ def names(text: str) -> list[str]:
     return found
 
 
+def items(text: str) -> dict[str, str]:
+    """Return the names and values that a ``.env`` text written by :func:`quote` sets."""
+    return {name: quoted[1:-1].replace("\\'", "'") for name, quoted in _pairs(text).items()}
+
+
 def values(text: str) -> list[str]:
-    """Return the values that a ``.env`` text written by :func:`quote` sets (to take them out of messages)."""
-    return [quoted[1:-1].replace("\\'", "'") for quoted in _pairs(text).values()]
+    """Return the values that a ``.env`` text sets (to take them out of messages)."""
+    return list(items(text).values())
 
 
 def masked_diff(before: str, after: str) -> tuple[str, str]:

@@ -11,16 +11,28 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
+import tempfile
 import time
 
 COMPOSE, ENV, DESCRIPTION = "compose.yml", ".env", "release.json"
+
+#: The log of a release's last start that failed.
+FAILED_LOG = "failed-start.log"
+
+#: Failed starts remembered of a release.
+FAILURES_KEPT = 5
+
 NAME = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{12}$")
-MODES = {COMPOSE: 0o640, ENV: 0o600, DESCRIPTION: 0o640}
+MODES = {COMPOSE: 0o640, ENV: 0o600, DESCRIPTION: 0o640, FAILED_LOG: 0o640}
+
+#: Beginning of the names of staging folders, and after how many seconds one is the leftover of a run that died.
+STAGING, STAGING_S = ".staging", 600
 
 #: Rounds of PBKDF2. The hash stands in folder names and logs; it covers secrets, so guessing must be slow.
 ROUNDS = 50_000
@@ -40,6 +52,20 @@ def new_name(digest: str, now: float | None = None) -> str:
 def describe(about: dict) -> str:
     """Return the text of ``release.json``."""
     return json.dumps(about, indent=2, sort_keys=True) + "\n"
+
+
+def same_failures(failures: list[dict]) -> int:
+    """Return how many of the last failed starts were the same one, which the configuration will bring about again.
+
+    A failure of the host or of the net may have been mended since; they never count.
+    """
+    count = 0
+    for failure in reversed(failures):
+        last = failures[-1]
+        if failure.get("id") != last.get("id") or failure.get("class") != "configuration" or not failure.get("certain"):
+            break
+        count += 1
+    return count
 
 
 class Service:
@@ -95,11 +121,37 @@ class Service:
                 return name
         return ""
 
-    def last_good(self) -> str:
-        """Return the newest release that was marked good, by the time of marking; empty without one."""
-        good = [(self.description(name).get("good_since", ""), name) for name in self.names()]
+    def last_good(self, besides: str = "") -> str:
+        """Return the newest release that was marked good, by the time of marking; empty without one.
+
+        Args:
+            besides: a release that does not count.
+        """
+        good = [(self.description(name).get("good_since", ""), name) for name in self.names() if name != besides]
         good = [item for item in good if item[0]]
         return max(good)[1] if good else ""
+
+    def about(self, name: str) -> dict:
+        """Return what is known of release ``name``: ``name``, ``path``, ``good``, and what ``release.json`` says."""
+        description = self.description(name) if name else {}
+        return {
+            **description,
+            "name": name,
+            "path": self.folder(name) if name else "",
+            "good": bool(description.get("good_since")),
+            "failures": description.get("failures", []),
+            "same_failures": same_failures(description.get("failures", [])),
+        }
+
+    def starts(self) -> list[dict]:
+        """Return the recorded starts of all releases, ``{image, model, at, total_s, phases ...}``, the newest first."""
+        found = [self.description(name) for name in self.names()]
+        starts = [
+            {**about["start"], "image": about.get("image", ""), "model": about.get("model", "")}
+            for about in found
+            if isinstance(about.get("start"), dict)
+        ]
+        return sorted(starts, key=lambda start: start.get("at", ""), reverse=True)
 
     def wrong_modes(self, name: str) -> list[str]:
         """Return the files of a release whose mode or owner was changed by somebody."""
@@ -122,14 +174,21 @@ class Service:
                 os.chmod(path, mode)
 
     def begin(self) -> str:
-        """Make an empty staging folder and return its path; leftovers of interrupted runs go first."""
+        """Make an empty staging folder and return its path; leftovers of interrupted runs go first.
+
+        Two runs that stage at the same time get a folder each.
+        """
         for path in (os.path.dirname(self.path), self.path, self.releases):
             if not os.path.isdir(path):
                 os.makedirs(path, mode=0o755)
                 os.chmod(path, 0o755 if path == os.path.dirname(self.path) else 0o750)
-        staging = os.path.join(self.releases, ".staging")
-        shutil.rmtree(staging, ignore_errors=True)
-        os.mkdir(staging, mode=0o750)
+        for name in os.listdir(self.releases):
+            path = os.path.join(self.releases, name)
+            with contextlib.suppress(FileNotFoundError):  # the other run that stages has renamed it meanwhile
+                if name.startswith(STAGING) and time.time() - os.lstat(path).st_mtime > STAGING_S:
+                    shutil.rmtree(path, ignore_errors=True)
+        staging = tempfile.mkdtemp(prefix=STAGING, dir=self.releases)
+        os.chmod(staging, 0o750)
         return staging
 
     def write(self, folder: str, part: str, text: str) -> None:
@@ -153,6 +212,18 @@ class Service:
             os.unlink(temporary)
         os.symlink(os.path.join("releases", name), temporary)
         os.replace(temporary, self.link)
+
+    def leave(self) -> None:
+        """Let ``current`` point to nothing."""
+        if os.path.lexists(self.link):
+            os.unlink(self.link)
+
+    def failed(self, name: str, failure: dict) -> None:
+        """Note a failed start of a release; it is not good any more."""
+        about = self.description(name)
+        about.pop("good_since", None)
+        about["failures"] = [*about.get("failures", []), failure][-FAILURES_KEPT:]
+        self.write(self.folder(name), DESCRIPTION, describe(about))
 
     def outdated(self, keep: int) -> list[str]:
         """Return the releases beyond the newest ``keep``; the current and the last good one are never among them."""

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release
-short_description: Stage, switch, keep and remove releases of a Compose service
+short_description: Stage, switch, keep, give up and remove releases of a Compose service
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - A release is a folder with C(compose.yml), C(.env) and C(release.json), named by UTC time and content hash.
   - O(state=staged) writes a new one when the content differs from the current one, after Docker Compose has validated
     it; the running service is not touched. O(state=current) switches the link C(current). O(state=good) marks the
-    current release as known to work and deletes outdated ones. O(state=absent) deletes the service's folder.
+    current release as known to work and deletes outdated ones. O(state=failed) notes that a release did not start and
+    keeps the log of its container beside it. O(state=none) removes the link C(current). O(state=absent) deletes the
+    service's folder.
   - No result and no diff holds a value of C(.env).
 attributes:
   check_mode:
@@ -30,7 +32,7 @@ options:
   state:
     description: What to do.
     type: str
-    choices: [staged, current, good, absent]
+    choices: [staged, current, good, failed, none, absent]
     required: true
   compose:
     description: Text of the Compose file. Required for O(state=staged).
@@ -43,8 +45,24 @@ options:
     type: dict
     default: {}
   name:
-    description: Name of the release. Required for O(state=current).
+    description: Name of the release. Required for O(state=current) and O(state=failed).
     type: str
+  start:
+    description: How the start went, for O(state=good); the next start's remaining time is reckoned from it.
+    type: dict
+    default: {}
+  container_id:
+    description: The container that was seen to work, for O(state=good).
+    type: str
+    default: ""
+  diagnosis:
+    description: What the start died of, for O(state=failed); see M(myia.vllm.startup_log_info).
+    type: dict
+    default: {}
+  container:
+    description: The container whose log is kept, for O(state=failed).
+    type: str
+    default: ""
   keep:
     description: Releases to keep, for O(state=good).
     type: int
@@ -71,7 +89,7 @@ EXAMPLES = r"""
 RETURN = r"""
 release:
   description: The release this call was about.
-  returned: when there is one
+  returned: unless O(state=absent)
   type: dict
   contains:
     name: {description: Name of the release., type: str, returned: always}
@@ -83,6 +101,31 @@ release:
       type: bool
       returned: always
     last_good: {description: Name of the newest good release., type: str, returned: always}
+    container_name: {description: Container of the release., type: str, returned: when it was described}
+    base_url: {description: Address of its service as seen on the host., type: str, returned: when it was described}
+    served_model_name: {description: Its model's name for clients., type: str, returned: when it was described}
+    container_id: {description: The container that was seen to work., type: str, returned: when it was good}
+    failures:
+      description: >-
+        Its last failed starts, each with C(at), C(id), C(ref), C(class), C(phase), C(cause), C(evidence), C(certain),
+        C(verdict_s).
+      type: list
+      elements: dict
+      returned: always
+    same_failures:
+      description: How many of them were the same certain failure of the configuration, counted from the last.
+      type: int
+      returned: always
+return_to:
+  description: >-
+    The release to go back to when this one fails: the newest good one besides it, with the same keys as C(release).
+    Its name is empty when there is none.
+  returned: unless O(state=absent)
+  type: dict
+log:
+  description: The log of the release's container on the host; empty when none was kept.
+  returned: for O(state=failed)
+  type: str
 summary:
   description: What changes, in lines without any value of C(.env).
   returned: always
@@ -104,7 +147,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import dotenv, releases
+from ansible_collections.myia.vllm.plugins.module_utils import container_log, dotenv, releases, service_secrets
 
 
 def stage(module: AnsibleModule, service: releases.Service) -> dict:
@@ -137,8 +180,7 @@ def stage(module: AnsibleModule, service: releases.Service) -> dict:
             problem = compose_problem(module, staging, env)
             if problem:
                 return answer(service, "", False, [], problem)
-            created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            about = {**module.params["description"], "name": name, "created": created, "content_hash": digest}
+            about = {**module.params["description"], "name": name, "created": now(), "content_hash": digest}
             service.write(staging, releases.DESCRIPTION, releases.describe(about))
             os.rename(staging, service.folder(name))  # complete or not there at all
         finally:
@@ -153,13 +195,12 @@ def answer(service: releases.Service, name: str, changed: bool, summary: list[st
         "summary": summary,
         "problem": problem,
         "release": {
-            "name": name,
-            "path": service.folder(name) if name else "",
+            **service.about(name),
             "current": bool(name) and service.current() == name,
-            "good": bool(service.description(name).get("good_since")) if name else False,
             "staged": bool(name) and os.path.isdir(service.folder(name)),
             "last_good": service.last_good(),
         },
+        "return_to": service.about(service.last_good(besides=name)),
     }
 
 
@@ -236,17 +277,59 @@ def mark_good(module: AnsibleModule, service: releases.Service) -> dict:
     name = service.current()
     if not name:
         module.fail_json(msg="%s has no current release to mark good." % service.path)
-    summary = []
+    summary, news = [], {}
     # an older release that was switched back to becomes the last good one again
     if service.last_good() != name:
         summary.append("%s: good" % name)
-        if not module.check_mode:
-            service.describe(name, {"good_since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+        news["good_since"] = now()
+    known = service.description(name)
+    container_id, start = module.params["container_id"], module.params["start"]
+    if container_id and known.get("container_id") != container_id:
+        summary.append("%s: runs in container %s" % (name, container_id[:12]))
+        news["container_id"] = container_id
+    if start and start != known.get("start"):
+        news["start"] = start
+    if known.get("failures"):
+        news["failures"] = []
+    if news and not module.check_mode:
+        service.describe(name, news)
     for old in service.outdated(module.params["keep"]):
         summary.append("%s: deleted" % old)
         if not module.check_mode:
             service.drop(old)
     return answer(service, name, bool(summary), summary, "")
+
+
+def give_up(module: AnsibleModule, service: releases.Service) -> dict:
+    """Note a failed start; see DOCUMENTATION."""
+    name, diagnosis = module.params["name"], module.params["diagnosis"]
+    if name not in service.names():
+        module.fail_json(msg="there is no release %s in %s." % (name, service.releases))
+    kept = ("id", "ref", "class", "phase", "cause", "evidence", "certain", "verdict_s")
+    if not module.check_mode:
+        secrets = service_secrets.values(service.path)
+        failure = {"at": now(), **{key: diagnosis[key] for key in kept if key in diagnosis}}
+        service.failed(name, service_secrets.masked_all(failure, secrets))
+        docker = module.get_bin_path("docker")
+        if docker and module.params["container"]:
+            log = container_log.ends(docker, module.params["container"])
+            service.write(service.folder(name), releases.FAILED_LOG, service_secrets.masked(log, secrets))
+    result = answer(service, name, True, ["%s: failed" % name], "")
+    log = os.path.join(service.folder(name), releases.FAILED_LOG)
+    return {**result, "log": log if os.path.exists(log) else ""}
+
+
+def leave(module: AnsibleModule, service: releases.Service) -> dict:
+    """Let ``current`` point to nothing; see DOCUMENTATION."""
+    before = service.current()
+    if before and not module.check_mode:
+        service.leave()
+    return answer(service, "", bool(before), ["current: %s -> none" % before] if before else [], "")
+
+
+def now() -> str:
+    """Return this moment in UTC as it stands in ``release.json``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def remove(module: AnsibleModule, service: releases.Service) -> dict:
@@ -259,24 +342,45 @@ def remove(module: AnsibleModule, service: releases.Service) -> dict:
     return {"changed": there, "summary": ["%s: deleted" % service.path] if there else [], "problem": ""}
 
 
+STATES = {
+    "staged": stage,
+    "current": switch,
+    "good": mark_good,
+    "failed": give_up,
+    "none": leave,
+    "absent": remove,
+}
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
-            "state": {"type": "str", "choices": ["staged", "current", "good", "absent"], "required": True},
+            "state": {
+                "type": "str",
+                "choices": ["staged", "current", "good", "failed", "none", "absent"],
+                "required": True,
+            },
             "compose": {"type": "str"},
             "env": {"type": "str", "no_log": True},
             "description": {"type": "dict", "default": {}},
             "name": {"type": "str"},
             "keep": {"type": "int", "default": 3},
+            "start": {"type": "dict", "default": {}},
+            "container_id": {"type": "str", "default": ""},
+            "diagnosis": {"type": "dict", "default": {}},
+            "container": {"type": "str", "default": ""},
         },
-        required_if=[("state", "staged", ("compose", "env")), ("state", "current", ("name",))],
+        required_if=[
+            ("state", "staged", ("compose", "env")),
+            ("state", "current", ("name",)),
+            ("state", "failed", ("name",)),
+        ],
         supports_check_mode=True,
     )
     service = releases.Service(module.params["path"])
-    work = {"staged": stage, "current": switch, "good": mark_good, "absent": remove}[module.params["state"]]
-    module.exit_json(**work(module, service))
+    module.exit_json(**STATES[module.params["state"]](module, service))
 
 
 if __name__ == "__main__":

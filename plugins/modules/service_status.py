@@ -10,8 +10,8 @@ short_description: Look once at a service's container and its /health endpoint
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Inspects the container and asks C(/health), in one round trip. It waits for nothing and never fails for what it
-    sees; use C(until) to wait.
+  - Inspects the container, asks C(/health) and reads what is new in the log, in one round trip. It waits for nothing
+    and never fails for what it sees. M(myia.vllm.start_watch) waits.
 attributes:
   check_mode:
     support: full
@@ -32,17 +32,43 @@ options:
     description: Longest time to wait for the answer, in seconds.
     type: int
     default: 5
+  log:
+    description: Whether to read the container's log.
+    type: str
+    choices: [never, unless_healthy, always]
+    default: never
+  log_cursor:
+    description: RV(log_cursor) of the last look, so that only newer lines come; without it the log of this start.
+    type: dict
+    default: {}
+  log_max_bytes:
+    description: Most bytes of the log in one look.
+    type: int
+    default: 2097152
+  folder:
+    description:
+      - Folder of the service with its releases. What stands in their C(.env) as a secret is masked in the log and in
+        errors, and RV(starts) and RV(lock) are read.
+    type: path
+  token:
+    description: Of the lock that the caller holds; it gets a sign of life.
+    type: str
+  download:
+    description: Whether to add up what is in the Hugging Face cache of O(model).
+    type: bool
+    default: false
+  model:
+    description: Hugging Face id, for O(download).
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
-- name: Wait until the service is healthy
+- name: Look at the service
   myia.vllm.service_status:
     container: myia-vllm-medium-qwen3
     url: http://127.0.0.1:5002/health
   register: service
-  until: service.healthy or service.ended
-  retries: 60
-  delay: 5
 """
 
 RETURN = r"""
@@ -78,6 +104,10 @@ started_at:
   description: When it was started, as Docker says it.
   returned: always
   type: str
+started_s:
+  description: The same in seconds since 1970; 0 when it never was.
+  returned: always
+  type: float
 http_status:
   description: Status of /health; 0 when nothing answered.
   returned: always
@@ -86,22 +116,91 @@ error:
   description: What Docker says went wrong, or why /health did not answer.
   returned: always
   type: str
+docker_error:
+  description: What Docker says of a container that it could not start.
+  returned: always
+  type: str
+id:
+  description: The container's id; empty without one.
+  returned: always
+  type: str
+finished_at:
+  description: When its last run ended, as Docker says it.
+  returned: always
+  type: str
+finished_s:
+  description: The same in seconds since 1970; 0 when it never did.
+  returned: always
+  type: float
+now_s:
+  description: The host's clock, in seconds since 1970.
+  returned: always
+  type: float
+log_gz:
+  description: New lines of the log with Docker's time stamps, compressed by gzip, in base64; empty without any.
+  returned: always
+  type: str
+log_cursor:
+  description: For the next look.
+  returned: always
+  type: dict
+log_more:
+  description: Whether more of the log is there already.
+  returned: always
+  type: bool
+starts:
+  description: Recorded starts of the service's releases, the newest first.
+  returned: with O(folder), at the first look (without O(log_cursor))
+  type: list
+  elements: dict
+lock:
+  description: Who deploys this service at the moment; empty when nobody does.
+  returned: with O(folder)
+  type: dict
+lock_problem:
+  description: Why the lock of O(token) is not the caller's any more; empty when it is.
+  returned: always
+  type: str
+download_bytes:
+  description: What is in the cache of O(model), in bytes; 0 when it is not known.
+  returned: always
+  type: int
 """
 
+import base64
+import gzip
 import json
+import os
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import fetch_url
 
+from ansible_collections.myia.vllm.plugins.module_utils import (
+    container_log,
+    docker_cli,
+    limited_command,
+    releases,
+    service_lock,
+    service_secrets,
+)
 
-def inspect(module: AnsibleModule, container: str) -> dict:
-    """Return what Docker says of the container; state V(missing) when there is none."""
-    docker = module.get_bin_path("docker", required=True)
-    status, out, err = module.run_command([docker, "container", "inspect", container])
+#: Longest time for ``docker inspect``, in seconds.
+INSPECT_S = 20
+
+#: Where the collection mounts the Hugging Face cache: definition.py, _volumes.
+HF_CACHE = "/root/.cache/huggingface"
+
+
+def inspect(docker: str, container: str) -> tuple[dict, list[dict]]:
+    """Return what Docker says of the container, and its mounts; state V(missing) when there is none."""
+    # an engine that hangs must not hang the watch
+    status, out, err, _late = limited_command.run([docker, "container", "inspect", container], INSPECT_S)
     if status != 0:
         state = "missing" if "no such" in err.lower() else "unknown"
-        return {"state": state, "exit_code": 0, "oom_killed": False, "restart_count": 0, "restart_policy": "",
-                "started_at": "", "error": err.strip()}  # fmt: skip
+        texts = dict.fromkeys(("restart_policy", "started_at", "finished_at", "id", "docker_error"), "")
+        numbers = {"exit_code": 0, "oom_killed": False, "restart_count": 0}
+        return {"state": state, "error": err.strip() or "docker inspect gave no answer", **texts, **numbers}, []
     data = json.loads(out)[0]
     return {
         "state": data["State"]["Status"],
@@ -110,8 +209,53 @@ def inspect(module: AnsibleModule, container: str) -> dict:
         "restart_count": data["RestartCount"],
         "restart_policy": data["HostConfig"]["RestartPolicy"]["Name"],
         "started_at": data["State"]["StartedAt"],
+        "finished_at": data["State"]["FinishedAt"],
+        "id": data["Id"],
         "error": data["State"]["Error"],
-    }
+        "docker_error": data["State"]["Error"],
+    }, data.get("Mounts") or []
+
+
+def ask_health(module: AnsibleModule, result: dict) -> None:
+    """Ask /health and write the answer into ``result``."""
+    # a proxy of the host must not stand between it and its own service
+    response, info = fetch_url(module, module.params["url"], timeout=module.params["timeout_s"], use_proxy=False)
+    result["http_status"] = max(0, info["status"])
+    result["healthy"] = response is not None and info["status"] == 200
+    if not result["healthy"]:
+        result["error"] = info.get("msg", "")
+
+
+def log_begin(started_s: float, finished_s: float) -> str:
+    """Return from when on the log belongs to the container's current run, for ``docker logs --since``.
+
+    Docker notes the start a moment after the container has begun to write.
+    """
+    return "%.9f" % max(started_s - 1, finished_s if finished_s <= started_s else 0, 0)
+
+
+def read_log(module: AnsibleModule, docker: str, result: dict, secrets: list[str]) -> None:
+    """Read what is new in the log and write it into ``result``."""
+    cursor = module.params["log_cursor"]
+    if cursor.get("id") != result["id"]:
+        # a container that Docker starts again and again tells by its earlier starts why
+        cursor = {} if result["restart_count"] else {"time": log_begin(result["started_s"], result["finished_s"])}
+    lines, cursor, more = container_log.read(docker, result["id"], cursor, module.params["log_max_bytes"])
+    text = service_secrets.masked(lines.decode("utf-8", "replace"), secrets)
+    result["log_gz"] = base64.b64encode(gzip.compress(text.encode(), 1)).decode("ascii") if text else ""
+    result["log_cursor"] = {**cursor, "id": result["id"]}
+    result["log_more"] = more
+
+
+def cached_bytes(mounts: list[dict], model: str) -> int:
+    """Return the bytes of a model in the cache that is mounted into the container, finished or not."""
+    source = next((mount["Source"] for mount in mounts if mount.get("Destination") == HF_CACHE), "")
+    blobs = os.path.join(source, "hub", "models--" + model.replace("/", "--"), "blobs")
+    try:
+        # a file that is being written has holes; its blocks count
+        return sum(min(entry.stat().st_size, entry.stat().st_blocks * 512) for entry in os.scandir(blobs))
+    except OSError:
+        return 0
 
 
 def main() -> None:
@@ -121,21 +265,42 @@ def main() -> None:
             "container": {"type": "str", "required": True},
             "url": {"type": "str", "required": True},
             "timeout_s": {"type": "int", "default": 5},
+            "log": {"type": "str", "choices": ["never", "unless_healthy", "always"], "default": "never"},
+            "log_cursor": {"type": "dict", "default": {}},
+            "log_max_bytes": {"type": "int", "default": 2097152},
+            "folder": {"type": "path"},
+            "token": {"type": "str", "no_log": False},
+            "download": {"type": "bool", "default": False},
+            "model": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
-    result = inspect(module, module.params["container"])
-    result.update(http_status=0, healthy=False)
+    docker = module.get_bin_path("docker")
+    if docker is None:
+        module.fail_json(msg="docker is not installed on this host; run the role myia.vllm.docker_engine first.")
+    folder, token, log = module.params["folder"], module.params["token"], module.params["log"]
+    result, mounts = inspect(docker, module.params["container"])
+    result["started_s"] = docker_cli.seconds(result["started_at"])
+    result["finished_s"] = docker_cli.seconds(result["finished_at"])
+    result.update(http_status=0, healthy=False, log_gz="", log_cursor=module.params["log_cursor"], log_more=False)
+    result["lock_problem"] = service_lock.Lock(folder).sign_of_life(token) if folder and token else ""
+    secrets = service_secrets.values(folder) if folder else []
     if result["state"] == "running":
-        # a proxy of the host must not stand between it and its own service
-        response, info = fetch_url(module, module.params["url"], timeout=module.params["timeout_s"], use_proxy=False)
-        result["http_status"] = max(0, info["status"])
-        result["healthy"] = response is not None and info["status"] == 200
-        if not result["healthy"]:
-            result["error"] = info.get("msg", "")
+        ask_health(module, result)
     elif not result["error"]:
         result["error"] = "the container is %s" % result["state"]
+    result["docker_error"] = service_secrets.masked(result["docker_error"], secrets)
+    result["error"] = service_secrets.masked(result["error"], secrets)
+    if result["id"] and (log == "always" or (log == "unless_healthy" and not result["healthy"])):
+        # after the look at its state: the log of a container that has ended is complete
+        read_log(module, docker, result, secrets)
+    if folder:
+        result["lock"] = service_lock.Lock(folder).holder()
+        if not module.params["log_cursor"]:
+            result["starts"] = releases.Service(folder).starts()
+    result["download_bytes"] = cached_bytes(mounts, module.params["model"]) if module.params["download"] else 0
     result["ended"] = result["state"] in ("missing", "exited", "dead", "created")
+    result["now_s"] = time.time()
     module.exit_json(changed=False, **result)
 
 

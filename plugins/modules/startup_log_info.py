@@ -108,6 +108,10 @@ diagnosis:
       type: str
       returned: always
     values: {description: What those lines say in numbers., type: dict, returned: always}
+    at_s:
+      description: Time of the line that shows it, in seconds by the log's own clock; null without one.
+      type: float
+      returned: always
     certain:
       description: Whether no line that is still to come can name the failure better.
       type: bool

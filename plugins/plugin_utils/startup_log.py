@@ -101,6 +101,7 @@ class _Match:
     phase: str
     ready: bool
     paragraph: _Paragraph
+    at_s: float | None
 
 
 @dataclasses.dataclass
@@ -116,6 +117,7 @@ class _Traceback:
     level: str
     phase: int
     entered: int
+    at_s: float | None
     where: str = ""
     lines: list[str] = dataclasses.field(default_factory=list)
     open: bool = True
@@ -139,6 +141,8 @@ class StartupLog:
     def _begin(self) -> None:
         """Forget what an earlier start of the same container said."""
         self.phases = Phases()
+        self._early = True
+        self._vllm_spoke = False
         self._found: dict[str, dict[str, _Match]] = {"patterns": {}, "hints": {}, "symptoms": {}, "echoes": {}}
         self._groups: dict[tuple[str, int], set[int]] = {}
         self._wrappers: list[tuple[Wrapper, int, str]] = []
@@ -167,6 +171,13 @@ class StartupLog:
         for line in self._reader.close():
             self._line(line, None)
 
+    def begin_again(self) -> None:
+        """Say that the same container was started anew; what the log said of a failure is kept as ``previous``."""
+        found = self.diagnose()
+        if found["outcome"] == "failed":
+            self.previous = found
+        self._begin()
+
     def progress(self) -> dict:
         """Return ``{phase, x, y, percent, detail, elapsed_s, phase_s}``; None for what is not known."""
         return self.phases.progress()
@@ -184,9 +195,13 @@ class StartupLog:
 
     def _line(self, line: Line, now_s: float | None) -> None:
         self.lines += 1
-        if self._failing() and _NEW_START.search(line.text) and line.level == "INFO":
-            self.previous = self.diagnose()
-            self._begin()
+        if line.level == "INFO" and _NEW_START.search(line.text):
+            if self._ready_at is not None or (self._failing() and (self._vllm_spoke or not self._early)):
+                self.begin_again()
+            # what comes before the banner is of the same start: libraries speak while they are imported
+            self._early = self._failing()
+        # the lines around the banner are INFO
+        self._vllm_spoke = self._vllm_spoke or bool(line.process and line.level != "INFO")
         self.phases.tick(self._time(line, now_s))
         if self.phases.see(line):
             self._waited_s = 0
@@ -258,7 +273,9 @@ class StartupLog:
         ready = self._ready_at is not None
         if ready and strength == "echoes":
             self._tracebacks.clear()  # those of single requests; the one that ended the engine comes now
-        self._found[strength][entry.id] = _Match(entry, strength, self.lines, shown, phase, ready, paragraph)
+        self._found[strength][entry.id] = _Match(
+            entry, strength, self.lines, shown, phase, ready, paragraph, self.phases.now_s
+        )
 
     def _traceback(self, line: Line, harmless: bool) -> None:
         """Keep the last lines of the first few tracebacks, of each process its own."""
@@ -300,7 +317,7 @@ class StartupLog:
         if len(self._tracebacks) >= TRACEBACKS:
             return None
         phase = PHASES.index(self.phases.phase)
-        traceback = _Traceback(line.process, self.lines, line.level, phase, phase, chain=self._chain)
+        traceback = _Traceback(line.process, self.lines, line.level, phase, phase, self.phases.now_s, chain=self._chain)
         self._tracebacks.append(traceback)
         return traceback
 
@@ -311,7 +328,7 @@ class StartupLog:
         return self._ready_at is None and bool(self._found["patterns"] or self._found["symptoms"] or self._wrappers)
 
     def diagnose(self, evidence: dict | None = None) -> dict:
-        """Return ``{outcome, id, ref, cause, fix, class, evidence, phase, values, certain, also}``.
+        """Return ``{outcome, id, ref, cause, fix, class, evidence, phase, values, at_s, certain, also}``.
 
         Args:
             evidence: what is known besides the log, each key may be missing: ``exit_code``, ``oom_killed``, ``state``
@@ -320,6 +337,7 @@ class StartupLog:
         Returns:
             ``outcome`` is failed, healthy or starting; ``id`` is empty unless it failed, unknown when no entry knows
             the failure; ``evidence`` holds the lines that show it; ``values`` what the lines say in numbers;
+            ``at_s`` the time of the line that shows it by the log's clock, None without one;
             ``certain`` is false while a line that is still to come may name the failure better; ``also`` the ids of
             other entries that were found.
         """
@@ -393,7 +411,7 @@ class StartupLog:
             if entry.id in matches:
                 return matches[entry.id]
         ready = self._ready_at is not None
-        return _Match(entry, "evidence", self.lines, text, self.phases.phase, ready, _Paragraph("", []))
+        return _Match(entry, "evidence", self.lines, text, self.phases.phase, ready, _Paragraph("", []), None)
 
     def _counts(self, match: _Match, ended: bool) -> bool:
         """A service that is ready survives most errors of single requests: only those count that ended it."""
@@ -432,7 +450,8 @@ class StartupLog:
 
     def _failed(self, match: _Match, known: dict) -> dict:
         entry = match.entry
-        text = " ".join([match.shown, *match.paragraph.lines])
+        inside = any(line in match.shown for line in match.paragraph.lines)
+        text = " ".join(match.paragraph.lines if inside else [match.shown, *match.paragraph.lines])
         values = {}
         for pattern in entry.values:
             found = pattern.pattern.search(text)
@@ -453,6 +472,7 @@ class StartupLog:
             phase=match.phase,
             values=values,
             certain=match.strength in ("patterns", "evidence"),
+            at_s=match.at_s,
         )
 
     def _failed_unknown(self, unknown: _Traceback | None, known: dict) -> dict:
@@ -477,6 +497,7 @@ class StartupLog:
             cls=wrapped_class,
             evidence=evidence + outside,
             phase=phase,
+            at_s=unknown.at_s if unknown else None,
         )
 
     def _last_lines(self, traceback: _Traceback) -> list[str]:
@@ -502,7 +523,18 @@ class StartupLog:
         return lines
 
     def _answer(
-        self, outcome, id="", ref="", cause="", fix="", cls="", evidence=(), phase="", values=None, certain=False
+        self,
+        outcome,
+        id="",
+        ref="",
+        cause="",
+        fix="",
+        cls="",
+        evidence=(),
+        phase="",
+        values=None,
+        certain=False,
+        at_s=None,
     ) -> dict:
         cut = [redact(text, self._secrets)[:EVIDENCE_CHARS] for text in evidence]
         others = {m.entry.id for strength in ("patterns", "symptoms") for m in self._found[strength].values()}
@@ -516,6 +548,7 @@ class StartupLog:
             "evidence": list(dict.fromkeys(cut)),
             "phase": phase or self.phases.phase,
             "values": {key: redact(value, self._secrets) for key, value in (values or {}).items()},
+            "at_s": at_s,
             "certain": certain or outcome != "failed",
             "also": sorted(others - {id}) if outcome == "failed" else [],
         }

@@ -129,6 +129,7 @@ class Phases:
         self.detail = ""
         self.facts: dict = {}
         self.now_s: float | None = None
+        self._cached: int | None = None
 
     @property
     def phase(self) -> str:
@@ -154,6 +155,19 @@ class Phases:
                 entered = self._enter(phase) or entered
                 self._note(phase, match.groupdict())
         return entered
+
+    def see_download(self, x: int, y: int) -> None:
+        """Take in how much of the weights is in the cache: the log says so only at the end of a file.
+
+        Args:
+            x: bytes there.
+            y: bytes in all; 0 when it is not known.
+        """
+        grew, self._cached = self._cached is not None and x > self._cached, x
+        if grew and self.phase in ("engine", "distributed", "load"):
+            self._enter("download")
+        if self.phase == "download":
+            self.x, self.y, self.detail = x, (y if y > x else None), "weights"
 
     def progress(self) -> dict:
         """Return ``{phase, x, y, percent, detail, elapsed_s, phase_s}``; None for what is not known."""

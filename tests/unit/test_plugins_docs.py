@@ -130,7 +130,9 @@ def test_only_the_standard_library_on_hosts(path) -> None:
         modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         for module in modules:
             head = module.partition(".")[0]
-            allowed = {*sys.stdlib_module_names, "__future__"}
+            # runs in the service's image, which has the library; the host only uses what needs none
+            inside = {"huggingface_hub"} if path.name == "prefetch_weights.py" else set()
+            allowed = {*sys.stdlib_module_names, "__future__", *inside}
             assert (
                 head in allowed
                 or module.startswith("ansible.module_utils.")

@@ -138,3 +138,36 @@ def test_broken_template_of_a_secret(run) -> None:
 def test_warnings_are_handed_on(run) -> None:
     """Publishing without a key is said."""
     assert "vllm_publish_address" in run(vllm_publish_address="0.0.0.0")["warnings"][0]
+
+
+ENTRY = {"id": "own", "class": "host", "cause": "c", "fix": "f", "patterns": ["own failure"]}
+
+
+def test_own_failures(run) -> None:
+    """Entries that can work are accepted."""
+    assert run(vllm_extra_failures=[ENTRY]).get("failed") is None
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ([{**ENTRY, "class": "odd"}], "vllm_extra_failures, entry 1 (own): class is 'odd'; expected one of "),
+        ([{**ENTRY, "patterns": ["("]}], "vllm_extra_failures, entry 1 (own): patterns holds '(', which is no regular"),
+        ([ENTRY, ENTRY], "vllm_extra_failures, entry 2 (own): the id stands twice"),
+        (["x"], "vllm_extra_failures, entry 1 is str"),
+    ],
+    ids=["class", "pattern", "twice", "text"],
+)
+def test_own_failures_that_cannot_work(entries, words, run) -> None:
+    """Refused before anything is changed, with all other problems."""
+    result = run(vllm_extra_failures=entries, vllm_port=0)
+    assert result["failed"] is True
+    assert "- " + words in result["msg"]
+    assert "- vllm_port: 0" in result["msg"]
+
+
+def test_own_failures_that_cannot_be_read(run) -> None:
+    """One problem of one variable, and no crash."""
+    result = run(vllm_extra_failures=trust_as_template("{{ nowhere }}"))
+    assert result["msg"].startswith("1 problem in ")
+    assert "- vllm_extra_failures: its value cannot be evaluated" in result["msg"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -221,3 +222,28 @@ def test_ways_to_the_registry(more, mirrors, proxied) -> None:
 def test_has_image(status) -> None:
     """By the exit status of docker image inspect."""
     assert docker_cli.has_image(lambda argv: (status, "", ""), "a:1") is (status == 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2026-01-31T12:00:00.123456789Z", 1769860800.1234568),
+        ("2026-01-31T12:00:00.5Z", 1769860800.5),
+        ("2026-01-31T12:00:00Z", 1769860800.0),
+        ("1970-01-01T00:00:01Z", 1.0),
+        # Docker's word for never
+        ("0001-01-01T00:00:00Z", 0.0),
+        ("", 0.0),
+        ("2026-01-31 12:00:00", 0.0),
+        ("yesterday", 0.0),
+    ],
+)
+def test_seconds(text, seconds, monkeypatch) -> None:
+    """By UTC, whatever the time zone of the host is."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert docker_cli.seconds(text) == pytest.approx(seconds, abs=1e-6)
+    finally:
+        monkeypatch.undo()
+        time.tzset()

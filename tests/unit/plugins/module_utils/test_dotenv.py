@@ -155,3 +155,11 @@ def test_values() -> None:
     given = ["abc", "it's", "a=b", "", "'x'"]
     text = "# comment=1\n" + "".join("N%d=%s\n" % (index, dotenv.quote(value)) for index, value in enumerate(given))
     assert dotenv.values(text) == given
+
+
+def test_items() -> None:
+    """Names with the values that were given; comments and broken lines are none."""
+    given = {"A": "it's", "B": "a=b", "C": "", "D": "$x #y", "E": 'a"b\\c'}
+    text = "# Z='1'\n\nbroken\n2D='x'\n" + "".join("%s=%s\n" % (name, dotenv.quote(given[name])) for name in given)
+    assert dotenv.items(text) == given
+    assert dotenv.items("") == {}

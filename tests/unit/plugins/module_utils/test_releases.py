@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 
 import pytest
 
@@ -103,13 +104,28 @@ def test_wrong_modes_are_seen_and_mended(service) -> None:
 
 
 def test_leftovers_of_an_interrupted_run(service) -> None:
-    """Half a release is never one, and the next run takes it away."""
-    folder = service.begin()
-    service.write(folder, releases.ENV, "PLANTED")
+    """Half a release is never one, and a later run takes it away; what another run is staging at the moment stays."""
+    young, old = service.begin(), service.begin()
+    assert young != old
+    assert mode(young) == mode(old) == 0o750
+    for folder in (young, old):
+        service.write(folder, releases.ENV, "PLANTED")
+    moment = time.time() - releases.STAGING_S - 5
+    os.utime(old, (moment, moment))
     assert service.names() == []
-    assert os.listdir(service.begin()) == []
+    folder = service.begin()
+    assert os.listdir(folder) == []
+    assert sorted(os.listdir(service.releases)) == sorted(map(os.path.basename, (young, folder)))
     os.mkdir(os.path.join(service.releases, "other"))
     assert service.names() == []
+
+
+def test_leftover_that_another_run_takes_away(service, monkeypatch) -> None:
+    """A folder that vanishes between two looks is no error."""
+    service.begin()
+    names = os.listdir(service.releases)
+    monkeypatch.setattr(releases.os, "listdir", lambda _path: [".staging-gone", *names])
+    assert os.path.isdir(service.begin())
 
 
 def test_write_replaces_in_one_step(service) -> None:
@@ -206,3 +222,98 @@ def test_outdated(keep, current, good, outdated, service) -> None:
     for name in service.outdated(keep):
         service.drop(name)
     assert service.outdated(keep) == []
+
+
+def test_last_good_besides(service) -> None:
+    """The release to go back to is another one."""
+    first = add(service, 1, good="2026-01-01T00:00:00Z")
+    second = add(service, 2, good="2026-01-02T00:00:00Z")
+    assert service.last_good(besides=second) == first
+    assert service.last_good(besides=first) == second
+    service.drop(first)
+    assert service.last_good(besides=second) == ""
+
+
+def test_leave(service) -> None:
+    """`current` points to nothing, and a second time there is nothing to do."""
+    service.switch(add(service, 1))
+    service.leave()
+    assert service.current() == ""
+    assert not os.path.lexists(service.link)
+    service.leave()
+
+
+def failure(identity: str = "x", cls: str = "configuration", certain: bool = True) -> dict:
+    """A failed start."""
+    return {"id": identity, "class": cls, "certain": certain}
+
+
+@pytest.mark.parametrize(
+    ("failures", "count"),
+    [
+        ([], 0),
+        ([failure()], 1),
+        ([failure(), failure()], 2),
+        ([failure("y"), failure(), failure()], 2),
+        ([failure(), failure("y")], 1),
+        ([failure(), failure("y"), failure()], 1),
+        ([failure(), failure(certain=False)], 0),
+        ([failure(certain=False), failure()], 1),
+        # these may have passed or been mended
+        ([failure(cls="host"), failure(cls="host")], 0),
+        ([failure(cls="transient")], 0),
+        ([failure(), failure(cls="host"), failure()], 1),
+        ([{}], 0),
+    ],
+)
+def test_same_failures(failures, count) -> None:
+    """Counted from the last one back, only what the configuration brings about again."""
+    assert releases.same_failures(failures) == count
+
+
+def test_failed(service) -> None:
+    """A release that failed is not good any more, and remembers its last failures and everything else."""
+    name = add(service, 1, good="x")
+    service.describe(name, {"model": "m"})
+    for number in range(releases.FAILURES_KEPT + 2):
+        service.failed(name, {"id": "f%d" % number})
+    about = service.description(name)
+    assert (about["model"], "good_since" in about) == ("m", False)
+    assert [item["id"] for item in about["failures"]] == ["f2", "f3", "f4", "f5", "f6"]
+    assert mode(os.path.join(service.folder(name), releases.DESCRIPTION)) == 0o640
+
+
+def test_about(service) -> None:
+    """What release.json says, and what follows from it; of no release at all the same keys."""
+    name = add(service, 1, good="x")
+    service.describe(name, {"model": "m", "failures": [failure(), failure()]})
+    about = service.about(name)
+    assert about == {
+        "name": name, "path": service.folder(name), "good": True, "good_since": "x", "model": "m",
+        "failures": [failure(), failure()], "same_failures": 2,
+    }  # fmt: skip
+    assert service.about("") == {"name": "", "path": "", "good": False, "failures": [], "same_failures": 0}
+    service.failed(name, failure("y"))
+    assert (service.about(name)["good"], service.about(name)["same_failures"]) == (False, 1)
+
+
+def test_starts(service) -> None:
+    """The newest first, by the time of the start and not of the release; damaged ones are left out."""
+    first, second, third = add(service, 1), add(service, 2), add(service, 3)
+    service.describe(first, {"image": "i", "model": "m", "start": {"at": "2026-01-03T00:00:00Z", "total_s": 1.0}})
+    service.describe(second, {"image": "j", "start": {"at": "2026-01-02T00:00:00Z"}})
+    service.describe(third, {"start": "damaged"})
+    assert service.starts() == [
+        {"at": "2026-01-03T00:00:00Z", "total_s": 1.0, "image": "i", "model": "m"},
+        {"at": "2026-01-02T00:00:00Z", "image": "j", "model": ""},
+    ]
+
+
+def test_kept_log_has_its_mode(service) -> None:
+    """The log of a failed start is looked after like the other files."""
+    name = add(service, 1)
+    service.write(service.folder(name), releases.FAILED_LOG, "x")
+    path = os.path.join(service.folder(name), releases.FAILED_LOG)
+    assert mode(path) == 0o640
+    os.chmod(path, 0o644)
+    assert service.wrong_modes(name) == [releases.FAILED_LOG]

@@ -219,13 +219,17 @@ def test_wrong_modes_are_mended(part, run) -> None:
 
 def test_leftovers_of_an_interrupted_run(run, service) -> None:
     """What a killed run left is taken away by the next one."""
-    staging = service / "releases" / ".staging"
+    staging = service / "releases" / ".stagingabc"
     staging.mkdir(parents=True)
     (staging / ".env").write_text("PLANTED")
     (staging / "junk").write_text("x")
+    os.utime(staging, (1, 1))
+    other = service / "releases" / ".stagingdef"  # of a run that goes on beside this one
+    other.mkdir()
     answer = run("staged")
     assert answer["changed"] is True
     assert not staging.exists()
+    assert other.exists()
     assert sorted(os.listdir(answer["release"]["path"])) == [".env", "compose.yml", "release.json"]
 
 
@@ -333,9 +337,139 @@ def test_absent_spares_other_folders(run, service) -> None:
     assert (service / "mine").exists()
 
 
-@pytest.mark.parametrize(("state", "missing"), [("staged", "env"), ("staged", "compose"), ("current", "name")], ids=str)
+@pytest.mark.parametrize(
+    ("state", "missing"), [("staged", "env"), ("staged", "compose"), ("current", "name"), ("failed", "name")], ids=str
+)
 def test_required_options(state, missing, run) -> None:
     """Each state names the option it lacks."""
     answer = run(state, **({missing: None} if state == "staged" else {}))
     assert answer["failed"] is True
     assert missing in answer["msg"]
+
+
+def deploy(run, number: int, **good: object) -> str:
+    """Stage a release, switch to it, and mark it good when ``good`` says anything; return its name."""
+    name = run("staged", env="N='%d'\n" % number)["release"]["name"]
+    run("current", name=name)
+    if good:
+        run("good", **good)
+        time.sleep(1.1)  # marks are kept in whole seconds
+    return name
+
+
+def about(service: pathlib.Path, name: str) -> dict:
+    """release.json of a release."""
+    return json.loads((service / "releases" / name / "release.json").read_text(encoding="utf-8"))
+
+
+def test_documented_keys(run, documentation) -> None:
+    """RETURN names what is returned, by state."""
+    documented = set(documentation("release", "RETURN"))
+    own = {"changed", "diff", "invocation", "_output"}
+    answer = run("staged")
+    name = answer["release"]["name"]
+    assert set(answer) - own == documented - {"log"}
+    assert set(run("current", name=name)) - own == documented - {"log"}
+    assert set(run("good")) - own == documented - {"log"}
+    assert set(run("failed", name=name)) - own == documented
+    assert set(run("none")) - own == documented - {"log"}
+    assert set(run("absent")) - own == documented - {"log", "release", "return_to"}
+
+
+def test_good_with_its_container_and_start(run, service) -> None:
+    """The container that was seen to work and how its start went are remembered; again is no change."""
+    name = run("staged")["release"]["name"]
+    run("current", name=name)
+    start = {"at": "2026-01-01T00:00:00Z", "total_s": 41.5, "phases": [{"phase": "load", "duration_s": 3.0}]}
+    answer = run("good", container_id="c" * 64, start=start)
+    assert answer["summary"] == [name + ": good", "%s: runs in container %s" % (name, "c" * 12)]
+    assert (answer["release"]["container_id"], answer["release"]["start"]) == ("c" * 64, start)
+    again = run("good", container_id="c" * 64, start=start)
+    assert (again["changed"], again["summary"]) == (False, [])
+    assert run("good")["changed"] is False
+    assert about(service, name)["container_id"] == "c" * 64
+    answer = run("good", container_id="d" * 64, check=True)
+    assert (answer["changed"], about(service, name)["container_id"]) == (True, "c" * 64)
+    assert run("good", container_id="d" * 64)["summary"] == ["%s: runs in container %s" % (name, "d" * 12)]
+
+
+def test_return_to(run) -> None:
+    """The newest good release besides the one in question; none for the first deployment ever."""
+    assert run("staged")["return_to"]["name"] == ""
+    first = deploy(run, 1, keep=9)
+    second = deploy(run, 2, keep=9)
+    answer = run("staged", env="N='3'\n")
+    back = answer["return_to"]
+    assert (back["name"], back["good"], back["path"][-len(second) :]) == (second, True, second)
+    assert answer["release"]["last_good"] == second
+    assert run("staged", env="N='2'\n")["return_to"]["name"] == first
+
+
+#: A docker with a log, in which the secret stands.
+LOGS = "[ \"$1\" = logs ] && printf '2026-01-01T00:00:01.000000000Z key PLANTED-key\\nthe end\\n'; exit 0"
+SECRET_ENV = "VLLM_API_KEY_MEDIUM='PLANTED-key'\n"
+
+
+def test_failed(run, service) -> None:
+    """What it died of is noted without any secret, with the log beside it; it is not good any more."""
+    name = run("staged", env=SECRET_ENV)["release"]["name"]
+    run("current", name=name)
+    run("good")
+    diagnosis = {"id": "x", "ref": "V1", "class": "configuration", "phase": "load", "cause": "c", "certain": True,
+                 "evidence": ["line"], "verdict_s": 1.5, "fix": "long text", "values": {"a": "1"}}  # fmt: skip
+    answer = run("failed", name=name, diagnosis=diagnosis, container="c", docker=LOGS)
+    assert (answer["changed"], answer["summary"]) == (True, [name + ": failed"])
+    assert (answer["release"]["good"], answer["release"]["last_good"], answer["release"]["same_failures"]) == (
+        False, "", 1)  # fmt: skip
+    failure = about(service, name)["failures"][0]
+    assert set(failure) == {"at", *diagnosis} - {"fix", "values"}
+    log = pathlib.Path(answer["log"])
+    assert log.parent.name == name
+    assert log.read_text(encoding="utf-8") == "2026-01-01T00:00:01.000000000Z key ***\nthe end\n"
+    assert mode(log) == 0o640
+    assert run("failed", name=name, diagnosis=diagnosis)["release"]["same_failures"] == 2
+    answer = run("good")
+    assert (answer["changed"], answer["release"]["good"], answer["release"]["failures"]) == (True, True, [])
+
+
+def test_evidence_with_a_secret(run_module, run, service, bare_path) -> None:
+    """What Docker itself said may hold a value of .env."""
+    name = run("staged", env=SECRET_ENV)["release"]["name"]
+    answer = run_module("release", path=str(service), state="failed", name=name, search=bare_path,
+                        diagnosis={"id": "x", "cause": "c", "evidence": ["bad value PLANTED-key"]})  # fmt: skip
+    assert answer["release"]["failures"][0]["evidence"] == ["bad value ***"]
+    assert "PLANTED" not in json.dumps(about(service, name))
+
+
+def test_failed_without_a_log(run) -> None:
+    """No log is promised that is not there."""
+    name = run("staged")["release"]["name"]
+    assert run("failed", name=name)["log"] == ""
+
+
+def test_failed_in_check_mode(run, service) -> None:
+    """The prediction, and nothing else."""
+    name = run("staged")["release"]["name"]
+    before = tree(service)
+    assert run("failed", name=name, container="c", docker=LOGS, check=True)["changed"] is True
+    assert tree(service) == before
+
+
+def test_failed_release_that_is_not_there(run) -> None:
+    """A name that nobody staged is an error."""
+    run("staged")
+    answer = run("failed", name="20260101T000000Z-0123456789ab")
+    assert answer["failed"] is True
+    assert "there is no release" in answer["msg"]
+
+
+def test_none(run, service) -> None:
+    """After a first deployment that failed nothing is current; the release stays for people to look at."""
+    name = deploy(run, 1)
+    answer = run("none", check=True)
+    assert (answer["changed"], os.path.lexists(service / "current")) == (True, True)
+    answer = run("none")
+    assert (answer["changed"], answer["summary"]) == (True, ["current: %s -> none" % name])
+    assert not os.path.lexists(service / "current")
+    assert (service / "releases" / name).is_dir()
+    assert run("none")["changed"] is False

@@ -3,22 +3,36 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import http.server
 import json
+import os
 import socket
 import threading
+import time
 
 import pytest
 
+from ansible_collections.myia.vllm.plugins.module_utils import dotenv, releases, service_lock
+
+ID = "0123456789ab" * 5
+NEVER = "0001-01-01T00:00:00Z"
+KEY = "PLANTED-it's-$key"
+LOG = "2026-01-01T00:00:01.000000000Z one\n2026-01-01T00:00:02.000000000Z two\n"
+
 INSPECT = {
+    "Id": ID,
     "State": {
         "Status": "running",
         "ExitCode": 0,
         "OOMKilled": False,
         "StartedAt": "2026-01-01T00:00:00Z",
+        "FinishedAt": NEVER,
         "Error": "",
     },
     "RestartCount": 2,
+    "Mounts": [],
     "HostConfig": {"RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}},
 }
 
@@ -45,12 +59,16 @@ def server():
 
 
 @pytest.fixture
-def run(run_module, tools, bare_path):
-    """Run the module with a docker that prints ``out``, or fails with ``err``."""
+def run(run_module, tools, bare_path, tmp_path):
+    """Run the module with a docker that prints ``out``, or fails with ``err``; ``lines`` is the container's log.
 
-    def call(url: str, out: object = None, err: str = "", **more):
+    What docker was asked for stands in the file ``asked``.
+    """
+
+    def call(url: str, out: object = None, err: str = "", lines: str = LOG, **more):
         script = "echo '%s' >&2; exit 1" % err if err else "cat <<'END'\n%s\nEND" % json.dumps([out])
-        folder = tools("docker", script)
+        logs = "[ \"$1\" = logs ] && { cat <<'END'\n%sEND\nexit 0; }" % lines
+        folder = tools("docker", 'echo "$@" >>%s/asked\n%s\n%s' % (tmp_path, logs, script))
         return run_module("service_status", container="c", url=url, search="%s:%s" % (folder, bare_path), **more)
 
     return call
@@ -151,3 +169,169 @@ def test_no_docker(run_module, bare_path) -> None:
     answer = run_module("service_status", container="c", url="http://127.0.0.1:9/", search=bare_path)
     assert answer["failed"] is True
     assert "docker" in answer["msg"]
+
+
+def inside(answer: dict) -> str:
+    """The log in an answer."""
+    return gzip.decompress(base64.b64decode(answer["log_gz"])).decode() if answer["log_gz"] else ""
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """What docker was asked for the log the last time; empty when it never was."""
+
+    def read() -> list[str]:
+        lines = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
+        return ([line for line in lines if line.startswith("logs")] or [""])[-1].split()
+
+    return read
+
+
+@pytest.fixture
+def service(tmp_path) -> releases.Service:
+    """The folder of a service with one release, whose .env has a secret, and which was started once."""
+    found = releases.Service(str(tmp_path / "vllm" / "medium"))
+    staging = found.begin()
+    found.write(staging, releases.ENV, "VLLM_API_KEY_MEDIUM=%s\nPORT='5002'\n" % dotenv.quote(KEY))
+    start = {"at": "2026-01-01T00:00:00Z", "total_s": 40.0, "phases": []}
+    found.write(staging, releases.DESCRIPTION, releases.describe({"image": "i", "model": "m", "start": start}))
+    os.rename(staging, found.folder("20260101T000000Z-0123456789ab"))
+    return found
+
+
+def test_what_docker_says(run, server) -> None:
+    """Ids and times, in seconds too; never is 0."""
+    before = time.time()
+    answer = run(server + "200", INSPECT)
+    assert (answer["id"], answer["docker_error"]) == (ID, "")
+    assert (answer["started_s"], answer["finished_at"], answer["finished_s"]) == (1767225600.0, NEVER, 0.0)
+    assert before - 1 <= answer["now_s"] <= time.time() + 1
+    ended = inspected(Status="exited", ExitCode=1, FinishedAt="2026-01-01T00:00:30.5Z", Error="no such runtime")
+    answer = run(server + "200", ended)
+    assert (answer["finished_s"], answer["docker_error"]) == (1767225630.5, "no such runtime")
+
+
+def test_documented_keys(run, server, service, documentation) -> None:
+    """RETURN names exactly what is returned, with a container and without one."""
+    documented = set(documentation("service_status", "RETURN"))
+    own = {"changed", "invocation", "_output"}
+    assert set(run(server + "200", INSPECT, folder=service.path)) - own == documented
+    assert set(run(server + "200", INSPECT)) - own == documented - {"lock", "starts"}
+    assert set(run(server + "200", err="No such container: c")) - own == documented - {"lock", "starts"}
+
+
+@pytest.mark.parametrize(
+    ("log", "status", "read"),
+    [
+        ("never", 503, False),
+        ("unless_healthy", 503, True),
+        # a service that is healthy already is not asked for a log of weeks
+        ("unless_healthy", 200, False),
+        ("always", 200, True),
+    ],
+)
+def test_when_the_log_is_read(log, status, read, run, server, asked) -> None:
+    """As it was wished; otherwise docker is not even asked."""
+    answer = run(server + str(status), INSPECT, log=log)
+    assert (inside(answer), bool(asked())) == ((LOG, True) if read else ("", False))
+    cursor = {"time": "2026-01-01T00:00:02.000000000Z", "seen": 1, "id": ID}
+    assert answer["log_cursor"] == (cursor if read else {})
+    assert answer["log_more"] is False
+
+
+def test_the_log_of_a_container_that_ended(run, server) -> None:
+    """It says why it did."""
+    answer = run(server + "200", inspected(Status="exited", ExitCode=1), log="unless_healthy")
+    assert (answer["ended"], inside(answer)) == (True, LOG)
+
+
+def test_next_look(run, server, asked) -> None:
+    """Only newer lines, as long as it is the same container."""
+    cursor = {"time": "2026-01-01T00:00:01.000000000Z", "seen": 1, "id": ID}
+    answer = run(server + "503", INSPECT, log="always", log_cursor=cursor)
+    assert inside(answer) == LOG.splitlines(keepends=True)[1]
+    assert asked() == ["logs", "--timestamps", "--since", cursor["time"], ID]
+    answer = run(server + "503", INSPECT, log="always", log_cursor=answer["log_cursor"], lines="")
+    assert (inside(answer), answer["log_cursor"]["id"]) == ("", ID)
+
+
+def test_a_long_log_comes_in_pieces(run, server) -> None:
+    """No more than asked for at a time, and that there is more is said."""
+    answer = run(server + "503", INSPECT, log="always", log_max_bytes=10)
+    assert (inside(answer), answer["log_more"]) == (LOG.splitlines(keepends=True)[0], True)
+    answer = run(server + "503", INSPECT, log="always", log_max_bytes=10, log_cursor=answer["log_cursor"])
+    assert inside(answer) == LOG.splitlines(keepends=True)[1]
+
+
+@pytest.mark.parametrize(
+    ("restarts", "finished", "cursor", "since"),
+    [
+        pytest.param(0, NEVER, {}, ["--since", "1767225599.000000000"], id="first-start"),
+        # somebody started it again by hand: what it said before is another story
+        pytest.param(0, "2025-12-31T23:59:59.75Z", {}, ["--since", "1767225599.750000000"], id="started-again"),
+        pytest.param(0, "2025-12-31T23:00:00Z", {}, ["--since", "1767225599.000000000"], id="started-again-later"),
+        pytest.param(0, "2026-01-01T00:10:00Z", {}, ["--since", "1767225599.000000000"], id="ended"),
+        # Docker starts it again and again: why stands before
+        pytest.param(3, "2025-12-31T23:59:59Z", {}, ["--tail", "5000"], id="restarted"),
+        pytest.param(0, NEVER, {"time": "2026-01-01T00:00:01.000000000Z", "seen": 1, "id": "another"},
+                     ["--since", "1767225599.000000000"], id="replaced"),
+    ],
+)  # fmt: skip
+def test_where_the_log_begins(restarts, finished, cursor, since, run, server, asked) -> None:
+    """With the present run of the container, unless that one cannot tell."""
+    out = {**inspected(FinishedAt=finished), "RestartCount": restarts}
+    answer = run(server + "503", out, log="always", log_cursor=cursor)
+    assert asked() == ["logs", "--timestamps", *since, ID]
+    assert inside(answer) == LOG
+
+
+def test_no_secret_in_any_answer(run, server, service) -> None:
+    """Neither in the log nor in what Docker says."""
+    lines = "2026-01-01T00:00:01.000000000Z key %s and %r\n" % (KEY, [KEY])
+    out = inspected(Status="exited", ExitCode=1, Error="bad value %s" % KEY)
+    answer = run(server + "200", out, lines=lines, log="always", folder=service.path)
+    assert (answer["docker_error"], answer["error"]) == ("bad value ***", "bad value ***")
+    assert "key *** and " in inside(answer)
+    assert "PLANTED" not in inside(answer) + answer["_output"]
+
+
+def test_starts(run, server, service) -> None:
+    """The recorded starts come once, at the first look."""
+    answer = run(server + "503", INSPECT, folder=service.path)
+    assert [(start["model"], start["total_s"]) for start in answer["starts"]] == [("m", 40.0)]
+    assert "starts" not in run(server + "503", INSPECT, folder=service.path, log_cursor={"id": ID})
+
+
+def test_lock(run, server, service) -> None:
+    """Who deploys is said; whoever holds the lock shows that it lives, and learns when the lock is gone."""
+    lock = service_lock.Lock(service.path)
+    assert run(server + "200", INSPECT, folder=service.path)["lock"] == {}
+    lock.take("mine", {"who": "anna"}, [])
+    os.utime(lock.path, (1, 1))
+    answer = run(server + "200", INSPECT, folder=service.path)
+    assert (answer["lock"]["who"], answer["lock_problem"]) == ("anna", "")
+    assert answer["lock"]["silent_s"] > 1000
+    answer = run(server + "200", INSPECT, folder=service.path, token="mine")
+    assert (answer["lock"]["silent_s"], answer["lock_problem"]) == (0, "")
+    answer = run(server + "200", INSPECT, folder=service.path, token="other")
+    assert "was taken over by anna" in answer["lock_problem"]
+    assert lock.holder()["token"] == "mine"
+
+
+def test_download(run, server, tmp_path) -> None:
+    """What is in the cache that is mounted, files that are being written by what they take on the disk."""
+    blobs = tmp_path / "cache" / "hub" / "models--a--b" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "one").write_bytes(b"x" * 100_000)
+    with (blobs / "two.incomplete").open("wb") as stream:
+        stream.write(b"x" * 50_000)
+        stream.truncate(10**9)
+    out = {**INSPECT, "Mounts": [
+        {"Destination": "/root/.cache/vllm", "Source": "/nowhere"},
+        {"Destination": "/root/.cache/huggingface", "Source": str(tmp_path / "cache")},
+    ]}  # fmt: skip
+    answer = run(server + "503", out, download=True, model="a/b")
+    assert 150_000 <= answer["download_bytes"] <= 170_000
+    assert run(server + "503", out, download=True, model="a/c")["download_bytes"] == 0
+    assert run(server + "503", INSPECT, download=True, model="a/b")["download_bytes"] == 0
+    assert run(server + "503", out, model="a/b")["download_bytes"] == 0

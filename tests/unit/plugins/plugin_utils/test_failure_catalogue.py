@@ -39,7 +39,8 @@ def test_entries_are_sound() -> None:
     assert failure_catalogue.problems_of(ENTRIES, "failures.yml") == []
     assert not [entry["id"] for entry in ENTRIES if not entry.get("source") or not entry.get("ref")]
     refs = [entry["ref"] for entry in ENTRIES]
-    assert len(refs) == len(set(refs))
+    # HTTP 401 is one row of the facts, with a token that is wrong and with none
+    assert [ref for ref in refs if refs.count(ref) > 1] == ["V50", "V50"]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["id"])

@@ -331,3 +331,62 @@ def test_memory_is_bounded() -> None:
     tracemalloc.stop()
     assert log.lines > 4000
     assert grown < 100_000
+
+
+@pytest.mark.parametrize(
+    ("log", "at_s"),
+    [
+        pytest.param("2026-01-31T12:00:00Z x\n2026-01-31T12:00:02.5Z %s\n2026-01-31T12:00:09Z y\n" % OOM, 1769860802.5,
+                     id="a-cause"),
+        pytest.param("2026-01-31T12:00:00Z x\n" + "\n".join(
+            "2026-01-31T12:00:0%d.000000000Z %s" % (number, line)
+            for number, line in enumerate(traceback("AssertionError: nobody knows").splitlines(), 1)) + "\n",
+            1769860801.0, id="where-an-unknown-traceback-begins"),
+        pytest.param("x\n%s\n" % OOM, None, id="no-clock"),
+        pytest.param("2026-01-31T12:00:00Z %s\n" % READY, None, id="healthy"),
+    ],
+)  # fmt: skip
+def test_time_of_the_failure(log, at_s) -> None:
+    """The time of the line that shows it, by the log's own clock."""
+    assert classify(log, CATALOGUE)["at_s"] == at_s
+
+
+def test_time_of_what_no_line_shows() -> None:
+    """An exit code has no time of its own."""
+    assert classify("2026-01-31T12:00:00Z x\n", CATALOGUE, {"exit_code": 139})["at_s"] is None
+
+
+def test_begin_again() -> None:
+    """A new run of the container: what the last one died of is kept, a start that only ended is not made a failure."""
+    log = StartupLog(CATALOGUE)
+    log.feed("\n".join([ENGINE, LOADING, ""]))
+    log.begin_again()
+    assert log.previous is None
+    assert log.progress()["phase"] == "container_up"
+    log.feed("\n".join([ENGINE, OOM, ""]))
+    log.begin_again()
+    assert log.previous["id"] == "gpu-out-of-memory"
+    assert log.diagnose()["outcome"] == "starting"
+    log.begin_again()
+    assert log.previous["id"] == "gpu-out-of-memory"
+
+
+def test_values_behind_a_wrapped_line() -> None:
+    """What an error says in numbers is read once, though its text is both a line and a part of a paragraph."""
+    text = "it is too long: the value is 5 there"
+    entry = {"id": "own", "class": "host", "cause": "c", "fix": "f", "patterns": ["the value is"],
+             "values": [r"(?P<all>value is 5.*value is 5)", r"value is (?P<one>\d)"]}  # fmt: skip
+    diagnosis = classify("ValueError: x\n%s\n" % text, failure_catalogue.load([entry]))
+    assert diagnosis["values"] == {"one": "5"}
+
+
+def test_failure_before_the_banner() -> None:
+    """What a library says while vLLM is imported belongs to the start whose banner comes next."""
+    log = (
+        "Failed to initialize NVML: Unknown Error\n"
+        "(APIServer pid=1) INFO 11-24 10:00:00 [api_utils.py:347]   version 0.32.0\n"
+        "(APIServer pid=1) INFO 11-24 10:00:00 [api_utils.py:286] vLLM API server version 0.32.0\n"
+        "(APIServer pid=1) INFO 11-24 10:00:00 [api_utils.py:286] non-default args: {}\n"
+        "RuntimeError: No CUDA GPUs are available\n"
+    )
+    assert classify(log, failure_catalogue.load())["id"] == "gpus-lost-after-reload"

@@ -171,3 +171,43 @@ def test_no_clock() -> None:
     phases.see(Line("Resolved architecture: A"))
     assert phases.progress()["elapsed_s"] is None
     assert phases.durations()[1] == {"phase": "config", "start_s": None, "duration_s": None}
+
+
+def test_download_seen_in_the_cache() -> None:
+    """A cache that grows is a download, whatever the log says; one that only is there is none."""
+    phases = Phases()
+    phases.see(parse("Initializing a V1 LLM engine (v0.32.0) with config: x"))
+    phases.see_download(100, 400)
+    assert (phases.phase, phases.x) == ("engine", None)
+    phases.see_download(100, 400)
+    assert phases.phase == "engine"
+    phases.see_download(200, 400)
+    progress = phases.progress()
+    assert (progress["phase"], progress["x"], progress["y"], progress["percent"]) == ("download", 200, 400, 50)
+    assert progress["detail"] == "weights"
+    # the size may be known wrongly, or not at all
+    for there, size in ((500, 400), (600, 0)):
+        phases.see_download(there, size)
+        assert (phases.x, phases.y, phases.progress()["percent"]) == (there, None, None)
+    phases.see(parse("Starting to load model a/b..."))
+    phases.see_download(600, 400)
+    assert (phases.phase, phases.x) == ("load", None)
+
+
+@pytest.mark.parametrize(
+    ("line", "phase"),
+    [
+        ("Resolved architecture: Qwen2ForCausalLM", "config"),
+        ("Starting to load model a/b...", "download"),
+        # a bar shows that loading has begun
+        ("Loading safetensors checkpoint shards:  40% Completed | 2/5 [00:01<00:02, 1.4it/s]", "load"),
+        ("Dynamo bytecode transform time: 8.31 s", "compile"),
+    ],
+)
+def test_where_a_growing_cache_counts(line, phase) -> None:
+    """Before and while weights are loaded; later something else writes there."""
+    phases = Phases()
+    phases.see(parse(line))
+    phases.see_download(1, 0)
+    phases.see_download(2, 0)
+    assert phases.phase == phase

@@ -1,0 +1,164 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible module: ask a service for its model and for one token."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_probe
+short_description: Ask a vLLM service for its model and for one token
+version_added: 0.1.0
+author: myia.vllm contributors (@myia)
+description:
+  - C(/health) answers as soon as the engine lives. Only an answer of the model proves that it works. This module looks
+    for the model's name in C(/v1/models) and asks for one token. It never fails for what it sees.
+  - The API key is read from the release's C(.env) on the host.
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+options:
+  url:
+    description: Address of the service without a path.
+    type: str
+    required: true
+  served_model_name:
+    description: Name that clients ask for.
+    type: str
+    required: true
+  release:
+    description: Folder of the release, for its API key. Without it no key is sent.
+    type: path
+  timeout_s:
+    description: Longest time for the token, in seconds. The first one may wait for kernels to be compiled.
+    type: int
+    default: 120
+"""
+
+EXAMPLES = r"""
+- name: See whether the model answers
+  myia.vllm.service_probe:
+    url: http://127.0.0.1:5002
+    served_model_name: Qwen2.5-32B-Instruct-AWQ
+    release: /opt/vllm/medium/current
+  register: probe
+"""
+
+RETURN = r"""
+answers:
+  description: Whether the model's name is known and it gave a token. A model that generates nothing needs no token.
+  returned: always
+  type: bool
+problem:
+  description: What is wrong; empty when it answers.
+  returned: always
+  type: str
+completion_s:
+  description: Time of the one-token answer in seconds; null when there was none.
+  returned: always
+  type: float
+generates:
+  description: Whether the service has completions.
+  returned: always
+  type: bool
+"""
+
+import http.client
+import json
+import os
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import fetch_url
+
+from ansible_collections.myia.vllm.plugins.module_utils import dotenv, releases, service_secrets
+
+#: vLLM's words for a model without completions: entrypoints/openai/api_server.py (0.11); later the route is missing.
+NO_COMPLETIONS = "does not support"
+
+
+def api_key(folder: str) -> str:
+    """Return the API key that stands in a release's ``.env``; empty without one."""
+    try:
+        with open(os.path.join(folder, releases.ENV), encoding="utf-8", newline="") as handle:
+            items = dotenv.items(handle.read())
+    except OSError:
+        return ""
+    return next((value for name, value in items.items() if name.startswith("VLLM_API_KEY_")), "")
+
+
+#: Longest time for an answer that the engine is not asked for, in seconds.
+MODELS_S = 30
+
+
+def ask(module: AnsibleModule, path: str, key: str, body: dict | None = None) -> tuple[int, dict, str]:
+    """Return (HTTP status, answer, text of a refusal); status 0 or less when nothing answered."""
+    headers = {"Content-Type": "application/json", **({"Authorization": "Bearer " + key} if key else {})}
+    response, info = fetch_url(
+        module,
+        module.params["url"] + path,
+        data=json.dumps(body) if body else None,
+        headers=headers,
+        method="POST" if body else "GET",
+        timeout=module.params["timeout_s"] if body else min(MODELS_S, module.params["timeout_s"]),
+        use_proxy=False,
+    )
+    try:
+        # fetch_url has read the body of a refusal already
+        text = info.get("body") or (response.read() if response else b"") or info.get("msg", "")
+    except (OSError, http.client.HTTPException) as error:  # an engine that dies or hangs within its answer
+        return 0, {}, "the answer broke off: %s" % error
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = {}
+    return info["status"], answer if isinstance(answer, dict) else {}, text.strip()[:300]
+
+
+def probe(module: AnsibleModule, key: str) -> tuple[str, float | None, bool]:
+    """Return (problem, seconds of the one-token answer, whether the service has completions)."""
+    name = module.params["served_model_name"]
+    status, answer, text = ask(module, "/v1/models", key)
+    if status != 200:
+        return "/v1/models answers %s: %s" % (status if status > 0 else "nothing", text), None, True
+    names = [str(model.get("id")) for model in answer.get("data") or [] if isinstance(model, dict)]
+    if name not in names:
+        return "/v1/models knows %s; expected %s" % (", ".join(names) or "no model", name), None, True
+    before = time.monotonic()
+    body = {"model": name, "prompt": "1", "max_tokens": 1, "temperature": 0}
+    status, answer, text = ask(module, "/v1/completions", key, body)
+    took_s = round(time.monotonic() - before, 2)
+    if status == 404 or (status in (400, 501) and NO_COMPLETIONS in text):
+        return "", None, False
+    if status != 200:
+        return "a one-token completion answers %s: %s" % (status if status > 0 else "nothing", text), None, True
+    if not answer.get("choices") or not (answer.get("usage") or {}).get("completion_tokens"):
+        return "a one-token completion answers without a token: %s" % text, None, True
+    return "", took_s, True
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "url": {"type": "str", "required": True},
+            "served_model_name": {"type": "str", "required": True},
+            "release": {"type": "path"},
+            "timeout_s": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    key = api_key(module.params["release"]) if module.params["release"] else ""
+    problem, completion_s, generates = probe(module, key)
+    problem = service_secrets.masked(problem, [key] if key else [])
+    module.exit_json(
+        changed=False, answers=not problem, problem=problem, completion_s=completion_s, generates=generates
+    )
+
+
+if __name__ == "__main__":
+    main()
