@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 import yaml
@@ -148,6 +150,87 @@ def daemon_json(host):
         "rm -f %s; cp -a /tmp/daemon-json/. /etc/docker/; systemctl reset-failed docker.service || true; "
         "systemctl restart docker" % files
     )
+
+
+#: Secrets that every failing deployment of the tests has, and that must turn up nowhere but in .env.
+PLANTED = {"vllm_api_key": "PLANTED-api-key-4f1d0c", "vllm_hf_token": "hf_PLANTEDtoken4f1d0c"}
+
+#: Where they are looked for on a host: all that a deployment may write, except the .env files.
+SEARCHED = "/opt/vllm /etc/docker /root /tmp /var/log /var/lib/docker/containers"
+
+_ROWS: list[tuple[str, ...]] = []
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What came of a deployment that had to fail."""
+
+    run: Run
+    failure: dict
+    log: str
+
+
+@pytest.fixture
+def fault(host, play):
+    """Return a function that deploys something that cannot start, looks what became of it, and notes it for the table.
+
+    The arguments: what the fault is, who brings it about, the expected ids, and the variables of the deployment.
+    ``kept`` tells that the service must not have been stopped at all; ``act`` runs while the deployment does.
+    """
+
+    def deploy(what: str, by: str, ids: str | tuple, variables: dict, kept: bool = False, act=None) -> Outcome:
+        name = "myia-vllm-medium-qwen3"
+        before = host.check_output("readlink /opt/vllm/medium/current")
+        container = host.check_output("docker inspect -f '{{.Id}} {{.State.StartedAt}}' %s" % name)
+        thread = threading.Thread(target=act) if act else None
+        if thread:
+            thread.start()
+        run = play("-e", json.dumps({**PLANTED, **variables}))
+        if thread:
+            thread.join()
+        assert run.status != 0, run.output
+        assert host.check_output("readlink /opt/vllm/medium/current") == before, run.output
+        assert host.check_output("curl -s -o /dev/null -w '%{http_code}' 127.0.0.1:5002/health") == "200"
+        assert host.check_output("docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' %s" % name) == "unless-stopped"
+        after = host.check_output("docker inspect -f '{{.Id}} {{.State.StartedAt}}' %s" % name)
+        failure, log = {}, ""
+        if kept:
+            assert after == container, "the service was stopped"
+            named = re.search(r"\b([a-z0-9]+(?:-[a-z0-9]+)+|unknown)(?: \(\w+\))?, in the phase", run.output)
+            failure = {"id": named[1] if named else ""}
+        else:
+            assert "serves again" in run.flat, run.output
+            name = re.search(r"Release (\S+) of medium does not serve", run.flat)[1]
+            folder = "/opt/vllm/medium/releases/%s" % name
+            failure = json.loads(host.file(folder + "/release.json").content_string)["failures"][-1]
+            log = host.file(folder + "/failed-start.log").content_string
+            assert not host.file("/opt/vllm/medium/deployment.lock").exists
+        for secret in PLANTED.values():
+            assert secret not in run.output
+            found = host.run("grep -rlF -e %s %s 2>/dev/null" % (secret, SEARCHED)).stdout.split()
+            # the engine keeps a container's environment in its own files, and the host's own record of commands is ours
+            assert [path for path in found if not path.endswith(("/.env", "/config.v2.json"))] == []
+        took = re.search(r"serves again after ((?:\d+ min )?\d+ s)", run.flat)
+        took_text = "not stopped" if kept else took[1] if took else "?"
+        wanted = (ids,) if isinstance(ids, str) else ids
+        right = "yes" if failure["id"] in wanted else "NO: %s" % failure["id"]
+        seconds = failure.get("verdict_s")
+        _ROWS.append((what, by, wanted[0], right, "-" if seconds is None else "%.1f" % seconds, took_text, "none"))
+        assert failure["id"] in wanted, run.output
+        return Outcome(run, failure, log)
+
+    return deploy
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Print what the faults of this scenario led to."""
+    if not _ROWS:
+        return
+    head = ("fault", "by", "id", "named right", "verdict s", "service back after", "secrets seen")
+    widths = [max(len(row[i]) for row in (head, *_ROWS)) for i in range(len(head))]
+    terminalreporter.section("faults")
+    for row in (head, tuple("-" * width for width in widths), *_ROWS):
+        terminalreporter.write_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
 
 
 #: Folders whose changes count; what a mere look at a host writes (caches, logs, /tmp, /run, /proc) does not.

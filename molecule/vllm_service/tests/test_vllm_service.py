@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import pathlib
+import subprocess
 
 NAME = "myia-vllm-medium-qwen3"
 RELEASES = "/opt/vllm/medium/releases"
+ROLLBACK = str(pathlib.Path(__file__).resolve().parent.parent.parent.parent / "rollback_medium.yml")
 REMOVE = str(pathlib.Path(__file__).resolve().parent.parent.parent.parent / "remove_medium.yml")
 
 
@@ -88,6 +90,50 @@ def test_container_somebody_removed(host, play) -> None:
     assert run.status == 0, run.output
     assert host.check_output("readlink /opt/vllm/medium/current") == current
     assert host.check_output("docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' %s" % NAME) == "unless-stopped"
+
+
+def healthy_within(host, seconds: int) -> bool:
+    """Wait until /health answers 200, without Ansible."""
+    probe = "curl -s -o /dev/null -w '%{http_code}' 127.0.0.1:5002/health"
+    return (
+        host.run("for i in $(seq %d); do [ $(%s) = 200 ] && exit 0; sleep 1; done; exit 1" % (seconds, probe)).rc == 0
+    )
+
+
+def test_survives_a_restart_of_docker(host) -> None:
+    """Once healthy, the service comes back by itself when the engine is restarted."""
+    before = container(host)
+    host.check_output("systemctl restart docker")
+    assert healthy_within(host, 300)
+    after = container(host)
+    assert after.split()[0] == before.split()[0]
+    assert after != before
+
+
+def test_survives_a_reboot(host, play) -> None:
+    """The same when the host boots; and nothing is to be done afterwards."""
+    subprocess.run(["docker", "restart", "myia-vllm_service-%s" % host.backend.hostname], check=True)
+    host.check_output("for i in $(seq 120); do systemctl is-active -q docker && exit 0; sleep 1; done; exit 1")
+    assert healthy_within(host, 300)
+    run = play("-e", "vllm_max_model_len=1024")
+    assert run.status == 0, run.output
+    assert run.recap["changed"] == 0
+
+
+def test_caches_outlive_releases(host, play) -> None:
+    """What lies in the caches, and whose it is, stays over releases; so does a rollback."""
+    volume = "/var/lib/docker/volumes/vllm-compile-cache/_data"
+    host.check_output("touch %s/mine && chown 1234:5678 %s/mine" % (volume, volume))
+    before = host.check_output("readlink /opt/vllm/medium/current")
+    run = play("-e", "vllm_max_model_len=512")
+    assert run.status == 0, run.output
+    assert host.check_output("stat -c %%u:%%g %s/mine" % volume) == "1234:5678"
+    run = play(playbook=ROLLBACK)
+    assert run.status == 0, run.output
+    assert "answers on" in run.output
+    assert host.check_output("readlink /opt/vllm/medium/current") == before
+    assert json.loads(host.check_output("curl -fsS 127.0.0.1:5002/v1/models"))["data"][0]["max_model_len"] == 1024
+    assert host.check_output("stat -c %%u:%%g %s/mine" % volume) == "1234:5678"
 
 
 def test_remove(host, play) -> None:
