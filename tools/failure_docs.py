@@ -36,11 +36,12 @@ called `unknown`, with the last lines of its first traceback.
 | `transient` | tried again, with growing pauses |
 | `once` | tried once more |
 
-Entries of your own go into `extra_failures` of `myia.vllm.startup_log_info`; the head of
-[failures.yml](../plugins/plugin_utils/failures.yml) explains the fields.
+Entries of your own go into the variable `vllm_extra_failures`, for deployments and watches, and into `extra_failures`
+of `myia.vllm.startup_log_info`, for saved logs. They win over those below; one with the same id replaces it. The head
+of [failures.yml](../plugins/plugin_utils/failures.yml) explains the fields.
 
 ```yaml
-extra_failures:
+vllm_extra_failures:
   - id: licence-server-down
     class: transient
     cause: Our licence server does not answer.
