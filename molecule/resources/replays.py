@@ -71,7 +71,9 @@ def container_of(host) -> str:
 def install(host) -> None:
     """Put the STAND-IN for vLLM on the host."""
     script = ROOT / "molecule" / "resources" / "standins" / "bin" / "vllm"
-    host.check_output("mkdir -p /srv/standin")
+    # A container that an earlier scenario left in the shared engine starts with the host, before anything can remove
+    # it, and the engine makes a folder of a file to mount that is not there.
+    host.check_output("mkdir -p /srv/standin && rm -rf /srv/standin/vllm")
     subprocess.run(["docker", "cp", str(script), container_of(host) + ":/srv/standin/vllm"], check=True)
 
 
