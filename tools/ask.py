@@ -13,7 +13,13 @@ def main(url: str, text: str) -> None:
     models = requests.get(url + "/v1/models", timeout=30)
     models.raise_for_status()
     model = models.json()["data"][0]["id"]
-    body = {"model": model, "max_tokens": 16, "messages": [{"role": "user", "content": text}]}
+    body = {
+        "model": model,
+        "max_tokens": 512,
+        "messages": [{"role": "user", "content": text}],
+        # a model that can think does it at length
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
     answer = requests.post(url + "/v1/chat/completions", json=body, timeout=300)
     answer.raise_for_status()
     reply = answer.json()
