@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controller side of ``myia.vllm.service_checks``: see plugins/modules/service_checks.py for its docs."""
+
+from __future__ import annotations
+
+import time
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.myia.vllm.plugins.plugin_utils import check_result, endpoint_checks, functional_checks
+from ansible_collections.myia.vllm.plugins.plugin_utils.patient import ConnectionLost, Patient
+from ansible_collections.myia.vllm.plugins.plugin_utils.progress_lines import ProgressLines, duration
+
+
+class NobodyAnswers(Exception):
+    """The service cannot be asked; the text says why and what to do."""
+
+
+class ActionModule(ActionBase):
+    """Ask by the module ``service_ask``, as many questions a round trip as the time allows, and judge the answers."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        """Return the checks; fail when one that is required failed."""
+        result = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec(
+            argument_spec={
+                "definition": {"type": "dict", "required": True},
+                "checks": {"type": "list", "elements": "raw", "default": []},
+                "extra_checks": {"type": "list", "elements": "raw", "default": []},
+                "skip": {"type": "list", "elements": "str", "default": []},
+                "budget_s": {"type": "float", "default": 10.0},
+                "connection_timeout_s": {"type": "float", "default": 120.0},
+                "fail": {"type": "bool", "default": True},
+            }
+        )
+        result["changed"] = False
+        try:
+            functional = functional_checks.read(args["checks"], args["extra_checks"], args["skip"])
+        except functional_checks.CheckError as error:
+            raise AnsibleActionFail(str(error)) from None
+        definition = args["definition"]
+        self._lines = ProgressLines(
+            Display().display, "%s: %s" % (task_vars["inventory_hostname"], definition["container_name"])
+        )
+        self._patient = Patient(self, task_vars, self._lost, args["connection_timeout_s"])
+        self._budget_s = args["budget_s"]
+        begun_s = time.monotonic()
+        checks, kind, problem = [], "", ""
+        try:
+            checks, kind = self._endpoints(definition)
+            checks += self._functional(definition, functional, kind)
+        except NobodyAnswers as error:
+            problem = str(error)
+        except ConnectionLost as error:
+            problem = (
+                "The host did not answer for %s while its service was verified: %s. "
+                "Run verify_medium.yml when it is back." % (duration(args["connection_timeout_s"]), str(error)[:300])
+            )
+        problem = problem or check_result.problem(checks)
+        counts = check_result.counts(checks)
+        result.update(
+            ok=not problem,
+            problem=problem,
+            kind=kind,
+            checks=checks,
+            counts=counts,
+            duration_s=round(time.monotonic() - begun_s, 1),
+        )
+        if problem and args["fail"]:
+            result.update(failed=True, msg=problem)
+        elif checks:
+            self._say("%d checks passed, %d failed, %d warnings, %d skipped, in %s" % (
+                counts["passed"], counts["failed"], counts["warned"], counts["skipped"],
+                duration(result["duration_s"])))  # fmt: skip
+        return result
+
+    def _say(self, text: str) -> None:
+        self._lines.say(text, time.monotonic())
+
+    def _lost(self, said: str) -> None:
+        self._say("connection lost, trying again (%s)" % said[:200])
+
+    def _ask(self, definition: dict, questions: list[dict], url: str = "") -> dict:
+        """Return one round trip's answers."""
+        told = self._patient.run(
+            "myia.vllm.service_ask",
+            {
+                "container": definition["container_name"],
+                "port": definition["port"],
+                "model": definition["served_model_name"],
+                "questions": questions,
+                "budget_s": self._budget_s,
+                "url": url,
+                "folder": definition["dir"],
+            },
+        )
+        if told.get("failed") or "answers" not in told:
+            raise NobodyAnswers(
+                "%s Run watch_medium.yml to see how the service is, or deploy_medium.yml to start it."
+                % str(told.get("msg") or told.get("module_stderr") or "The module service_ask failed.").strip()
+            )
+        return told
+
+    def _endpoints(self, definition: dict) -> tuple[list[dict], str]:
+        """Return the checks of endpoints and access, and the kind of the model."""
+        questions = endpoint_checks.questions(definition)
+        answers: dict[str, dict] = {}
+        published: dict = {}
+        while questions:
+            told = self._ask(definition, questions, "" if published else definition["base_url"])
+            published = told.get("published") or published
+            answers.update({answer["id"]: answer for answer in told["answers"]})
+            questions = [item for item in questions if item["id"] in told["left"]]
+            if told["gone"]:
+                answers.update({item["id"]: endpoint_checks.NOT_ASKED for item in questions})
+                break
+        checks = [
+            endpoint_checks.published(definition, published),
+            *endpoint_checks.judge(definition, answers),
+        ]
+        for item in checks:
+            if item["status"] == "failed":
+                self._say(check_result.line(item))
+        counts = check_result.counts(checks)
+        self._say("endpoints and access: %d of %d checks passed" % (counts["passed"], len(checks)))
+        return checks, endpoint_checks.kind(answers)
+
+    def _functional(self, definition: dict, functional: list[dict], kind: str) -> list[dict]:
+        """Return the checks of what the model answers."""
+        asked = [(item, functional_checks.question(item, definition)) for item in functional]
+        if kind == "pooling":
+            asked = [(item, None) for item, _question in asked]
+        answers: dict[str, dict] = {}
+        questions = [question for _item, question in asked if question]
+        while questions:
+            told = self._ask(definition, questions)
+            for answer in told["answers"]:
+                answers[answer["id"]] = answer
+                item = next(item for item in functional if item["id"] == answer["id"])
+                self._say(check_result.line(functional_checks.judge(item, definition, answer)))
+            questions = [question for question in questions if question["id"] in told["left"]]
+            if told["gone"]:
+                answers.update({question["id"]: endpoint_checks.NOT_ASKED for question in questions})
+                break
+        return [functional_checks.judge(item, definition, answers.get(item["id"]), kind) for item in functional]

@@ -1,0 +1,161 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible module: ask a running service questions from inside its own container."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_ask
+short_description: Ask a vLLM service questions from inside its own container
+version_added: 0.1.0
+author: myia.vllm contributors (@myia)
+description:
+  - Runs a small program in the service's container, by the C(openai) client that vLLM's image carries, and returns
+    what was answered. So the host needs nothing, and the API key never leaves the container.
+  - M(myia.vllm.service_checks) makes the questions and judges the answers. This module never fails for an answer, only
+    when nobody can be asked.
+attributes:
+  check_mode:
+    support: full
+    description: Questions change nothing.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+options:
+  container:
+    description: Name of the service's container.
+    type: str
+    required: true
+  port:
+    description: Port that vLLM listens on inside the container.
+    type: int
+    required: true
+  model:
+    description: Name that clients ask for.
+    type: str
+    required: true
+  questions:
+    description: What to ask; see plugins/module_utils/service_questions.py.
+    type: list
+    elements: dict
+    required: true
+  budget_s:
+    description: No question is begun after this time, in seconds, but the first.
+    type: float
+    default: 20
+  timeout_s:
+    description: Longest time of one request that names none of its own, in seconds.
+    type: float
+    default: 120
+  url:
+    description: Address of the service as clients on the host see it; asked for C(/health) from the host itself.
+    type: str
+    default: ""
+  folder:
+    description: Folder of the service, for the secrets that are masked in answers.
+    type: path
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Ask for the models
+  myia.vllm.service_ask:
+    container: myia-vllm-medium-qwen3
+    port: 5002
+    model: Qwen2.5-32B-Instruct-AWQ
+    folder: /opt/vllm/medium
+    questions:
+      - {id: models, kind: http, method: GET, path: /v1/models}
+"""
+
+RETURN = r"""
+answers:
+  description: The answers, in the order of the questions.
+  returned: success
+  type: list
+  elements: dict
+left:
+  description: Ids of the questions that the time did not suffice for.
+  returned: success
+  type: list
+  elements: str
+gone:
+  description: Whether they are left because the service does not answer any more.
+  returned: success
+  type: bool
+published:
+  description: >-
+    What C(/health) of O(url) answered on the host, C(status), C(error) and C(duration_s); empty without O(url).
+  returned: success
+  type: dict
+"""
+
+import inspect
+import json
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import fetch_url
+
+from ansible_collections.myia.vllm.plugins.module_utils import service_questions, service_secrets
+
+#: Longest answer of /health to the host, in seconds.
+PUBLISHED_S = 20
+
+
+def published(module: AnsibleModule, url: str) -> dict:
+    """Return what the service answers on the address that clients use."""
+    begun_s = time.monotonic()
+    _response, info = fetch_url(module, url + "/health", timeout=PUBLISHED_S, use_proxy=False)
+    error = "" if info["status"] > 0 else info.get("msg", "no answer")
+    return {"status": info["status"], "error": error, "duration_s": round(time.monotonic() - begun_s, 3)}
+
+
+def ask(module: AnsibleModule) -> dict:
+    """Run the program in the container and return what it printed last."""
+    params = module.params
+    docker = module.get_bin_path("docker")
+    if docker is None:
+        module.fail_json(msg="docker is not installed on this host. Run deploy_medium.yml first.")
+    order = {key: params[key] for key in ("port", "model", "questions", "budget_s", "timeout_s")}
+    # the root of the image's Python path may be the service's working directory, with a file that hides a library
+    command = [docker, "exec", "--interactive", "--workdir", "/tmp", params["container"], "python3", "-c",
+               inspect.getsource(service_questions)]  # fmt: skip
+    status, out, err = module.run_command(command, data=json.dumps(order))
+    try:
+        told = json.loads(out.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        told = None
+    if status or not isinstance(told, dict):
+        said = (err.strip() or out.strip() or "no reason given").splitlines()[-1]
+        module.fail_json(
+            msg="Nobody can be asked in the container %s: %s" % (
+                params["container"], service_secrets.masked(said, service_secrets.values(params["folder"])))
+        )  # fmt: skip
+    return told
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "container": {"type": "str", "required": True},
+            "port": {"type": "int", "required": True},
+            "model": {"type": "str", "required": True},
+            "questions": {"type": "list", "elements": "dict", "required": True},
+            "budget_s": {"type": "float", "default": 20.0},
+            "timeout_s": {"type": "float", "default": 120.0},
+            "url": {"type": "str", "default": ""},
+            "folder": {"type": "path", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    url = module.params["url"]
+    seen = published(module, url) if url else {}
+    told = ask(module)
+    secrets = service_secrets.values(module.params["folder"])
+    module.exit_json(changed=False, published=seen, **service_secrets.masked_all(told, secrets))
+
+
+if __name__ == "__main__":
+    main()

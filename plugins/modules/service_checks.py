@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name; this file is never run on a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_checks
+short_description: Check every endpoint of a vLLM service, and what its model answers
+version_added: 0.1.0
+author: myia.vllm contributors (@myia)
+description:
+  - Asks the endpoints that this vLLM release serves for this kind of model, looks whether the API key is needed where
+    it must be and only there, and asks the model questions whose answers are known. Every check is told with what was
+    seen.
+  - The questions are asked inside the service's own container by M(myia.vllm.service_ask). Changes nothing.
+attributes:
+  check_mode:
+    support: full
+    description: Questions change nothing, so they are asked in check mode too.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+options:
+  definition:
+    description: The service; see M(myia.vllm.service_definition).
+    type: dict
+    required: true
+  checks:
+    description: Questions to the model; the role C(vllm_verify) documents their keys.
+    type: list
+    elements: raw
+    default: []
+  extra_checks:
+    description: More of them. One with the id of another changes the keys that it names.
+    type: list
+    elements: raw
+    default: []
+  skip:
+    description: Ids of questions that are left out.
+    type: list
+    elements: str
+    default: []
+  budget_s:
+    description: No question is begun in a round trip after this time, in seconds. What is done then is shown.
+    type: float
+    default: 10
+  connection_timeout_s:
+    description: How long the host may be out of reach, in seconds.
+    type: float
+    default: 120
+  fail:
+    description: Whether the task fails when a required check failed.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: Verify the service
+  myia.vllm.service_checks:
+    definition: "{{ vllm_definition }}"
+    extra_checks:
+      - id: our-product
+        kind: chat
+        prompt: Who makes the Model T?
+        expect: {contains: [Ford]}
+  register: vllm_verify_result
+"""
+
+RETURN = r"""
+ok:
+  description: Whether no required check failed.
+  returned: always
+  type: bool
+problem:
+  description: What failed; empty when nothing did.
+  returned: always
+  type: str
+kind:
+  description: V(generate) or V(pooling); empty when the service could not be asked.
+  returned: always
+  type: str
+counts:
+  description: How many checks C(passed), C(failed), C(warned) (failed, but not required) and were C(skipped).
+  returned: always
+  type: dict
+duration_s:
+  description: How long all of it took, in seconds.
+  returned: always
+  type: float
+checks:
+  description: >-
+    Each with C(id), C(group) (endpoint, access, functional), C(what), C(must), C(status) (passed, failed, skipped),
+    C(reason), C(duration_s), C(evidence).
+  returned: always
+  type: list
+  elements: dict
+"""
