@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep a benchmark running when the connection is lost, and what it says.
+
+``start`` runs this very file in the background (``python3 -c <this text> <folder> <settings>``): the keeper. It runs a
+command (``docker exec ... benchmark_client``), takes its events in, writes each result where it is to stay, and keeps a
+small state, which ``look`` reads. It holds a lock for as long as it lives. It ends the command after the time limit,
+when it is asked to (file ``STOP``), and when nobody has looked for a while: a benchmark that nobody waits for only
+disturbs the service. The command ends with its standard input, so also when the keeper is killed.
+
+Python standard library only; runs on target hosts. Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+
+#: Files in the keeper's folder: its state, its lock, when somebody looked last, and that it shall end.
+STATE, LOCK, LOOKED, STOP = "benchmark.json", "benchmark.lock", "benchmark.looked", "benchmark.stop"
+
+#: Seconds that a keeper gets to take its lock; that the command gets to end; between two looks at STOP.
+START_S, END_S, TICK_S = 10.0, 20.0, 0.5
+
+#: Seconds without a look after which a benchmark is ended. More than a connection gets to come back.
+ABANDONED_S = 300.0
+
+#: Exit code of a keeper that finds another one.
+TAKEN = 75
+
+#: Lines kept of what is no event, and characters of each.
+LINES, LINE_CHARS = 40, 1000
+
+#: Modes of what is kept of a benchmark: docs of the role vllm_benchmark.
+FOLDER_MODE, FILE_MODE = 0o750, 0o640
+
+
+def look(folder: str) -> dict:
+    """Return the state of the benchmark in ``folder``, as in ``Keeper``, with ``alive``; empty without one."""
+    alive = is_alive(folder)
+    try:
+        with open(os.path.join(folder, STATE), encoding="utf-8") as handle:
+            found = json.load(handle)
+    except (OSError, ValueError):
+        return {}
+    return {**found, "alive": alive}
+
+
+def looked_s(folder: str) -> float:
+    """Return for how many seconds nobody has looked."""
+    try:
+        # a clock that was set back must not keep a benchmark for ever
+        return abs(time.time() - os.stat(os.path.join(folder, LOOKED)).st_mtime)
+    except OSError:
+        return 0.0
+
+
+def note_look(folder: str) -> None:
+    """Note that the one who waits for the benchmark has looked."""
+    with open(os.path.join(folder, LOOKED), "w", encoding="ascii"):
+        pass
+
+
+def is_alive(folder: str) -> bool:
+    """Tell whether a keeper lives."""
+    try:
+        with open(os.path.join(folder, LOCK), "rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def start(folder: str, settings: dict, source: str, environ: dict) -> bool:
+    """Begin a benchmark.
+
+    Args:
+        folder: of the keeper, made with mode 0700.
+        settings: ``command``, ``timeout_s`` (0 for none), ``results`` (folder for the results, made when the first
+            thing was measured), ``about`` (what the state holds from the beginning).
+        source: text of this file.
+        environ: environment of the command.
+
+    Returns:
+        Whether it began; not so when another keeper lives.
+
+    Raises:
+        OSError: the keeper does not start.
+    """
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    if is_alive(folder):
+        return False
+    forget(folder)
+    note_look(folder)
+    keeper = subprocess.Popen(
+        [sys.executable, "-c", source, folder, json.dumps(settings)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env=environ,
+        start_new_session=True,
+    )
+    end = time.monotonic() + START_S
+    while look(folder).get("about") != settings["about"]:
+        if keeper.poll() == TAKEN:
+            return False
+        if keeper.returncode is not None or time.monotonic() > end:
+            raise OSError("the process that runs the benchmark did not start")
+        time.sleep(0.05)
+    return True
+
+
+def stop(folder: str) -> bool:
+    """Ask a keeper to end its benchmark, and wait for it; return whether it is gone."""
+    with open(os.path.join(folder, STOP), "w", encoding="ascii"):
+        pass
+    end = time.monotonic() + END_S + 10
+    while is_alive(folder) and time.monotonic() < end:
+        time.sleep(0.1)
+    return not is_alive(folder)
+
+
+def forget(folder: str) -> None:
+    """Remove what a benchmark left, without its results; the lock stays, for a keeper may begin at this moment."""
+    for name in (STATE, LOOKED, STOP):
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+class Keeper:
+    """The benchmark of one service."""
+
+    def __init__(self, folder: str, settings: dict) -> None:
+        self.folder, self.settings = folder, settings
+        self.state = {
+            "about": settings["about"],
+            "begun": False,  # whether the service was found fit to be measured
+            "vllm_version": "",
+            "index": 0,
+            "x": 0,
+            "measured": 0,
+            "problem": "",
+            "lines": [],
+            "exit_code": None,
+            "ended": False,
+        }
+        self._lines: list[str] = []
+        self._complete = False
+
+    def take(self, line: str) -> None:
+        """Take one line of the command in."""
+        event = _event(line)
+        name = event.get("event")
+        if name == "begun":
+            self.state.update(begun=True, vllm_version=event["vllm_version"])
+        elif name == "run":
+            self.state.update(index=event["index"], x=0)
+        elif name == "progress":
+            self.state["x"] = event["x"]
+        elif name == "result":
+            self._save(event["raw"])
+            self.state["measured"] = self.state["index"] + 1
+        elif name in ("refused", "broken"):
+            self.state.update(problem=event["problem"], lines=event.get("lines", []))
+        elif name == "end":
+            self._complete = True
+        elif line.strip():
+            self._lines = [*self._lines, line.strip()[:LINE_CHARS]][-LINES:]
+
+    def _save(self, raw: str) -> None:
+        results = self.settings["results"]
+        if not os.path.isdir(results):
+            for path in (os.path.dirname(results), results):
+                os.makedirs(path, mode=FOLDER_MODE, exist_ok=True)
+                os.chmod(path, FOLDER_MODE)
+        write(os.path.join(results, "run-%d.json" % (self.state["index"] + 1)), raw + "\n", FILE_MODE)
+
+    def _reason_to_end(self, begun_s: float) -> str:
+        timeout_s = self.settings["timeout_s"]
+        if os.path.exists(os.path.join(self.folder, STOP)):
+            return "It was ended from outside."
+        if timeout_s and time.monotonic() - begun_s > timeout_s:
+            return "It took longer than %d s (vllm_benchmark_timeout_s) and was ended." % timeout_s
+        if looked_s(self.folder) > ABANDONED_S:
+            return "Nobody has looked for %d s, so it was ended." % ABANDONED_S
+        return ""
+
+    def run(self) -> None:
+        """Run the command to its end."""
+        self.write()
+        process = subprocess.Popen(
+            self.settings["command"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        begun_s, rest, reason = time.monotonic(), "", ""
+        while not reason:
+            ready, _, _ = select.select([process.stdout], [], [], TICK_S)
+            if ready:
+                data = os.read(process.stdout.fileno(), 65536)
+                if not data:
+                    break
+                *lines, rest = (rest + data.decode("utf-8", "replace")).split("\n")
+                for line in lines:
+                    self.take(line)
+                self.write()
+            reason = self._reason_to_end(begun_s)
+        self.take(rest)
+        process.stdin.close()
+        process.stdout.close()
+        try:
+            status = process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait()
+        if reason:
+            self.state["problem"] = reason
+        elif not self._complete and not self.state["problem"]:
+            self.state.update(problem="The benchmark broke off", lines=self._lines, exit_code=status)
+        self.state["ended"] = True
+        self.write()
+
+    def write(self) -> None:
+        """Write the state."""
+        write(os.path.join(self.folder, STATE), json.dumps(self.state), 0o600)
+
+
+def _event(line: str) -> dict:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def write(path: str, text: str, mode: int) -> None:
+    """Write a file in one step, with its mode from the beginning."""
+    temporary = "%s.%d" % (path, os.getpid())
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        os.fchmod(stream.fileno(), mode)
+        stream.write(text)
+    os.replace(temporary, path)
+
+
+def main() -> None:
+    """Be the keeper of the folder and settings in the arguments."""
+    folder = sys.argv[1]
+    lock = os.open(os.path.join(folder, LOCK), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(TAKEN)
+    Keeper(folder, json.loads(sys.argv[2])).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check the profiles of benchmarks, and choose one.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Keys of a run: whether a value is needed, and its type.
+KEYS = {
+    "name": (False, str),
+    "num_prompts": (True, int),
+    "request_rate": (False, float),
+    "max_concurrency": (False, int),
+    "input_tokens": (True, int),
+    "output_tokens": (True, int),
+}
+
+#: The profile's name becomes part of a folder's.
+NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+
+VARIABLE = "vllm_benchmark_profiles"
+
+
+class ProfileError(Exception):
+    """A profile cannot be used; the text names the variable, what was found and what to do."""
+
+
+def choose(profiles: object, name: str, max_model_len: int) -> list[dict]:
+    """Return the runs of profile ``name``, each with all of ``KEYS``; what was not given is None.
+
+    Args:
+        profiles: lists of runs by profile.
+        name: the wanted one.
+        max_model_len: longest prompt plus answer that the service takes, in tokens.
+
+    Raises:
+        ProfileError: there is none, or it cannot be measured; all problems in one text.
+    """
+    if not isinstance(profiles, dict) or not profiles:
+        raise ProfileError("%s: found %r; expected lists of runs by the name of a profile." % (VARIABLE, profiles))
+    if name not in profiles:
+        raise ProfileError(
+            "vllm_benchmark_profile: there is no profile %s. Choose one of %s, or add it to "
+            "vllm_benchmark_extra_profiles." % (name, ", ".join(sorted(map(str, profiles))))
+        )
+    if not NAME.match(name):
+        raise ProfileError(
+            "%s: the name %r cannot be part of a folder's name. Use small letters, digits, '-' and '_'."
+            % (VARIABLE, name)
+        )
+    given = profiles[name]
+    if not isinstance(given, list) or not given:
+        raise ProfileError("%s.%s: found %r; expected a list of runs, at least one." % (VARIABLE, name, given))
+    problems: list[str] = []
+    runs = [_run("%s.%s[%d]" % (VARIABLE, name, index), run, problems) for index, run in enumerate(given)]
+    for index, run in enumerate(runs):
+        where = "%s.%s[%d]" % (VARIABLE, name, index)
+        if not run:
+            continue
+        tokens = (run["input_tokens"] or 0) + (run["output_tokens"] or 0)
+        if tokens > max_model_len:
+            problems.append(
+                "%s: %s input_tokens and %s output_tokens are %d, and the service takes %d (vllm_max_model_len). "
+                "Choose fewer." % (where, run["input_tokens"], run["output_tokens"], tokens, max_model_len)
+            )
+        run["name"] = run["name"] or _name_of(run)
+    names = [run["name"] for run in runs if run]
+    for double in sorted({item for item in names if names.count(item) > 1}):
+        problems.append("%s.%s: two runs have the name %s. Give each its own." % (VARIABLE, name, double))
+    if problems:
+        raise ProfileError("\n".join(problems))
+    return runs
+
+
+def _run(where: str, given: object, problems: list[str]) -> dict:
+    if not isinstance(given, dict):
+        problems.append("%s: found %r; expected a mapping of %s." % (where, given, ", ".join(KEYS)))
+        return {}
+    unknown = sorted(map(str, set(given) - set(KEYS)))
+    if unknown:
+        problems.append("%s: there is no key %s. A run has %s." % (where, ", ".join(unknown), ", ".join(KEYS)))
+    run: dict = {}
+    for key, (needed, kind) in KEYS.items():
+        value = given.get(key)
+        run[key] = None
+        if value is None or value == "":
+            if needed:
+                problems.append("%s: %s is missing. Set a number of 1 or more." % (where, key))
+        elif kind is str:
+            run[key] = str(value)
+        else:
+            run[key] = _number(where, key, value, kind, problems)
+    return run
+
+
+def _number(where: str, key: str, value: object, kind: type, problems: list[str]) -> float | int | None:
+    try:
+        # Ansible hands on texts where a template made the value
+        number = kind(value) if not isinstance(value, bool) and kind(value) == float(value) else None
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or not 0 < number < float("inf"):
+        wanted = "a whole number of 1 or more" if kind is int else "requests a second, more than 0"
+        less = "" if KEYS[key][0] else ", or leave it out for no limit"
+        problems.append("%s: %s is %r. Set %s%s." % (where, key, value, wanted, less))
+        return None
+    return number
+
+
+def _name_of(run: dict) -> str:
+    rate = "%g requests/s" % run["request_rate"] if run["request_rate"] else ""
+    limit = "%d at a time" % run["max_concurrency"] if run["max_concurrency"] else ""
+    return ", ".join(part for part in (rate, limit) if part) or "all at once"
+
+
+def requests(runs: list[dict]) -> int:
+    """Return the number of requests of all runs together."""
+    return sum(run["num_prompts"] for run in runs)
