@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools compose demo demo-clean test lint unit molecule images classify docs-roles bench vllm-options build clean
+.PHONY: help tools browser compose demo demo-clean test lint unit molecule images classify docs-roles bench vllm-options build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -15,7 +15,7 @@ demo: ## Deploy a real vLLM on this machine's CPU by deploy_medium.yml (MODEL=Qw
 demo-clean: ## Remove what `make demo` deployed
 	@tools/demo down
 
-test: tools images compose ## Run every test: lint, units, all Molecule scenarios
+test: tools browser images compose ## Run every test: lint, units, all Molecule scenarios
 	@$(BIN)/pytest tests
 
 lint: tools ## ansible-lint (production), yamllint, ruff
@@ -24,7 +24,7 @@ lint: tools ## ansible-lint (production), yamllint, ruff
 unit: tools ## Unit tests of the plugins
 	@MYIA_UNIT_ONLY=1 $(BIN)/pytest tests/unit
 
-molecule: tools images ## One Molecule scenario: make molecule SCENARIO=vllm_config (all without SCENARIO)
+molecule: tools browser images ## One Molecule scenario: make molecule SCENARIO=vllm_config (all without SCENARIO)
 	@$(BIN)/pytest tests/molecule $(if $(SCENARIO),-k '[$(SCENARIO)]')
 
 # the tests that read .env files back need Compose v2 here too: the role installs it, as in the demo
@@ -58,6 +58,9 @@ build: tools ## Build the collection's artefact
 clean: ## Remove test images and caches (the next run is a cold one)
 	@tools/images clean
 	@rm -rf .venv
+
+browser:
+	@tools/bootstrap browser
 
 # does nothing when there is nothing to do
 tools:

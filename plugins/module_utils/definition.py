@@ -31,6 +31,9 @@ RESULTS = (
     "vllm_config_result",
     "vllm_service_result",
     "vllm_health_result",
+    "vllm_verify_result",
+    "vllm_benchmark_result",
+    "vllm_report_result",
     "docker_engine_result",
     "nvidia_container_toolkit_result",
 )

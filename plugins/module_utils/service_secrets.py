@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 
 from ansible_collections.myia.vllm.plugins.module_utils import dotenv, releases
 
@@ -33,11 +34,15 @@ MASK = "***"
 def values(folder: str) -> list[str]:
     """Return the secrets in the ``.env`` files of all releases in a service's folder, the longest first."""
     service = releases.Service(folder)
-    found = set()
-    for name in service.names():
-        for key, value in dotenv.items(service.read(name, releases.ENV)).items():
-            if (_SECRET.search(key) or _ADDRESS.search(value)) and len(value) >= MIN_LENGTH:
-                found.add(value)
+    texts = (service.read(name, releases.ENV) for name in service.names())
+    return among(pair for text in texts for pair in dotenv.items(text).items())
+
+
+def among(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the secrets among (name in ``.env``, value), the longest first."""
+    found = {
+        value for name, value in pairs if (_SECRET.search(name) or _ADDRESS.search(value)) and len(value) >= MIN_LENGTH
+    }
     return sorted(found, key=len, reverse=True)
 
 

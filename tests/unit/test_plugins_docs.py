@@ -122,6 +122,14 @@ def test_python_3_9(path) -> None:
     assert [alias.name for node in imports for alias in node.names] == ["annotations"]
 
 
+#: What runs in the service's image, with the libraries of the image that it uses; a host only hands it over.
+IN_THE_IMAGE = {
+    "prefetch_weights.py": ("huggingface_hub",),
+    "benchmark_client.py": ("huggingface_hub",),
+    "service_questions.py": ("httpx", "openai", "jsonschema"),
+}
+
+
 @pytest.mark.parametrize("path", ON_HOSTS, ids=relative)
 def test_only_the_standard_library_on_hosts(path) -> None:
     """Nothing has to be installed on a host."""
@@ -130,9 +138,7 @@ def test_only_the_standard_library_on_hosts(path) -> None:
         modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         for module in modules:
             head = module.partition(".")[0]
-            # runs in the service's image, which has the library; the host only uses what needs none
-            inside = {"huggingface_hub"} if path.name == "prefetch_weights.py" else set()
-            allowed = {*sys.stdlib_module_names, "__future__", *inside}
+            allowed = {*sys.stdlib_module_names, "__future__", *IN_THE_IMAGE.get(path.name, ())}
             assert (
                 head in allowed
                 or module.startswith("ansible.module_utils.")

@@ -306,4 +306,5 @@ def test_apt_repository(root, loader) -> None:
 
 def test_templates_are_no_programs(root) -> None:
     """Nothing in templates/ is executable."""
-    assert not [path for path in (root / "templates").iterdir() if path.stat().st_mode & stat.S_IXUSR]
+    files = [path for path in (root / "templates").rglob("*") if path.is_file()]
+    assert not [path for path in files if path.stat().st_mode & stat.S_IXUSR]

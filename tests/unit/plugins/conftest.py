@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Callable
 
 import pytest
+import report_cases as report_cases_of
 
 from ansible_collections.myia.vllm.plugins.module_utils import nvidia_smi
 
@@ -93,3 +94,16 @@ def medium(define) -> Callable[[dict], dict]:
         return found
 
     return make
+
+
+@pytest.fixture
+def report_cases(medium, host_with) -> report_cases_of.Cases:
+    """What runs of the medium service hand on to their report, a case for each verdict."""
+    return report_cases_of.Cases(medium({"vllm_api_key": "key-of-the-tests"}), host_with({}))
+
+
+@pytest.fixture
+def standin_cases(medium, host_with) -> report_cases_of.Cases:
+    """The same on stand-ins for GPUs."""
+    host = report_cases_of.with_stand_ins(host_with({}))
+    return report_cases_of.Cases(medium({"vllm_api_key": "key-of-the-tests"}), host)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controller side of ``myia.vllm.report``: see plugins/modules/report.py for its docs."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.release import __version__ as ansible_core
+
+from ansible_collections.myia.vllm.plugins.module_utils import definition
+from ansible_collections.myia.vllm.plugins.plugin_utils import report_document, report_files
+from ansible_collections.myia.vllm.plugins.plugin_utils.role_variables import read_values, role_options
+
+#: Ansible's own variables that hold a password, which a failed task may quote.
+PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_become_password", "ansible_become_pass")
+
+
+class ActionModule(ActionBase):
+    """Make a document of what the other roles handed on, and write it on the controller; contacts no host."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        """Return verdict, summary and path; a report that cannot be written gives a warning."""
+        result = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        _validation, args = self.validate_argument_spec(
+            argument_spec={
+                "run": {
+                    "type": "str",
+                    "choices": ["deploy", "rollback", "verify", "benchmark", "plan"],
+                    "default": "deploy",
+                },
+                "dir": {"type": "str", "default": ""},
+                "keep": {"type": "int", "default": 50},
+                "failure": {"type": "dict", "default": {}},
+                "snapshot": {"type": "dict", "default": {}},
+            }
+        )
+        result["changed"] = False
+        results = {name: self._value(task_vars, name) or {} for name in definition.RESULTS}
+        host = task_vars["inventory_hostname"]
+        about = {
+            "host": host,
+            "address": str(self._value(task_vars, "ansible_host") or host),
+            "service": str(results["vllm_definition"].get("name") or self._value(task_vars, "vllm_name") or "medium"),
+            "run": args["run"],
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "check_mode": bool(self._task.check_mode),
+            "collection": collection_version(),
+            "ansible_core": ansible_core,
+        }
+        document = report_document.build(about, results, args["snapshot"], args["failure"], self._secrets(task_vars))
+        # without a folder it lies where the person is who started Ansible
+        folder, path, url = pathlib.Path(args["dir"] or ".").expanduser().absolute(), "", ""
+        try:
+            written = report_files.write(str(folder), document, args["keep"])
+            path, url = str(written), (written / "index.html").as_uri()
+        except OSError as error:
+            result["warnings"] = [
+                "The report could not be written to %s/reports (%s); its summary is in set_stats all the same. Set "
+                "vllm_report_dir to a folder of the controller that this user may write." % (folder, error)
+            ]
+        result["report"] = report_document.summary(document, path, url)
+        result.update({key: result["report"][key] for key in ("verdict", "summary", "path", "url")})
+        return result
+
+    def _value(self, task_vars: dict, name: str) -> object:
+        """Return a variable of the host; None when it is not there or cannot be evaluated."""
+        try:
+            return self._templar.template(task_vars.get(name))
+        except AnsibleError:
+            return None
+
+    def _secrets(self, task_vars: dict) -> list[str]:
+        """Return the values that must not stand in a report."""
+        options = role_options("vllm")
+        values, _unreadable = read_values(options, task_vars, self._templar)
+        defaults = {name: option.get("default") for name, option in options.items()}
+        known = {**defaults, **{name: value for name, value in values.items() if value is not None}}
+        return report_document.secrets_of(known, [self._value(task_vars, name) for name in PASSWORDS])
+
+
+def collection_version() -> str:
+    """Return the version of this collection: of galaxy.yml in a checkout, of MANIFEST.json where it was installed."""
+    root = pathlib.Path(__file__).resolve().parent.parent.parent
+    for name in ("MANIFEST.json", "galaxy.yml"):
+        try:
+            # JSON is YAML
+            data = yaml.safe_load((root / name).read_text(encoding="utf-8"))
+            return str(data.get("collection_info", data)["version"])
+        except (OSError, yaml.YAMLError, KeyError, AttributeError):
+            continue
+    return "unknown"

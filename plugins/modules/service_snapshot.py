@@ -1,0 +1,209 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible module: what a report shows of a service as it is now."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_snapshot
+short_description: Look once at everything that a report shows of a service
+version_added: 0.2.0
+author: myia.vllm contributors (@myia)
+description:
+  - Reads image, container, KV cache, GPUs and releases in one round trip. It waits for nothing, changes nothing and
+    never fails; what cannot be seen is empty, and RV(problem) says why.
+  - Of the container's variables and of any C(.env) nothing is returned.
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+options:
+  container:
+    description: Name of the container.
+    type: str
+    required: true
+  url:
+    description: Address of the service without a path, as seen on the host.
+    type: str
+    required: true
+  folder:
+    description: Folder of the service with its releases.
+    type: path
+    required: true
+  image:
+    description: Image to look at when there is no container.
+    type: str
+    default: ""
+  model:
+    description: Hugging Face id of the model, whose commit is looked for in the cache.
+    type: str
+    default: ""
+  revision:
+    description: Its revision; empty for the main branch.
+    type: str
+    default: ""
+  gpus:
+    description: Whether to ask C(nvidia-smi).
+    type: bool
+    default: true
+  timeout_s:
+    description: Longest time for each answer, in seconds.
+    type: float
+    default: 10
+seealso:
+  - module: myia.vllm.report
+  - module: myia.vllm.service_status
+"""
+
+EXAMPLES = r"""
+- name: Look at the service
+  myia.vllm.service_snapshot:
+    container: myia-vllm-medium-qwen3
+    url: http://127.0.0.1:5002
+    folder: /opt/vllm/medium
+  register: snapshot
+"""
+
+RETURN = r"""
+image:
+  description: The image, with C(id), C(digests), C(created), C(size_bytes) and C(cuda_version).
+  returned: always
+  type: dict
+container:
+  description: >-
+    The container, with C(name), C(id), C(state), C(started_at), C(restart_count), C(restart_policy) and
+    C(memory_bytes) (in use).
+  returned: always
+  type: dict
+healthy: {description: Whether C(/health) answers 200., type: bool, returned: always}
+vllm_version: {description: Version that C(/version) names., type: str, returned: always}
+kv_cache:
+  description: The KV cache as C(/metrics) tells it, with C(tokens), C(blocks) and C(block_size); 0 for unknown.
+  returned: always
+  type: dict
+gpu: {description: What M(myia.vllm.gpu_info) finds; empty with O(gpus=false)., type: dict, returned: always}
+engine_version: {description: Version of Docker Engine., type: str, returned: always}
+model_commit: {description: Commit of the model in the cache., type: str, returned: always}
+releases:
+  description: >-
+    Releases of the service, the newest first, each with C(name), C(current), C(good), C(created), C(image), C(model),
+    C(start), C(failure) (the last failed start) and C(log) (its log), as far as they are known.
+  returned: always
+  type: list
+  elements: dict
+problem: {description: What could not be seen, and why., type: str, returned: always}
+"""
+
+import json
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import fetch_url
+
+from ansible_collections.myia.vllm.plugins.module_utils import (
+    limited_command,
+    nvidia_smi,
+    service_secrets,
+    service_snapshot,
+)
+
+#: Most bytes of /metrics that are read; 374 series of a service that was just started are about 60 kB.
+METRICS_BYTES = 4_000_000
+
+
+def fetch(module: AnsibleModule, path: str) -> tuple[int, str]:
+    """Return (HTTP status, body); status 0 or less when nothing answered."""
+    # a proxy of the host must not stand between it and its own service
+    response, info = fetch_url(module, module.params["url"] + path, timeout=module.params["timeout_s"], use_proxy=False)
+    try:
+        body = response.read(METRICS_BYTES).decode("utf-8", "replace") if response and info["status"] == 200 else ""
+    except Exception:  # an engine that dies within its answer raises what http.client, ssl or socket have
+        return 0, ""
+    return info["status"], body
+
+
+def docker_says(module: AnsibleModule, result: dict, problems: list[str]) -> None:
+    """Write what Docker says of container, image and itself into ``result``."""
+    limit_s = module.params["timeout_s"]
+
+    def docker(*argv: str) -> tuple[int, str, str]:
+        return limited_command.run(["docker", *argv], limit_s)[:3]
+
+    status, out, err = docker("version", "--format", "{{.Server.Version}}")
+    if status != 0:
+        reason = {127: "docker is not installed", 124: "docker gave no answer in %g s" % limit_s}
+        problems.append(reason.get(status) or "docker does not answer: %s" % err.strip()[:300])
+        return
+    result["engine_version"] = out.strip()
+    status, out, err = docker("container", "inspect", module.params["container"])
+    inspected = service_snapshot.first(out)
+    if not inspected:
+        problems.append("there is no container %s" % module.params["container"])
+    else:
+        running = (inspected.get("State") or {}).get("Status") == "running"
+        memory = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", inspected["Id"])[1] if running else ""
+        result["container"] = service_snapshot.container(inspected, memory)
+        result["model_commit"] = service_snapshot.model_commit(
+            inspected, module.params["model"], module.params["revision"]
+        )
+    wanted = inspected.get("Image") or module.params["image"]
+    if wanted:
+        found = service_snapshot.first(docker("image", "inspect", wanted)[1])
+        if found:
+            result["image"] = service_snapshot.image(found)
+
+
+def service_says(module: AnsibleModule, result: dict, problems: list[str]) -> None:
+    """Write what the service says of itself into ``result``."""
+    status, _body = fetch(module, "/health")
+    result["healthy"] = status == 200
+    if status != 200:
+        answer = "HTTP %d" % status if status > 0 else "nothing"
+        problems.append("%s/health answers %s" % (module.params["url"], answer))
+        return
+    try:
+        result["vllm_version"] = str(json.loads(fetch(module, "/version")[1])["version"])
+    except (ValueError, KeyError, TypeError):
+        problems.append("/version gives no version")
+    result["kv_cache"] = service_snapshot.kv_cache(fetch(module, "/metrics")[1])
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "container": {"type": "str", "required": True},
+            "url": {"type": "str", "required": True},
+            "folder": {"type": "path", "required": True},
+            "image": {"type": "str", "default": ""},
+            "model": {"type": "str", "default": ""},
+            "revision": {"type": "str", "default": ""},
+            "gpus": {"type": "bool", "default": True},
+            "timeout_s": {"type": "float", "default": 10},
+        },
+        supports_check_mode=True,
+    )
+    problems: list[str] = []
+    result = {
+        **service_snapshot.EMPTY,
+        "healthy": False,
+        "vllm_version": "",
+        "gpu": {},
+        "engine_version": "",
+        "model_commit": "",
+        "releases": [],
+    }
+    docker_says(module, result, problems)
+    service_says(module, result, problems)
+    if module.params["gpus"]:
+        result["gpu"] = nvidia_smi.query(limited_command.run)
+    result["releases"] = service_snapshot.kept_releases(module.params["folder"])
+    secrets = service_secrets.values(module.params["folder"])
+    result["problem"] = "; ".join(problems)
+    module.exit_json(changed=False, **service_secrets.masked_all(result, secrets))
+
+
+if __name__ == "__main__":
+    main()
