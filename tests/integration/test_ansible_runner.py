@@ -25,7 +25,7 @@ def run(folder: pathlib.Path, inventory: dict, **variables: object) -> ansible_r
     return ansible_runner.run(
         private_data_dir=str(folder),
         playbook="deploy_medium.yml",
-        extravars=variables,
+        extravars={"vllm_report_dir": str(folder), **variables},
         cmdline="--check",
         quiet=True,
         # the tools of the tests need not be on the PATH of the shell that started them

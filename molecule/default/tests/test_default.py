@@ -58,9 +58,29 @@ def test_chat_completion(host, api_key: str) -> None:
     """One chat completion is answered."""
     answer = ask(
         host, api_key, "/v1/chat/completions",
-        {"model": "tiny-qwen3", "max_tokens": 8, "messages": [{"role": "user", "content": "Hello"}]},
+        {"model": "tiny-qwen3", "max_tokens": 64,
+         "messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0,
+         "chat_template_kwargs": {"enable_thinking": False}},
     )  # fmt: skip
-    assert answer["usage"]["completion_tokens"] == 8
+    assert "Paris" in answer["choices"][0]["message"]["content"]
+
+
+def test_report_of_the_deployment(api_key: str) -> None:
+    """It was written by the first run, says that the GPUs are stand-ins, in all three forms, and holds no key."""
+    reports = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "reports" / "gpu-host-1" / "medium"
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(reports.glob("*/report.json"))]
+    verdicts = [document["verdict"]["id"] for document in documents]
+    # check mode, converge, idempotence
+    assert verdicts[:3] == ["would_change", "deployed", "nothing_to_do"], verdicts
+    folder = sorted(reports.iterdir())[1]
+    assert documents[1]["standins"] is True
+    assert documents[1]["gpu"]["standin"] is True
+    for name in ("index.html", "report.md"):
+        assert "stand-in for a GPU took part" in (folder / name).read_text(encoding="utf-8")
+    assert not [path for path in reports.parent.rglob("*") if path.is_file() and api_key in path.read_text("utf-8")]
+    checks = {item["id"]: item["status"] for item in documents[1]["functional"]["checks"]}
+    assert {checks[name] for name in ("chat", "arithmetic", "concurrency", "structured-output")} == {"passed"}
+    assert {checks[name] for name in ("reasoning", "tool-call")} == {"skipped"}
 
 
 def test_tensor_parallel_2(host) -> None:
