@@ -66,6 +66,7 @@ class ActionModule(ActionBase):
         result.update(
             ok=not problem,
             problem=problem,
+            diagnosis=check_result.diagnosis(problem),
             kind=kind,
             checks=checks,
             counts=counts,

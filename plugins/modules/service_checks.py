@@ -75,6 +75,10 @@ problem:
   description: What failed; empty when nothing did.
   returned: always
   type: str
+diagnosis:
+  description: The same as a release notes it (C(id), C(phase), C(cause), C(evidence), C(certain)); empty when it is ok.
+  returned: always
+  type: dict
 kind:
   description: V(generate) or V(pooling); empty when the service could not be asked.
   returned: always

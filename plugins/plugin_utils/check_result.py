@@ -12,6 +12,10 @@ import typing
 EVIDENCE, REASON, SEEN = 300, 500, 90
 
 
+#: Id under which ``release.json`` notes a release that started and failed its checks.
+UNVERIFIED = "verification-failed"
+
+
 class Verdict(typing.NamedTuple):
     """``status`` is passed, failed or skipped; ``reason`` says why it did not pass; ``evidence`` is what was seen."""
 
@@ -76,6 +80,15 @@ def line(item: dict) -> str:
     status = {"passed": "ok", "skipped": "skipped"}.get(item["status"], "FAILED" if item["must"] else "warning")
     more = item["reason"] or item["evidence"]
     return "%-8s %-22s %s%s" % (status, item["id"], item["what"], ": " + more[:160] if more else "")
+
+
+def diagnosis(text: str) -> dict:
+    """Return the problem of a verification as a release notes what it failed of; empty without one."""
+    if not text:
+        return {}
+    cause, *evidence = text.splitlines()
+    # a model may answer otherwise next time
+    return {"id": UNVERIFIED, "phase": "verify", "certain": False, "cause": cause, "evidence": evidence}
 
 
 def problem(checks: list[dict]) -> str:

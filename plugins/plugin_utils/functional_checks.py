@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 
+from ansible_collections.myia.vllm.plugins.module_utils.definition import CONVERTERS
 from ansible_collections.myia.vllm.plugins.plugin_utils import check_result
 from ansible_collections.myia.vllm.plugins.plugin_utils.check_result import Verdict, failed, passed, skipped
 
@@ -115,6 +116,11 @@ def _bad_values(where: str, item: dict, expect: dict) -> list[str]:
             if value < low or (high is not None and value > high):
                 limits = "%s to %s" % (low, high) if high is not None else "%s or more" % low
                 found.append("%s: %s is %r; use a number, %s." % (where, key, item[key], limits))
+    for key in ("must", "thinking"):
+        try:
+            CONVERTERS["bool"](item.get(key, True))
+        except ValueError:
+            found.append("%s: %s is %r; use true or false." % (where, key, item[key]))
     try:
         re.compile(str(expect.get("matches", "")))
     except re.error as error:
@@ -144,7 +150,7 @@ def question(item: dict, definition: dict) -> dict | None:
         "temperature": float(item["temperature"]),
         "timeout_s": float(item["timeout_s"]),
         # templates that know no thinking ignore it
-        "extra_body": {"chat_template_kwargs": {"enable_thinking": bool(item["thinking"])}},
+        "extra_body": {"chat_template_kwargs": {"enable_thinking": CONVERTERS["bool"](item["thinking"])}},
     }
     if item["kind"] == "tools":
         asked.update(tools=item["tools"], result=item.get("result"))
@@ -187,13 +193,8 @@ def judge(item: dict, definition: dict, answer: dict | None, kind: str = "genera
         verdict = _JUDGES[item["kind"]](item, answer)
     return check_result.check(
         item["id"], "functional", item["what"] or str(item["prompt"]), verdict, (answer or {}).get("duration_s", 0.0),
-        _is_true(item["must"]),
+        CONVERTERS["bool"](item["must"]),
     )  # fmt: skip
-
-
-def _is_true(value: object) -> bool:
-    """Return a value of a survey or of ``-e`` as a truth value."""
-    return str(value).strip().lower() not in ("false", "no", "off", "0", "")
 
 
 def _content(message: dict) -> str:

@@ -12,15 +12,10 @@ import json
 import re
 import shlex
 
+from ansible_collections.myia.vllm.plugins.module_utils.definition import LOOPBACK
 from ansible_collections.myia.vllm.plugins.module_utils.preflight_finding import worst_first
-from ansible_collections.myia.vllm.plugins.plugin_utils import failure_catalogue, report_verdict
+from ansible_collections.myia.vllm.plugins.plugin_utils import check_result, failure_catalogue, report_verdict
 from ansible_collections.myia.vllm.plugins.plugin_utils.failure_report import ADVICE
-
-#: Addresses on which only the host itself can reach a service.
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-#: Id under which ``release.json`` notes a release that started and failed its checks: roles/vllm_service/vars.
-UNVERIFIED = "verification-failed"
 
 #: Percentiles of a benchmark's times.
 PERCENTILES = ("mean", "p50", "p90", "p99")
@@ -233,10 +228,12 @@ def checks(about: dict, results: dict, groups: tuple[str, ...]) -> dict:
             return {"note": "Not run: nothing was to be changed, so there was nothing to check."}
         return {"note": "Not run."}
     wanted = report_verdict.wanted_release(results)
-    statuses = ["warned" if item["status"] == "failed" and not item["must"] else item["status"] for item in found]
-    counts = {name: statuses.count(name) for name in ("passed", "failed", "warned", "skipped")}
     # a deployment that went back has checked the release that it took away
-    return {"checks": found, "counts": counts, "release": wanted if about["run"] == "deploy" else ""}
+    return {
+        "checks": found,
+        "counts": check_result.counts(found),
+        "release": wanted if about["run"] == "deploy" else "",
+    }
 
 
 def benchmark(about: dict, results: dict) -> dict:
@@ -332,7 +329,7 @@ def _diagnosis(results: dict, snapshot: dict, message: str) -> dict:
     # the way back has overwritten it; release.json remembers, and the message tells whether it is the one meant
     for item in snapshot.get("releases") or []:
         kept = item.get("failure") or {}
-        named = kept.get("id") and (kept["id"] in message or (kept["id"] == UNVERIFIED and unverified))
+        named = kept.get("id") and (kept["id"] in message or (kept["id"] == check_result.UNVERIFIED and unverified))
         if named and item["name"] in (wanted or message):
             entry = next((f for f in failure_catalogue.load([]).failures if f.id == kept["id"]), None)
             return {"fix": entry.fix if entry else "", **kept, "release": item["name"]}

@@ -214,6 +214,7 @@ def compose() -> Callable[..., subprocess.CompletedProcess]:
     docker = shutil.which("docker")
     there = docker and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0
     if not there:
+        # `make test` installs it, so only a run of the units alone may do without
         if os.environ.get("MYIA_UNIT_ONLY"):
             pytest.skip("docker compose is not installed, and MYIA_UNIT_ONLY is set")
         pytest.fail("docker compose is not installed on this machine. Run `make compose` (it calls tools/bootstrap).")

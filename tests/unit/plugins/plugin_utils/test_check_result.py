@@ -38,3 +38,11 @@ def test_problem_names_what_is_required_and_nothing_else() -> None:
     text = check_result.problem([GOOD, BAD, WARNED, LEFT_OUT])
     assert text == "1 of 4 checks failed:\n- b (B works): it does not | seen: seen this"
     assert check_result.problem([GOOD, WARNED, LEFT_OUT]) == ""
+
+
+def test_diagnosis_is_the_problem_in_parts() -> None:
+    """As a release notes what it failed of; the configuration is not held to be the cause for certain."""
+    found = check_result.diagnosis("1 of 4 checks failed:\n- b: it does not")
+    assert (found["id"], found["phase"], found["certain"]) == ("verification-failed", "verify", False)
+    assert (found["cause"], found["evidence"]) == ("1 of 4 checks failed:", ["- b: it does not"])
+    assert check_result.diagnosis("") == {}

@@ -201,6 +201,12 @@ def test_questions() -> None:
     assert functional_checks.question(CHECKS["concurrency"], DEFINITION)["requests"] == 8
 
 
+@pytest.mark.parametrize(("value", "thinks"), [("false", False), ("true", True), (True, True)])
+def test_thinking_of_a_survey_is_a_text(value: object, thinks: bool) -> None:
+    question = functional_checks.question({**CHECKS["chat"], "thinking": value}, DEFINITION)
+    assert question["extra_body"] == {"chat_template_kwargs": {"enable_thinking": thinks}}
+
+
 def test_own_checks_change_and_follow() -> None:
     """A key of one that is there is changed, the others stay; a new one comes last; what is skipped goes."""
     extra = [
@@ -223,6 +229,7 @@ BAD = {
     "expectation that is a text": ({"id": "chat", "expect": "Paris"}, "expect is 'Paris'"),
     "no pattern": ({"id": "chat", "expect": {"matches": "("}}, "no regular expression"),
     "no number": ({"id": "chat", "max_tokens": "many"}, "max_tokens is 'many'; use a number, 1 or more"),
+    "neither true nor false": ({"id": "chat", "must": "perhaps"}, "must is 'perhaps'; use true or false"),
     "too deep": ({"id": "long-context", "depth": 2}, "depth is 2; use a number, 0 to 1"),
     "tools are no list": ({"id": "tool-call", "tools": {"a": 1}}, "tools must be a list"),
 }
