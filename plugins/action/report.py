@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import pathlib
 import time
+import traceback
 
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_core
+from ansible.utils.display import Display
 
 from ansible_collections.myia.vllm.plugins.module_utils import definition
 from ansible_collections.myia.vllm.plugins.plugin_utils import report_document, report_files
 from ansible_collections.myia.vllm.plugins.plugin_utils.role_variables import read_values, role_options
+
+display = Display()
 
 #: Ansible's own variables that hold a password, which a failed task may quote.
 PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_become_password", "ansible_become_pass")
@@ -56,6 +60,22 @@ class ActionModule(ActionBase):
             "collection": collection_version(),
             "ansible_core": ansible_core,
         }
+        try:
+            result["report"] = self._written(about, results, args, task_vars, result)
+        except Exception as error:  # a by-product must neither fail a deployment nor hide what did
+            # its text may hold what was not masked yet
+            result["warnings"] = [
+                "The report could not be made (%s); the run itself is not affected. Run with -vvv and tell the "
+                "maintainers of myia.vllm." % type(error).__name__
+            ]
+            display.vvv(traceback.format_exc())
+            kept = {key: about[key] for key in ("run", "at", "check_mode", "service")}
+            result["report"] = {**kept, "verdict": "unreported", "summary": "", "path": "", "url": ""}
+        result.update({key: result["report"][key] for key in ("verdict", "summary", "path", "url")})
+        return result
+
+    def _written(self, about: dict, results: dict, args: dict, task_vars: dict, result: dict) -> dict:
+        """Write the report and return its summary; a folder that cannot be written is a warning of ``result``."""
         document = report_document.build(about, results, args["snapshot"], args["failure"], self._secrets(task_vars))
         # without a folder it lies where the person is who started Ansible
         folder, path, url = pathlib.Path(args["dir"] or ".").expanduser().absolute(), "", ""
@@ -67,9 +87,7 @@ class ActionModule(ActionBase):
                 "The report could not be written to %s/reports (%s); its summary is in set_stats all the same. Set "
                 "vllm_report_dir to a folder of the controller that this user may write." % (folder, error)
             ]
-        result["report"] = report_document.summary(document, path, url)
-        result.update({key: result["report"][key] for key in ("verdict", "summary", "path", "url")})
-        return result
+        return report_document.summary(document, path, url)
 
     def _value(self, task_vars: dict, name: str) -> object:
         """Return a variable of the host; None when it is not there or cannot be evaluated."""

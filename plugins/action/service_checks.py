@@ -30,6 +30,7 @@ class ActionModule(ActionBase):
         _validation, args = self.validate_argument_spec(
             argument_spec={
                 "definition": {"type": "dict", "required": True},
+                "token": {"type": "str", "no_log": False},
                 "checks": {"type": "list", "elements": "raw", "default": []},
                 "extra_checks": {"type": "list", "elements": "raw", "default": []},
                 "skip": {"type": "list", "elements": "str", "default": []},
@@ -48,7 +49,7 @@ class ActionModule(ActionBase):
             Display().display, "%s: %s" % (task_vars["inventory_hostname"], definition["container_name"])
         )
         self._patient = Patient(self, task_vars, self._lost, args["connection_timeout_s"])
-        self._budget_s = args["budget_s"]
+        self._budget_s, self._token, self._lock_problem = args["budget_s"], args["token"], ""
         begun_s = time.monotonic()
         checks, kind, problem = [], "", ""
         try:
@@ -66,6 +67,7 @@ class ActionModule(ActionBase):
         result.update(
             ok=not problem,
             problem=problem,
+            lock_problem=self._lock_problem,
             diagnosis=check_result.diagnosis(problem),
             kind=kind,
             checks=checks,
@@ -98,6 +100,7 @@ class ActionModule(ActionBase):
                 "budget_s": self._budget_s,
                 "url": url,
                 "folder": definition["dir"],
+                "token": self._token,
             },
         )
         if told.get("failed") or "answers" not in told:
@@ -105,6 +108,9 @@ class ActionModule(ActionBase):
                 "%s Run watch_medium.yml to see how the service is, or deploy_medium.yml to start it."
                 % str(told.get("msg") or told.get("module_stderr") or "The module service_ask failed.").strip()
             )
+        self._lock_problem = told.get("lock_problem") or ""
+        if self._lock_problem:
+            raise NobodyAnswers("This run stops: %s. Nothing more was changed by it." % self._lock_problem)
         return told
 
     def _endpoints(self, definition: dict) -> tuple[list[dict], str]:
@@ -134,7 +140,7 @@ class ActionModule(ActionBase):
     def _functional(self, definition: dict, functional: list[dict], kind: str) -> list[dict]:
         """Return the checks of what the model answers."""
         asked = [(item, functional_checks.question(item, definition)) for item in functional]
-        if kind == "pooling":
+        if kind in functional_checks.NOT_FOR:
             asked = [(item, None) for item, _question in asked]
         answers: dict[str, dict] = {}
         questions = [question for _item, question in asked if question]

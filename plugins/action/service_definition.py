@@ -6,11 +6,12 @@ from __future__ import annotations
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.myia.vllm.plugins.module_utils import definition
-from ansible_collections.myia.vllm.plugins.plugin_utils import failure_catalogue
+from ansible_collections.myia.vllm.plugins.plugin_utils import failure_catalogue, functional_checks
 from ansible_collections.myia.vllm.plugins.plugin_utils.role_variables import (
     PREFIXES,
     known_variables,
     read_values,
+    role_constants,
     role_options,
 )
 
@@ -42,6 +43,7 @@ class ActionModule(ActionBase):
             {"variable": "vllm_extra_failures", "message": text}
             for text in failure_catalogue.problems_of(values.get("vllm_extra_failures") or [], "vllm_extra_failures")
         ]
+        problems += self._bad_checks(task_vars)
         # with its default in place of what cannot be read, so that the other problems are found too
         defaults = {name: options[name].get("default") for name in unreadable}
         found, more, warnings = definition.define({**values, **defaults}, options)
@@ -58,6 +60,21 @@ class ActionModule(ActionBase):
         result["warnings"] = warnings
         result.update(found)
         return result
+
+    def _bad_checks(self, task_vars: dict) -> list[dict]:
+        """Return what is wrong with the checks of vllm_verify, which are used long after the service was changed."""
+        options = role_options("vllm_verify")
+        names = ("vllm_verify_extra_checks", "vllm_verify_skip")
+        values, unreadable = read_values({name: options[name] for name in names}, task_vars, self._templar)
+        problems = ["%s: %s" % item for item in sorted(unreadable.items())]
+        try:
+            extra, skip = (definition.CONVERTERS["list"](values.get(name) or []) for name in names)
+            functional_checks.read(role_constants("vllm_verify")["__vllm_verify_checks"], extra, skip)
+        except ValueError:
+            problems.append("%s and %s must be lists." % names)
+        except functional_checks.CheckError as error:
+            problems += str(error).splitlines()
+        return [{"variable": text.partition(":")[0].partition(",")[0], "message": text} for text in problems]
 
     def _misspelt(self, values: dict, task_vars: dict) -> list[dict]:
         own = [str(name) for name in values.get("vllm_user_variables") or []]

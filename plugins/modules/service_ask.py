@@ -22,6 +22,11 @@ attributes:
     support: none
     description: Changes nothing.
 options:
+  token:
+    description: >-
+      Of the lock that the caller holds in O(folder). Each call shows a sign of life by it, and asks nothing when the
+      lock is lost.
+    type: str
   container:
     description: Name of the service's container.
     type: str
@@ -79,6 +84,10 @@ left:
   returned: success
   type: list
   elements: str
+lock_problem:
+  description: Why the lock of O(token) is not the caller's any more; empty when it is, or without O(token).
+  returned: success
+  type: str
 gone:
   description: Whether they are left because the service does not answer any more.
   returned: success
@@ -97,7 +106,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import fetch_url
 
-from ansible_collections.myia.vllm.plugins.module_utils import service_questions, service_secrets
+from ansible_collections.myia.vllm.plugins.module_utils import service_lock, service_questions, service_secrets
 
 #: Longest answer of /health to the host, in seconds.
 PUBLISHED_S = 20
@@ -135,10 +144,17 @@ def ask(module: AnsibleModule) -> dict:
     return told
 
 
+def sign_of_life(module: AnsibleModule) -> str:
+    """Show that the holder of the lock lives; return why it must stop when the lock is lost."""
+    token = module.params["token"]
+    return service_lock.Lock(module.params["folder"]).sign_of_life(token) if token else ""
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
+            "token": {"type": "str", "no_log": False},
             "container": {"type": "str", "required": True},
             "port": {"type": "int", "required": True},
             "model": {"type": "str", "required": True},
@@ -150,11 +166,17 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    url = module.params["url"]
+    folder, url = module.params["folder"], module.params["url"]
+    lost = sign_of_life(module)
+    if lost:
+        left = [question["id"] for question in module.params["questions"]]
+        module.exit_json(changed=False, published={}, answers=[], left=left, gone=False, lock_problem=lost)
     seen = published(module, url) if url else {}
     told = ask(module)
-    secrets = service_secrets.values(module.params["folder"])
-    module.exit_json(changed=False, published=seen, **service_secrets.masked_all(told, secrets))
+    secrets = service_secrets.values(folder)
+    # what was asked may have taken minutes
+    lost = sign_of_life(module)
+    module.exit_json(changed=False, published=seen, lock_problem=lost, **service_secrets.masked_all(told, secrets))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ options:
     description: The service; see M(myia.vllm.service_definition).
     type: dict
     required: true
+  token:
+    description: Of the lock that a deployment holds; it gets signs of life while the service is asked.
+    type: str
   checks:
     description: Questions to the model; the role C(vllm_verify) documents their keys.
     type: list
@@ -75,12 +78,16 @@ problem:
   description: What failed; empty when nothing did.
   returned: always
   type: str
+lock_problem:
+  description: Why the lock of O(token) is not the caller's any more, which ends the checks; empty when it is.
+  returned: always
+  type: str
 diagnosis:
   description: The same as a release notes it (C(id), C(phase), C(cause), C(evidence), C(certain)); empty when it is ok.
   returned: always
   type: dict
 kind:
-  description: V(generate) or V(pooling); empty when the service could not be asked.
+  description: V(generate), V(pooling) or V(base) (no chat template); empty when the service could not be asked.
   returned: always
   type: str
 counts:

@@ -16,6 +16,10 @@ EVIDENCE, REASON, SEEN = 300, 500, 90
 UNVERIFIED = "verification-failed"
 
 
+#: Part of what vLLM says to a chat with a model that has no template for one (transformers' own words, lower case).
+NO_TEMPLATE = "chat template"
+
+
 class Verdict(typing.NamedTuple):
     """``status`` is passed, failed or skipped; ``reason`` says why it did not pass; ``evidence`` is what was seen."""
 

@@ -83,9 +83,15 @@ def _post(name: str, path: str, body: dict) -> dict:
 
 
 def kind(answers: dict[str, dict]) -> str:
-    """Return ``pooling`` for a service that gives embeddings and no chat, else ``generate``."""
+    """Return what a service is.
+
+    Returns:
+        ``pooling`` gives embeddings and no chat; ``base`` completes texts, but has no chat template; else ``generate``.
+    """
     refused = answers["chat"].get("status") in REFUSALS
-    return "pooling" if refused and answers["embeddings"].get("status") == 200 else "generate"
+    if refused and answers["embeddings"].get("status") == 200:
+        return "pooling"
+    return "base" if refused and check_result.NO_TEMPLATE in answers["chat"].get("body", "").lower() else "generate"
 
 
 def published(definition: dict, seen: dict) -> dict:
@@ -102,7 +108,7 @@ def published(definition: dict, seen: dict) -> dict:
 
 def judge(definition: dict, answers: dict[str, dict]) -> list[dict]:
     """Return the checks (:func:`check_result.check`) of the groups ``endpoint`` and ``access``."""
-    generates = kind(answers) == "generate"
+    generates = kind(answers) != "pooling"
     found = [
         _check("openapi", "/openapi.json describes every endpoint of this release", answers, _openapi, generates),
         _check("health", "GET /health answers 200", answers, _status),
@@ -154,9 +160,16 @@ def _status(answer: dict, wanted: int = 200) -> check_result.Verdict:
     )  # fmt: skip
 
 
+def _answered(answer: dict) -> check_result.Verdict:
+    """As :func:`_status`; a model that has no chat template need not chat."""
+    if answer["status"] == 400 and check_result.NO_TEMPLATE in answer["body"].lower():
+        return skipped("the model has no chat template")
+    return _status(answer)
+
+
 def _json_of(answer: dict, judgement) -> check_result.Verdict:
     """Judge the body of an answer with status 200; another status fails."""
-    verdict = _status(answer)
+    verdict = _answered(answer)
     return judgement(_body(answer)) if verdict.status == "passed" else verdict
 
 
@@ -246,7 +259,7 @@ _completion = _chat
 
 
 def _stream(answer: dict) -> check_result.Verdict:
-    verdict = _status(answer)
+    verdict = _answered(answer)
     if verdict.status != "passed":
         return verdict
     chunks = [line for line in answer["body"].splitlines() if line.startswith("data: {")]

@@ -181,11 +181,15 @@ def not_asked(item: dict, definition: dict) -> str:
     return ""
 
 
+#: Why a kind of service (:func:`endpoint_checks.kind`) is asked nothing.
+NOT_FOR = {"pooling": "this model gives embeddings, no text", "base": "the model has no chat template"}
+
+
 def judge(item: dict, definition: dict, answer: dict | None, kind: str = "generate") -> dict:
     """Return the check (:func:`check_result.check`) that an answer makes; None stands for a question never asked."""
     if answer is None:
-        verdict = skipped("this model gives embeddings, no text" if kind == "pooling" else not_asked(item, definition))
-    elif "chat template" in answer["error"].lower() and "BadRequest" in answer["error"]:
+        verdict = skipped(NOT_FOR.get(kind) or not_asked(item, definition))
+    elif check_result.NO_TEMPLATE in answer["error"].lower() and "BadRequest" in answer["error"]:
         verdict = skipped("the model has no chat template: %s" % answer["error"])
     elif answer["error"]:
         verdict = failed("no answer: %s" % answer["error"])

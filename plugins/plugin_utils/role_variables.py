@@ -33,6 +33,13 @@ def role_options(role: str, entry_point: str = "main") -> dict:
 
 
 @functools.cache
+def role_constants(role: str) -> dict:
+    """Return the content of ``role``'s vars/main.yml."""
+    with open(ROLES / role / "vars" / "main.yml", encoding="utf-8") as handle:
+        return yaml.safe_load(handle)
+
+
+@functools.cache
 def known_variables() -> frozenset[str]:
     """Return every variable name that a role of this collection documents or hands on."""
     names = {*RESULTS, *PLAYBOOK_VARIABLES}

@@ -150,7 +150,8 @@ def test_docker_restarts_during_the_start(host, play) -> None:
     host.check_output("systemctl restart docker")
     output = process.communicate(timeout=600)[0]
     assert process.returncode == 0, output
-    assert "killed-from-outside" in output
+    # killed while it starts, or Compose's own call cut off: which of them is a matter of a second
+    assert "Say why it is started once more" in output
     assert host.check_output("curl -s -o /dev/null -w '%{http_code}' 127.0.0.1:5002/health") == "200"
 
 

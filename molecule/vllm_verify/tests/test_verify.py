@@ -74,13 +74,17 @@ def test_own_checks(reported) -> None:
     assert run.status == 0, run.output
 
 
-def test_bad_checks_are_refused(play) -> None:
-    """Before anything is asked."""
+def test_bad_checks_are_refused(host, play, untouched) -> None:
+    """Before anything is asked, and by a deployment before anything is changed."""
     run = play(
         "-e", json.dumps({"vllm_verify_extra_checks": [{"id": "a", "kind": "chta"}]}), playbook="verify_medium.yml"
     )
     assert run.status != 0
     assert "vllm_verify_extra_checks, entry 1 (a): kind is 'chta'; choose one of chat" in run.flat
+    run = play("-e", json.dumps({**WRONG_MODEL, "vllm_verify_skip": ["nothing"]}), playbook="deploy_medium.yml")
+    assert run.status != 0
+    assert "vllm_verify_skip: there is no check nothing" in run.flat
+    assert untouched() == []
 
 
 def test_model_with_other_answers_goes_back(host, reported) -> None:
@@ -123,6 +127,9 @@ def test_model_that_gives_vectors(host, reported) -> None:
     assert checks["endpoint-embeddings"]["evidence"].endswith("numbers")
     assert checks["endpoint-chat"]["what"].endswith("this model gives embeddings")
     assert {checks[name]["status"] for name in TAUGHT} == {"skipped"}
-    run = reported()
+    # a profile that does not fit turns no good deployment into a failed one
+    profiles = {"latency": [{"num_prompts": 1, "input_tokens": 4096, "output_tokens": 16}]}
+    run = reported("-e", json.dumps({"vllm_benchmark_extra_profiles": profiles}))
     assert run.status == 0, run.output
+    assert "was not measured" in run.output
     assert by_id(run)["chat"]["status"] == "passed"

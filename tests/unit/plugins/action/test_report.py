@@ -133,3 +133,21 @@ def test_installed(monkeypatch, tmp_path) -> None:
 def test_contacts_no_host() -> None:
     """A host that is gone has a report too."""
     assert plugin_file.ActionModule._requires_connection is False
+
+
+def test_a_fault_of_ours_fails_no_deployment(run, monkeypatch) -> None:
+    """A report that cannot be made is a warning without the data that it fell over; the roles after it go on."""
+
+    def build(*_args) -> dict:
+        raise KeyError("PLANTED")
+
+    monkeypatch.setattr(plugin_file.report_document, "build", build)
+    result = run()
+    assert (result.get("failed"), result["verdict"], result["path"], result["report"]["run"]) == (
+        None,
+        "unreported",
+        "",
+        "deploy",
+    )
+    assert "could not be made (KeyError)" in result["warnings"][0]
+    assert "PLANTED" not in json.dumps(result)

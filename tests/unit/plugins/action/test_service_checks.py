@@ -129,6 +129,32 @@ def test_nobody_to_ask(run) -> None:
     assert "No such container: x Run watch_medium.yml" in result["msg"]
 
 
+def test_lock_that_is_lost(run) -> None:
+    """The run stops, asks nothing more, and the role can tell why."""
+    lost = {
+        "answers": [],
+        "left": ["x"],
+        "gone": False,
+        "published": {},
+        "lock_problem": "its lock was taken over by bob",
+    }
+    result, asked = run(module=lambda _args: lost, token="mine")
+    assert (len(asked), asked[0]["token"], result["ok"]) == (1, "mine", False)
+    assert result["lock_problem"] == "its lock was taken over by bob"
+    assert result["msg"].startswith("This run stops: its lock was taken over by bob.")
+
+
+def test_model_without_template_is_asked_no_question(run) -> None:
+    """It completes texts, and that is all that it is checked for."""
+    refused = {"status": 400, "body": '{"error": {"message": "default chat template is no longer allowed"}}'}
+    changes = {name: refused for name in ("chat", "chat-stream", "responses")}
+    result, asked = run(changes=changes)
+    assert (result["ok"], result["kind"], len(asked)) == (True, "base", 1)
+    skipped = {item["id"]: item["reason"] for item in result["checks"] if item["status"] == "skipped"}
+    assert {"endpoint-chat", "endpoint-chat-stream", "endpoint-responses", "concurrency", "chat"} <= set(skipped)
+    assert set(skipped.values()) == {"the model has no chat template"}
+
+
 def test_host_that_is_away(run, monkeypatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _s: None)
     result, _asked = run(module=lambda _args: {"unreachable": True, "msg": "no route"}, connection_timeout_s=0)

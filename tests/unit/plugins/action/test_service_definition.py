@@ -171,3 +171,27 @@ def test_own_failures_that_cannot_be_read(run) -> None:
     result = run(vllm_extra_failures=trust_as_template("{{ nowhere }}"))
     assert result["msg"].startswith("1 problem in ")
     assert "- vllm_extra_failures: its value cannot be evaluated" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"vllm_verify_extra_checks": [{"id": "a", "kind": "chta"}]}, "vllm_verify_extra_checks, entry 1 (a): kind is"),
+        ({"vllm_verify_skip": "nothing"}, "vllm_verify_skip: there is no check nothing"),
+        ({"vllm_verify_extra_checks": {"id": "a"}}, "vllm_verify_extra_checks and vllm_verify_skip must be lists"),
+    ],
+)
+def test_checks_that_cannot_be_made(run, variables: dict, said: str) -> None:
+    """They are used at the end of a deployment, and refused at its beginning, beside what else is wrong."""
+    result = run(vllm_port=70000, **variables)
+    assert result["failed"] is True
+    assert said in result["msg"]
+    assert "vllm_port: 70000" in result["msg"]
+
+
+def test_checks_of_ones_own(run) -> None:
+    """A changed one, a new one and skipped ones, as a list or as a text of ``-e``."""
+    own = {"id": "own", "kind": "chat", "prompt": "Hi", "expect": {"matches": "."}}
+    for skip in (["latency"], "latency,long-context"):
+        result = run(vllm_verify_extra_checks=[{"id": "chat", "must": False}, own], vllm_verify_skip=skip)
+        assert "failed" not in result, result["msg"]

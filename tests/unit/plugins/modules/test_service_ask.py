@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import threading
 
 import pytest
+
+from ansible_collections.myia.vllm.plugins.module_utils import service_lock
 
 #: Notes its arguments and its standard input beside itself, then does what the test says.
 DOCKER = """for last; do :; done
@@ -83,6 +86,21 @@ def test_no_docker(run_module, bare_path, tmp_path) -> None:
         "service_ask", container="x", port=1, model="m", folder=str(tmp_path), questions=[], search=bare_path
     )
     assert "docker is not installed" in answer["msg"]
+
+
+def test_lock(run, tmp_path) -> None:
+    """Its holder shows that it lives; who lost it asks nothing any more."""
+    lock = service_lock.Lock(str(tmp_path / "vllm"), 300)
+    lock.take("mine", {"who": "alice", "run": "deploy"}, [])
+    os.utime(lock.path, (1, 1))
+    answer, folder = run("echo '%s'" % json.dumps(TOLD), token="mine")
+    assert answer["lock_problem"] == ""
+    assert lock.holder()["silent_s"] < 100
+    (folder / "docker.program").unlink()
+    answer, folder = run("echo '%s'" % json.dumps(TOLD), token="another")
+    assert "was taken over by alice" in answer["lock_problem"]
+    assert (answer["answers"], answer["left"]) == ([], ["a"])
+    assert not (folder / "docker.program").exists()
 
 
 @pytest.mark.parametrize("status", [200, 503])

@@ -212,6 +212,14 @@ def test_broken_chat_makes_no_pooling_model(status: int) -> None:
     assert endpoint_checks.kind({"chat": {"status": 404}, "embeddings": {"status": 404}}) == "generate"
 
 
+def test_other_refusals_of_a_chat_are_failures() -> None:
+    """Only the lack of a template excuses a model that generates."""
+    given = answer(400, {"error": {"message": "max_tokens is too large"}})
+    checks = endpoint_checks.judge(DEFINITION, {**healthy(), "chat": given})
+    assert endpoint_checks.kind({**healthy(), "chat": given}) == "generate"
+    assert by_id(checks)["endpoint-chat"]["status"] == "failed"
+
+
 def test_without_a_key_there_is_nothing_to_check() -> None:
     definition = {**DEFINITION, "api_key_required": False, "publish_address": "127.0.0.1"}
     asked = [question["id"] for question in endpoint_checks.questions(definition)]
