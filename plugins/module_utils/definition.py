@@ -38,8 +38,9 @@ RESULTS = (
     "nvidia_container_toolkit_result",
 )
 
-#: ``vllm_*`` names that playbooks read before any role is loaded.
-PLAYBOOK_VARIABLES = ("vllm_hosts",)
+#: ``vllm_*`` names that playbooks read before any role is loaded, and what a run hands on by ``set_stats``: the next
+#: job of an AWX workflow gets that as an extra variable.
+PLAYBOOK_VARIABLES = ("vllm_hosts", "vllm_serial", "vllm_reports")
 
 #: Default images by accelerator; the vLLM project publishes both under its version tag.
 IMAGES = {"nvidia": "vllm/vllm-openai:v%s", "cpu": "vllm/vllm-openai-cpu:v%s"}
@@ -134,6 +135,9 @@ INT_LIMITS = {
     "vllm_healthcheck_retries": (1, None),
     "vllm_healthcheck_start_period_s": (0, None),
 }
+
+#: Variables that are a share: above 0, at most 1.
+SHARES = ("vllm_gpu_memory_utilization",)
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -515,12 +519,12 @@ def _check_numbers(v: dict, problems: Problems) -> None:
             else:
                 limits = "%d or more" % low if high is None else "%d to %d" % (low, high)
                 problems.add(name, "%d is out of range. Use %s." % (value, limits))
-    share = v["vllm_gpu_memory_utilization"]
-    if not problems.about("vllm_gpu_memory_utilization") and not 0 < share <= 1:
-        problems.add(
-            "vllm_gpu_memory_utilization",
-            "%s is outside (0, 1]. It is a share of the GPU's memory, for example 0.90 for 90 %%." % share,
-        )
+    for name in SHARES:
+        if not problems.about(name) and not 0 < v[name] <= 1:
+            problems.add(
+                name,
+                "%s is outside (0, 1]. It is a share of the GPU's memory, for example 0.90 for 90 %%." % v[name],
+            )
 
 
 def _check_capture_sizes(v: dict, problems: Problems) -> None:
@@ -592,11 +596,16 @@ def _check_secrets(v: dict, problems: Problems) -> None:
             problems.add(name, "cannot be used: %s. Mend the value in the vault file." % why_not)
 
 
+def _by_name(values: dict) -> list[tuple]:
+    """Return the items by name: their order is no part of a release, and AWX and JSON keep none."""
+    return sorted(values.items(), key=lambda item: str(item[0]))
+
+
 def _check_extra_options(v: dict, problems: Problems) -> list[tuple[str, object]]:
     """Return (canonical option, value), refusing duplicates of first-class variables and unusable values."""
     result: list[tuple[str, object]] = []
     seen: dict[str, str] = {}
-    for given, value in v["vllm_extra_options"].items():
+    for given, value in _by_name(v["vllm_extra_options"]):
         name = option_name(given)
         if not problems.about("vllm_version"):
             name = vllm_options.long_name(v["vllm_version"], name)
@@ -685,7 +694,7 @@ def _check_extra_env(v: dict, problems: Problems) -> list[tuple[str, str]]:
     if v["vllm_accelerator"] == "cpu":
         first_class.update(FIRST_CLASS_ENV_CPU)
     result = []
-    for name, value in v["vllm_extra_env"].items():
+    for name, value in _by_name(v["vllm_extra_env"]):
         name = str(name)
         if name in first_class:
             problems.add(where, "%s has a variable of its own. Remove it here and set %s." % (name, first_class[name]))

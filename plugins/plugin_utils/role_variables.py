@@ -16,6 +16,9 @@ from ansible_collections.myia.vllm.plugins.module_utils.definition import PLAYBO
 
 ROLES = pathlib.Path(__file__).resolve().parent.parent.parent / "roles"
 
+#: Variables for which an empty text is a value of its own.
+EMPTY_COUNTS = ("vllm_shm_size",)
+
 #: Prefixes that belong to this collection.
 PREFIXES = ("vllm_", "docker_engine_", "nvidia_container_toolkit_")
 
@@ -40,17 +43,26 @@ def role_constants(role: str) -> dict:
 
 
 @functools.cache
+def all_options() -> dict:
+    """Return the options that the roles of this collection document, by variable name."""
+    return {
+        name: option
+        for spec in sorted(ROLES.glob("*/meta/argument_specs.yml"))
+        for point in entry_points(spec.parent.parent.name).values()
+        for name, option in (point.get("options") or {}).items()
+    }
+
+
+@functools.cache
 def known_variables() -> frozenset[str]:
     """Return every variable name that a role of this collection documents or hands on."""
-    names = {*RESULTS, *PLAYBOOK_VARIABLES}
-    for spec in ROLES.glob("*/meta/argument_specs.yml"):
-        for point in entry_points(spec.parent.parent.name).values():
-            names.update(point.get("options") or {})
-    return frozenset(names)
+    return frozenset({*RESULTS, *PLAYBOOK_VARIABLES, *all_options()})
 
 
 def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str, str]]:
     """Return the templated value of each variable in ``options``, and for those without one the reason.
+
+    An empty text or null stands for the documented default: AWX gives them for a question that nobody answered.
 
     Args:
         options: the role's options by variable name; what ``task_vars`` lacks gets the documented default.
@@ -66,7 +78,17 @@ def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str
             values[name] = templar.template(task_vars[name])
         except AnsibleError as error:
             unreadable[name] = _reason(name, error)
+            continue
+        if values[name] is None:
+            values[name] = option.get("default")
+        if values[name] == "" and name not in EMPTY_COUNTS and not option.get("choices"):
+            values[name] = _unanswered(option)
     return values, unreadable
+
+
+def _unanswered(option: dict) -> object:
+    """Return what an empty text stands for. AWX sends no empty number or truth value: those stay, to be refused."""
+    return "" if option.get("type") in ("int", "float", "bool") else option.get("default")
 
 
 def _reason(name: str, error: AnsibleError) -> str:

@@ -77,6 +77,7 @@ def test_one_problem(run) -> None:
         ("docker_engine_zzz", True),
         ("nvidia_container_toolkit_zzz", True),
         ("vllm_hosts", False),
+        ("vllm_reports", False),
         ("vllm_definition", False),
         ("vllm_health_timeout_s", False),
         ("docker_engine_result", False),

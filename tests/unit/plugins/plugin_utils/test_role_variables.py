@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible.template import Templar, trust_as_template
 
 from ansible_collections.myia.vllm.plugins.module_utils.definition import PLAYBOOK_VARIABLES, RESULTS
@@ -38,3 +39,27 @@ def test_read_values(loader) -> None:
     assert (values["a"], values["b"], values["c"]) == (1, 7, None)
     assert list(unreadable) == ["d"]
     assert "nowhere" in unreadable["d"]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("vllm_model", "Qwen/Qwen2.5-32B-Instruct-AWQ"),
+        ("vllm_dir", "/opt/vllm"),
+        ("vllm_gpu_devices", "0,1"),
+        ("vllm_extra_options", {}),
+        ("vllm_quantization", ""),
+        # an empty text has a meaning, or is refused later
+        ("vllm_shm_size", ""),
+        ("vllm_ipc", ""),
+        ("vllm_port", ""),
+        ("vllm_enforce_eager", ""),
+    ],
+)
+def test_unanswered_question(name, read, loader) -> None:
+    """A question of an AWX form that nobody answered arrives as an empty text."""
+    options = {name: role_variables.role_options("vllm")[name]}
+    templar = Templar(loader=loader, variables={})
+    assert role_variables.read_values(options, {name: ""}, templar) == ({name: read}, {})
+    # some versions of AWX send null instead
+    assert role_variables.read_values(options, {name: None}, templar) == ({name: options[name].get("default")}, {})
