@@ -427,6 +427,25 @@ class Cases:
             {"message": bad["problem"], "task": "Fail when a required check failed"},
         )
 
+    def looked(self, seen, failure=None, **results):
+        few = {"vllm_definition": self.definition, "vllm_preflight_result": self.judged(), **results}
+        return {"run": "diagnose"}, few, seen, failure or {}
+
+    def _healthy(self, _results, seen):
+        return self.looked(seen, vllm_health_result={"healthy": True, "state": "running", "id": "ab" * 32})
+
+    def _host_not_fit(self, _results, seen):
+        result = self.judged(port={"listening": True, "owner": {"pid": 812, "command": "nginx"}, "containers": []})
+        failure = {"message": result["report"], "task": "Fail when the host lacks what the service needs"}
+        health = {"healthy": True, "state": "running", "id": "ab" * 32}
+        return self.looked(seen, failure, vllm_preflight_result=result, vllm_health_result=health)
+
+    def _serves_nothing(self, results, seen):
+        failure, _failed = self.went_wrong(back="")
+        health = {**results["vllm_health_result"], "healthy": False, "diagnosis": diagnosis(), "state": "exited"}
+        gone = {**seen, "healthy": False, "container": {**seen["container"], "state": "exited", "memory_bytes": 0}}
+        return self.looked(gone, {**failure, "task": "Watch until the service answers"}, vllm_health_result=health)
+
     def _benchmarked(self, _results, seen):
         results = {"vllm_definition": self.definition, "vllm_benchmark_result": benchmarked("sweep")}
         return {"run": "benchmark"}, results, seen, {}

@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "run": {
                     "type": "str",
-                    "choices": ["deploy", "rollback", "verify", "benchmark", "plan"],
+                    "choices": ["deploy", "rollback", "verify", "benchmark", "diagnose", "plan"],
                     "default": "deploy",
                 },
                 "dir": {"type": "str", "default": ""},

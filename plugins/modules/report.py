@@ -28,7 +28,7 @@ options:
   run:
     description: What the run was.
     type: str
-    choices: [deploy, rollback, verify, benchmark, plan]
+    choices: [deploy, rollback, verify, benchmark, diagnose, plan]
     default: deploy
   dir:
     description: Folder on the controller in which C(reports/) lies. Empty for the one in which Ansible was started.

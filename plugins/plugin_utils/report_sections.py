@@ -56,7 +56,7 @@ def changes(about: dict, results: dict) -> dict:
     """Return what the release changes against the one before."""
     config, service = results.get("vllm_config_result") or {}, results.get("vllm_service_result") or {}
     if not config and not service:
-        if about["run"] in ("verify", "benchmark", "plan"):
+        if about["run"] in ("verify", "benchmark", "diagnose", "plan"):
             return {"note": "Nothing: a run of %s changes nothing." % about["run"]}
         return {"note": "The run did not come as far as making a release."}
     release = (config or service).get("release") or {}
@@ -283,7 +283,8 @@ def _run(item: dict) -> dict:
 def failure(verdict: dict, results: dict, snapshot: dict, failed: dict) -> dict:
     """Return what went wrong, where it shows, what to do, and what was done."""
     findings = [_finding(item) for item in report_verdict.refused(results)]
-    bad = verdict["id"] in ("verification_failed", "benchmark_failed", "refused", "unreachable")
+    bad = verdict["id"] in ("verification_failed", "benchmark_failed", "refused", "unreachable", "host_not_fit",
+                             "serves_nothing")  # fmt: skip
     if not failed and not bad:
         return {"note": "There was none."}
     message = str(failed.get("message") or "").strip()
@@ -295,12 +296,12 @@ def failure(verdict: dict, results: dict, snapshot: dict, failed: dict) -> dict:
         **{key: str(found.get(key) or "") for key in ("id", "ref", "class", "phase", "cause", "fix")},
         "advice": ADVICE.get(found.get("class", ""), "What to do"),
         "evidence": [str(line) for line in found.get("evidence") or []],
-        "message": "" if findings and verdict["id"] == "refused" else message,
+        "message": "" if findings and verdict["id"] in ("refused", "host_not_fit") else message,
         "task": str(failed.get("task") or ""),
         "log": release.get("log", ""),
         "release": found.get("release", ""),
         "done": _done(verdict),
-        "findings": findings if verdict["id"] == "refused" else [],
+        "findings": findings if verdict["id"] in ("refused", "host_not_fit", "serves_nothing") else [],
     }
 
 
@@ -314,6 +315,8 @@ def _done(verdict: dict) -> str:
         "failed_nothing_serves": "No release could be brought back.",
         "verification_failed": "Nothing was changed because of it.",
         "benchmark_failed": "Nothing was changed because of it.",
+        "host_not_fit": "Nothing was changed: a diagnosis only looks.",
+        "serves_nothing": "Nothing was changed: a diagnosis only looks. deploy_medium.yml starts the service.",
     }.get(verdict["id"], "It is not known what became of the service.")
 
 

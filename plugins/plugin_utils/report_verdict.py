@@ -15,6 +15,7 @@ VERDICTS = {
     "rolled_back": ("good", "Rolled back"),
     "verified": ("good", "Verified"),
     "benchmarked": ("good", "Benchmarked"),
+    "healthy": ("good", "Healthy"),
     "planned": ("good", "Planned"),
     "plan_uncertain": ("warn", "Planned, uncertain"),
     "would_change": ("neutral", "Would change"),
@@ -26,6 +27,8 @@ VERDICTS = {
     "failed_unseen": ("bad", "Failed"),
     "verification_failed": ("bad", "Verification failed"),
     "benchmark_failed": ("bad", "Benchmark failed"),
+    "host_not_fit": ("warn", "Serves, but not for long"),
+    "serves_nothing": ("bad", "Nothing serves"),
     "unreachable": ("bad", "Host unreachable"),
 }
 
@@ -34,7 +37,7 @@ def verdict(run: str, check_mode: bool, results: dict, snapshot: dict, failure: 
     """Return ``{id, tone, title, sentence}``.
 
     Args:
-        run: ``deploy``, ``rollback``, ``verify``, ``benchmark`` or ``plan``.
+        run: ``deploy``, ``rollback``, ``verify``, ``benchmark``, ``diagnose`` or ``plan``.
         check_mode: whether nothing was to be changed.
         results: what the roles handed on, by variable name; each may be missing.
         snapshot: what the module ``service_snapshot`` returned; empty when it could not look.
@@ -72,6 +75,8 @@ def _judged(run: str, check_mode: bool, results: dict, snapshot: dict, failure: 
     if preflight.get("unreachable") or snapshot.get("unreachable"):
         return "unreachable", "The host could not be reached; what it serves now is not known."
     findings = refused(results)
+    if run == "diagnose":
+        return _diagnosed(check_mode, findings, results, snapshot, failure)
     if findings and (failure or run == "plan" or check_mode):
         return "refused", _refused(findings, bool(failure) and run != "plan")
     if run in ("benchmark", "verify", "plan"):
@@ -92,6 +97,8 @@ def _would_ask(run: str, result: dict) -> tuple[str, str]:
         profile = result.get("profile", "")
         return "would_change", "A run without check mode would measure the service%s; nothing was asked of it." % (
             " by the profile %s" % profile if profile else "")  # fmt: skip
+    if run == "diagnose":
+        return "would_not_change", "A run without check mode would look at the service; it was not asked."
     return "would_not_change", "A run without check mode would verify the service; nothing was asked of it."
 
 
@@ -113,6 +120,24 @@ def _plan(preflight: dict, failure: dict) -> tuple[str, str]:
     return "planned", "A deployment would go on; there is no plan of GPU memory%s." % (
         " (%s)" % reason if reason else ""
     )
+
+
+def _diagnosed(check_mode: bool, findings: list[dict], results: dict, snapshot: dict, failure: dict) -> tuple[str, str]:
+    if check_mode and not failure:
+        return _would_ask("diagnose", {})
+    refused_today = "preflight would refuse it today (%s)" % ", ".join(item["id"] for item in findings)
+    if not _serving(snapshot):
+        named = ((results.get("vllm_health_result") or {}).get("diagnosis") or {}).get("id", "")
+        also = ", and %s" % refused_today if findings else ""
+        return "serves_nothing", "Nothing answers%s%s." % (" (%s)" % named if named else "", also)
+    if findings:
+        return "host_not_fit", "Release %s answers, but %s: its next start may fail." % (
+            _serving(snapshot),
+            refused_today,
+        )
+    if failure:
+        return "failed_still_serves", "The run failed, but release %s answers." % _serving(snapshot)
+    return "healthy", "Release %s answers, and the host has what it needs." % _serving(snapshot)
 
 
 def _verify(verify: dict, failure: dict) -> tuple[str, str]:

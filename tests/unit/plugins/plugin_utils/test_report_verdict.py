@@ -16,6 +16,9 @@ SENTENCES = {
     "verification_failed": "1 of 12 checks failed that the service has to pass.",
     "benchmarked": "Profile sweep, 5 runs; 1 figure is worse than in the last good run.",
     "benchmark_failed": "0 of 1 runs gave a result.",
+    "healthy": "Release %s answers, and the host has what it needs." % NEW,
+    "host_not_fit": ("Release %s answers, but preflight would refuse it today (port): its next start may fail." % NEW),
+    "serves_nothing": "Nothing answers (no-memory-for-kv-cache).",
     "planned": "A deployment would go on: the model fits, and every required check passed.",
     "plan_uncertain": "A deployment would go on, but the plan cannot say for certain that the model fits.",
     "would_change": "A run without check mode would deploy a new release; nothing was changed.",
@@ -47,7 +50,7 @@ def test_verdict(name, report_cases) -> None:
     assert judged(report_cases.case(name)) == {"id": name, "tone": tone, "title": title, "sentence": SENTENCES[name]}
 
 
-@pytest.mark.parametrize("run", ["deploy", "rollback", "verify", "benchmark", "plan"])
+@pytest.mark.parametrize("run", ["deploy", "rollback", "verify", "benchmark", "diagnose", "plan"])
 @pytest.mark.parametrize("failure", [{}, {"message": "x", "task": "y"}], ids=["well", "failed"])
 def test_nothing_known(run, failure) -> None:
     """Results that are missing never break it, and never make a failure look well."""
