@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter that makes an AWX survey from the documentation of the roles."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: survey_spec
+short_description: Make an AWX survey about variables of this collection
+version_added: 0.1.0
+author: myia.vllm contributors (@myia)
+description:
+  - Returns the C(survey_spec) of a job template or workflow. Types, choices, limits, defaults and descriptions of the
+    questions are those of the roles' argument_specs, so a form never asks for what a role would refuse.
+  - Booleans are asked as V(true) or V(false), lists and dictionaries as JSON. No question has to be answered;
+    AWX fills in the default, and roles take an empty text for the documented default.
+positional: values
+options:
+  _input:
+    description: The questions, in the order of the form.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      variable:
+        description: Name of the variable. A secret is refused, since AWX shows answers in clear.
+        type: str
+        required: true
+      question:
+        description: What the form says beside the field. Without it the name of the variable.
+        type: str
+  values:
+    description: What the inventory sets, by variable. It takes the place of the documented default.
+    type: dict
+    default: {}
+  name:
+    description: Name of the survey.
+    type: str
+    default: ""
+  description:
+    description: Description of the survey.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Ask for the model
+  ansible.builtin.debug:
+    msg: "{{ [{'variable': 'vllm_model', 'question': 'Model'}] | myia.vllm.survey_spec }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The survey, with C(name), C(description) and C(spec).
+  type: dict
+"""
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.myia.vllm.plugins.plugin_utils import role_variables, survey
+
+
+def survey_spec(questions: list, values: dict | None = None, name: str = "", description: str = "") -> dict:
+    """Return a survey; raises AnsibleFilterError for a question that cannot be asked."""
+    try:
+        return survey.spec(questions, role_variables.all_options(), values, name, description)
+    except survey.SurveyError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict:
+        """Return the filters of this file."""
+        return {"survey_spec": survey_spec}

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter survey_spec, by its full name in a template, as the data for AWX uses it."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleError
+from ansible.template import Templar, trust_as_template
+
+
+def rendered(loader, text: str, **variables: object) -> object:
+    """The value of a template."""
+    return Templar(loader=loader, variables=variables).template(trust_as_template(text))
+
+
+def test_filter(loader) -> None:
+    """The survey, with what the inventory sets."""
+    text = "{{ [{'variable': 'vllm_port', 'question': 'Port'}] | myia.vllm.survey_spec(inventory, name='n') }}"
+    found = rendered(loader, text, inventory={"vllm_port": 8000})
+    assert found["name"] == "n"
+    assert [(item["question_name"], item["default"]) for item in found["spec"]] == [("Port", 8000)]
+
+
+def test_secret(loader) -> None:
+    """A secret in a form fails, with the reason."""
+    with pytest.raises(AnsibleError, match="belongs into a credential"):
+        rendered(loader, "{{ [{'variable': 'vllm_hf_token'}] | myia.vllm.survey_spec }}")
