@@ -4,6 +4,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
 SCENARIO ?=
+# one file after the other in a process for each processor; the scenarios show their steps, and have a run of their own
+QUICK := $(BIN)/pytest --numprocesses auto --dist loadfile tests/lint tests/unit tests/integration
 CASES ?=
 
 help: ## Show this list
@@ -16,7 +18,7 @@ demo-clean: ## Remove what `make demo` deployed
 	@tools/demo down
 
 test: tools browser images compose ## Run every test: lint, units, all Molecule scenarios
-	@$(BIN)/pytest tests
+	@status=0; $(QUICK) || status=1; $(BIN)/pytest tests/molecule || status=1; exit $$status
 
 lint: tools ## ansible-lint (production), yamllint, ruff
 	@$(BIN)/pytest tests/lint
@@ -38,6 +40,7 @@ images: tools
 	@tools/images testhosts
 	@tools/images vllm-cpu
 	@tools/images model
+	@tools/images ee
 
 classify: tools ## Score the failure catalogue on labelled start-up logs: make classify LOGS=FILE
 	@$(BIN)/python tools/classify.py $(LOGS)

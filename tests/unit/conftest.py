@@ -96,8 +96,11 @@ def tools(tmp_path: pathlib.Path) -> Callable[[str, str], pathlib.Path]:
 
     def write(name: str, script: str) -> pathlib.Path:
         path = folder / name
-        path.write_text("#!/bin/sh\n%s\n" % script, encoding="utf-8")
-        path.chmod(0o755)
+        # put into place when it is complete: one that still runs cannot be written to
+        new = path.with_name(".%s.new" % path.name)
+        new.write_text("#!/bin/sh\n%s\n" % script, encoding="utf-8")
+        new.chmod(0o755)
+        new.replace(path)
         return folder
 
     return write

@@ -60,7 +60,9 @@ def test_of_all_releases_the_longest_first(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("secret", ["PLANTED", "PLANTED-it's-$ecret", 'PLANTED"quoted', "PLANTED'both\"", "PLANTED\\n"])
-@pytest.mark.parametrize("write", [str, repr, lambda value: repr([value, "'"]), json.dumps], ids=str)
+@pytest.mark.parametrize(
+    "write", [str, repr, lambda value: repr([value, "'"]), json.dumps], ids=["text", "repr", "list", "json"]
+)
 def test_masked(write, secret) -> None:
     """As it is, and as Python and JSON print it."""
     text = service_secrets.masked("api_key=%s, port 5002" % write(secret), [secret])
