@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""playbooks/configure_awx.yml by the real modules of awx.awx against a STAND-IN for the API of AWX 24.6.1."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from awx_standin import AwxStandin
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PLAYBOOKS = sorted(path.name for path in ROOT.glob("*_medium.yml"))
+
+#: What must be in credentials alone.
+SECRETS = {
+    "vllm_awx_ssh_private_key": (
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nUExBTlRFRGtleQ==\n-----END OPENSSH PRIVATE KEY-----\n"
+    ),
+    "vllm_awx_become_password": "PLANTED-become-1",
+    "vllm_awx_vault_password": "PLANTED-vault-2",
+    "vllm_awx_hf_token": "hf_PLANTEDtoken3",
+    "vllm_awx_api_key": "PLANTED-key-4",
+}
+PLANTED = ("UExBTlRFRGtleQ", "PLANTED-become-1", "PLANTED-vault-2", "hf_PLANTEDtoken3", "PLANTED-key-4")
+
+SETTINGS = {
+    "vllm_awx_execution_environment": "registry.example.org/vllm-ee:1",
+    "vllm_awx_hosts": {"gpu01": {"ansible_host": "192.0.2.10"}},
+    "vllm_awx_variables": {"vllm_port": 5010, "vllm_image": "registry.example.org/vllm:1"},
+    "vllm_awx_ssh_user": "deployer-of-models",
+    "vllm_awx_notification": {
+        "notification_type": "webhook",
+        "notification_configuration": {"url": "https://hooks.example.org/vllm"},
+    },
+}
+
+WORKFLOW = {
+    "check": (["approve"], []),
+    "approve": (["deploy"], []),
+    "deploy": (["verify"], ["diagnose"]),
+    "verify": (["benchmark"], ["roll-back"]),
+    "benchmark": ([], []),
+    "roll-back": ([], []),
+    "diagnose": ([], []),
+}
+
+
+class Run:
+    """One run of the playbook."""
+
+    def __init__(self, awx: AwxStandin, folder: pathlib.Path, variables: dict[str, Any], *words: str) -> None:
+        """Run it with the settings and more variables, which are a file as an operator's are."""
+        (folder / "settings.json").write_text(json.dumps({**SETTINGS, **variables}), encoding="utf-8")
+        start = len(awx.writes)
+        program = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
+        done = subprocess.run(
+            [program, "playbooks/configure_awx.yml", "-e", "@%s" % (folder / "settings.json"), *words],
+            cwd=ROOT,
+            env={**os.environ, **awx.environment, "no_proxy": "127.0.0.1", "ANSIBLE_FORCE_COLOR": "0"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        self.status, self.output = done.returncode, done.stdout
+        self.writes = awx.writes[start:]
+
+    @property
+    def changed(self) -> list[str]:
+        """The items of loops that changed something."""
+        marker = "changed: [localhost] => (item="
+        return [line.removeprefix(marker)[:-1] for line in self.output.splitlines() if line.startswith(marker)]
+
+
+@pytest.fixture(name="story", scope="module")
+def story_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AwxStandin, Run, Run]]:
+    """A check of an empty AWX, and the first run."""
+    folder = tmp_path_factory.mktemp("awx")
+    with AwxStandin(playbooks=PLAYBOOKS) as awx:
+        check = Run(awx, folder, SECRETS, "--check")
+        yield awx, check, Run(awx, folder, SECRETS)
+
+
+def test_check_of_an_empty_awx(story) -> None:
+    """It says what a run would create, and creates nothing."""
+    _awx, check, _first = story
+    assert check.status == 0, check.output
+    assert check.writes == []
+    assert "7 job templates, 1 workflow and 2 schedules" in " ".join(check.output.split())
+    assert "changed=1" in check.output
+
+
+def test_everything_is_there(story) -> None:
+    """Every template with its playbook, its form, its credentials; nothing that AWX ignored or doubts."""
+    awx, _check, first = story
+    assert first.status == 0, first.output
+    assert (awx.ignored, awx.doubts, awx.open_tokens) == ([], [], {})
+    templates = {one["name"].removeprefix("vLLM | "): one for one in awx.objects("job_templates")}
+    assert {name: one["playbook"] for name, one in templates.items()} == {
+        "Plan": "plan_medium.yml",
+        "Deploy": "deploy_medium.yml",
+        "Verify": "verify_medium.yml",
+        "Benchmark": "benchmark_medium.yml",
+        "Diagnose": "diagnose_medium.yml",
+        "Roll back": "rollback_medium.yml",
+        "Remove": "remove_medium.yml",
+    }
+    for one in templates.values():
+        assert sorted(one["credentials"]) == ["vLLM | machine", "vLLM | secrets", "vLLM | vault"]
+        assert one["labels"] == ["vllm"]
+        asked = {question["variable"]: question["default"] for question in one["survey_spec"]["spec"]}
+        assert (asked["vllm_port"], asked["vllm_image"]) == (5010, "registry.example.org/vllm:1")
+        assert one["ask_job_type_on_launch"]
+        assert not one["ask_variables_on_launch"]
+    told = {name for name, one in templates.items() if one["notification_templates_error"]}
+    assert told == {"Deploy", "Verify", "Benchmark", "Roll back"}
+    (group,) = awx.objects("groups")
+    assert (group["name"], group["hosts"]) == ("medium", ["gpu01"])
+    assert sorted(one["name"] for one in awx.objects("schedules")) == ["vLLM | Benchmark", "vLLM | Verify"]
+
+
+def test_workflow(story) -> None:
+    """check -> approval -> deploy -> verify -> benchmark, with what follows a failure."""
+    awx, _check, _first = story
+    nodes = {one["identifier"]: one for one in awx.objects("workflow_job_template_nodes")}
+    assert {name: (one["success_nodes"], one["failure_nodes"]) for name, one in nodes.items()} == WORKFLOW
+    assert (nodes["check"]["job_type"], nodes["check"]["diff_mode"]) == ("check", True)
+    assert nodes["deploy"]["job_type"] is None
+    (approval,) = awx.objects("workflow_approval_templates")
+    assert (approval["name"], approval["timeout"]) == ("vLLM | Deploy it?", 86400)
+    assert nodes["approve"]["unified_job_template"] == approval["id"]
+
+
+def test_secrets_are_in_credentials_alone(story) -> None:
+    """Not in the output, nor in any other object of AWX."""
+    awx, check, first = story
+    credentials = json.dumps(awx.objects("credentials"))
+    assert [secret for secret in PLANTED if secret not in credentials] == []
+    texts = {"output": first.output, "check": check.output}
+    texts |= {path: json.dumps(body) for _method, path, body in awx.writes if "/credentials/" not in path}
+    assert [(where, secret) for where, text in texts.items() for secret in PLANTED if secret in text] == []
+    assert len(texts) > 20
+    (kind,) = awx.objects("credential_types")
+    assert kind["injectors"]["extra_vars"] == {"vllm_hf_token": "{{ hf_token }}", "vllm_api_key": "{{ api_key }}"}
+    assert all(field["secret"] for field in kind["inputs"]["fields"])
+
+
+def test_drift(story, tmp_path) -> None:
+    """A check shows what somebody changed, and nothing else; a run without the secrets mends it, and keeps them."""
+    awx, _check, _first = story
+    plan, deploy = (one for one in awx.objects("job_templates") if one["name"] in ("vLLM | Plan", "vLLM | Deploy"))
+    (verify,) = [one["id"] for one in awx.objects("schedules") if one["name"] == "vLLM | Verify"]
+    (group,) = awx.objects("groups")
+    survey = {"name": "", "description": "", "spec": plan["survey_spec"]["spec"][:3]}
+    for method, path, body in (
+        ("PATCH", "job_templates/%d/" % deploy["id"], {"job_slice_count": 4}),
+        ("POST", "job_templates/%d/survey_spec/" % plan["id"], survey),
+        ("DELETE", "schedules/%d/" % verify, None),
+        ("POST", "hosts/", {"name": "gpu02", "inventory": group["inventory"]}),
+    ):
+        status, answer = awx.answer(method, "/api/v2/" + path, body, basic=False)
+        assert status < 300, answer
+    status, answer = awx.answer("POST", "/api/v2/groups/%d/hosts/" % group["id"], {"id": answer["id"]}, basic=False)
+    assert status < 300, answer
+    wanted = ["vLLM | Plan", "vLLM | Deploy", "vLLM | Verify"]
+
+    check = Run(awx, tmp_path, {}, "--check")
+    assert check.status == 0, check.output
+    assert check.writes == []
+    assert check.changed == wanted
+
+    run = Run(awx, tmp_path, {})
+    assert run.status == 0, run.output
+    assert run.changed == wanted
+    updates = [path for _method, path, _body in run.writes if path.endswith("/update/")]
+    assert len(updates) == 1, "the project gets its newest revision"
+    templates = awx.objects("job_templates")
+    assert all(len(one["credentials"]) == 3 for one in templates)
+    assert {one["job_slice_count"] for one in templates} == {1}
+    assert awx.objects("groups")[0]["hosts"] == ["gpu01", "gpu02"], "a host that was added in AWX stays"
+    assert [secret for secret in PLANTED if secret not in json.dumps(awx.objects("credentials"))] == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"vllm_awx_machine_credential": "mine", **SECRETS}, "Leave one of them empty"),
+        ({"vllm_awx_url": "http://127.0.0.1:9"}, "Connection refused"),
+        ({"vllm_awx_approval_timeout_s": "soon"}, "vllm_awx_approval_timeout_s"),
+    ],
+    ids=["two machine credentials", "no AWX", "no number"],
+)
+def test_refused(variables, said, tmp_path) -> None:
+    """Before anything is written, with the reason."""
+    with AwxStandin(playbooks=PLAYBOOKS) as awx:
+        run = Run(awx, tmp_path, variables)
+        assert run.status != 0
+        assert said in run.output
+        assert awx.writes == []
+        assert [secret for secret in PLANTED if secret in run.output] == []
