@@ -144,6 +144,12 @@ def test_injectors(data) -> None:
     assert {text.strip("{} ") for text in kind["injectors"]["extra_vars"].values()} == set(fields)
 
 
+def test_secrets_that_the_role_refuses_in_an_inventory() -> None:
+    """They are those of the service."""
+    variables = load(ROOT / "roles" / "vllm_awx" / "vars" / "main.yml")
+    assert variables["__vllm_awx_secret_names"] == list(definition.SECRETS)
+
+
 def test_collections_for_the_project_are_those_of_galaxy_yml() -> None:
     """AWX downloads collections/requirements.yml where no execution environment has the collections."""
     wanted = yaml.safe_load((ROOT / "collections" / "requirements.yml").read_text(encoding="utf-8"))["collections"]
