@@ -21,7 +21,7 @@ def test_each_yes_names_its_test() -> None:
     assert len(rows) > 20
     known = {
         short: set(
-            re.findall(r"def (test_\w+)", "".join(p.read_text() for p in ROOT.glob("molecule/%s/tests/*" % name)))
+            re.findall(r"def (test_\w+)", "".join(p.read_text() for p in ROOT.glob("molecule/%s/tests/*.py" % name)))
         )
         for short, name in SCENARIOS.items()
     }
