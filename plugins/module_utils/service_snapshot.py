@@ -63,12 +63,12 @@ def image(inspected: dict) -> dict:
     }
 
 
-def container(inspected: dict, memory: str = "") -> dict:
+def container(inspected: dict, memory: int = 0) -> dict:
     """Return what is shown of ``docker container inspect``, none of its variables.
 
     Args:
         inspected: the object.
-        memory: what ``docker stats`` says of its memory, such as ``1.5GiB / 31GiB``.
+        memory: its memory in use, in bytes.
     """
     state, host = inspected.get("State") or {}, inspected.get("HostConfig") or {}
     return {
@@ -78,7 +78,7 @@ def container(inspected: dict, memory: str = "") -> dict:
         "started_at": state.get("StartedAt", ""),
         "restart_count": inspected.get("RestartCount", 0),
         "restart_policy": (host.get("RestartPolicy") or {}).get("Name", ""),
-        "memory_bytes": memory_bytes(memory),
+        "memory_bytes": memory,
     }
 
 

@@ -103,6 +103,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import fetch_url
 
 from ansible_collections.myia.vllm.plugins.module_utils import (
+    container_memory,
     limited_command,
     nvidia_smi,
     service_secrets,
@@ -143,7 +144,11 @@ def docker_says(module: AnsibleModule, result: dict, problems: list[str]) -> Non
         problems.append("there is no container %s" % module.params["container"])
     else:
         running = (inspected.get("State") or {}).get("Status") == "running"
-        memory = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", inspected["Id"])[1] if running else ""
+        memory = container_memory.ask(inspected["Id"], limit_s) if running else 0
+        if memory is None:
+            memory = service_snapshot.memory_bytes(
+                docker("stats", "--no-stream", "--format", "{{.MemUsage}}", inspected["Id"])[1]
+            )
         result["container"] = service_snapshot.container(inspected, memory)
         result["model_commit"] = service_snapshot.model_commit(
             inspected, module.params["model"], module.params["revision"]

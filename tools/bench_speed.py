@@ -1,0 +1,509 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measure how long the playbooks take, each figure against a baseline of the same run.
+
+Usage: ``python tools/bench_speed.py [--only PART...] [--write]``. The parts are ``rerun``, ``caches``, ``faults`` and
+``hosts``. ``--write`` puts the table into docs/performance.md. Half an hour in all; what is going on is printed.
+
+The hosts are the test hosts of the Molecule scenarios, with an engine of their own each. In ``rerun``, ``caches`` and
+``faults`` one host runs a real vLLM on the CPU; its GPUs and their toolkit are STAND-INS. In ``hosts`` up to twenty run
+the STAND-IN for vLLM. All share this machine's processors with the controller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BIN = ROOT / ".venv" / "bin"
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
+
+RECORDINGS = ROOT / "tests" / "unit" / "data" / "startup_logs"
+
+#: Name and Compose project of the service that the inventory of `medium` describes.
+CONTAINER, FOLDER = "myia-vllm-medium-qwen3", "/opt/vllm/medium"
+
+#: Repetitions of what takes seconds; the median counts.
+REPEATS = 5
+
+#: Start period of a health check as people write it, in seconds: as long as the collection gives two workers to meet
+#: (vllm_health_distributed_timeout_s), and shorter than the 9 min 31 s that a first start of the medium service took.
+START_PERIOD_S = 300
+
+#: Longest time that ``docker compose up --wait`` gets, in seconds: the start period, three checks 30 s apart, and a
+#: minute.
+WAIT_LIMIT_S = START_PERIOD_S + 150
+
+#: Starts of a real vLLM that cannot succeed: what it is, and the variables of the deployment.
+FAULTS = {
+    "unknown option": {"vllm_extra_options": {"no-such-option": 1}, "vllm_check_options": False},
+    "context longer than the KV cache": {
+        "vllm_max_model_len": 3000000,
+        "vllm_hf_overrides": {"max_position_embeddings": 3000000},
+    },
+    "tool parser that does not exist": {
+        "vllm_extra_options": {"enable-auto-tool-choice": True, "tool-call-parser": "nobody"}
+    },
+    "shared memory too small": {"vllm_shm_size": "1mb"},
+    # a recorded start up to where two workers look for each other
+    "start that stands still, STAND-IN": {},
+}
+
+#: Numbers of hosts.
+HOSTS = (1, 5, 10, 20)
+
+#: Makes the image that the STAND-IN for vLLM runs in, of the host's own Python, since none can be pulled.
+STANDIN_IMAGE = (
+    "tar -C / -c --exclude='*/__pycache__' bin lib lib64 usr/bin usr/lib64 usr/lib/python3* usr/lib/x86_64-linux-gnu "
+    "2>/dev/null | docker import - standin-vllm >/dev/null; "
+    "docker image inspect standin-vllm >/dev/null"
+)
+
+
+@dataclasses.dataclass
+class Row:
+    """One line of the table.
+
+    Attributes:
+        what: what was measured.
+        value: seconds.
+        baseline: what it is compared with.
+        base: seconds of the baseline.
+        target: the target in words; empty without one.
+        ratio: what the ratio is, when it is not value / base.
+    """
+
+    what: str
+    value: float
+    baseline: str
+    base: float
+    target: str = ""
+    ratio: str = ""
+    base_text: str = ""
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the cells of the line."""
+        ratio = self.ratio or "%.2f" % (self.value / self.base)
+        return (
+            self.what,
+            "%.1f s" % self.value,
+            self.baseline,
+            self.base_text or "%.1f s" % self.base,
+            ratio,
+            self.target,
+        )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as a Markdown table."""
+    head = ("measured", "time", "baseline", "its time", "ratio", "target")
+    lines = [head, tuple("---" for _ in head), *[row.cells() for row in rows]]
+    return "\n".join("| %s |" % " | ".join(line) for line in lines) + "\n"
+
+
+def say(text: str) -> None:
+    """Print what is going on."""
+    print("[bench %5.0fs] %s" % (time.monotonic() - STARTED, text), flush=True)
+
+
+STARTED = time.monotonic()
+
+
+class Bed:
+    """Test hosts for the time of a measurement.
+
+    Args:
+        hosts: the platforms, as ``molecule/resources/playbooks/create.yml`` takes them.
+        variables: host variables of all of them.
+        group_vars: a folder of group variables to use, or None.
+    """
+
+    def __init__(self, hosts: list[dict], variables: dict, group_vars: pathlib.Path | None = None) -> None:
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="myia-bench-")) / "bench"
+        self.folder.mkdir()
+        self.hosts = hosts
+        self.inventory = self.folder / "hosts.yml"
+        entries = {
+            host["name"]: {
+                "ansible_connection": "community.docker.docker",
+                "ansible_host": self.container(host["name"]),
+                "ansible_user": "root",
+                "ansible_python_interpreter": "/usr/bin/python3",
+                **variables,
+            }
+            for host in hosts
+        }
+        tree = {"all": {"children": {"medium": {"hosts": entries}}}}
+        self.inventory.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        if group_vars:
+            (self.folder / "group_vars").symlink_to(group_vars)
+        self.environment = {
+            **os.environ,
+            "PATH": "%s:%s" % (BIN, os.environ["PATH"]),
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_VAULT_IDENTITY_LIST": "medium@%s" % (ROOT / "molecule/resources/vault-password"),
+            "MOLECULE_EPHEMERAL_DIRECTORY": str(self.folder),
+        }
+
+    @staticmethod
+    def container(name: str) -> str:
+        """Return the container that is a test host."""
+        return "myia-bench-%s" % name
+
+    def play(self, playbook: str, *arguments: str, check: bool = True) -> tuple[float, str]:
+        """Run a playbook; return seconds and output."""
+        begun = time.monotonic()
+        done = subprocess.run(
+            [str(BIN / "ansible-playbook"), "-i", str(self.inventory), playbook, *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            sys.exit("%s failed:\n%s%s" % (playbook, done.stdout[-6000:], done.stderr[-2000:]))
+        return time.monotonic() - begun, done.stdout + done.stderr
+
+    def resource(self, name: str) -> None:
+        """Run a playbook of Molecule's resources."""
+        about = {
+            "molecule_yml": {"platforms": self.hosts},
+            "molecule_scenario_directory": str(self.folder),
+            "molecule_instance_config": str(self.folder / "instance_config.yml"),
+        }
+        self.play("molecule/resources/playbooks/%s.yml" % name, "-f", "4", "-e", json.dumps(about))
+
+    def shell(self, command: str, host: str = "", check: bool = True) -> str:
+        """Run a command on a host, as the playbooks reach it; return what it printed."""
+        argv = ["docker", "exec", self.container(host or self.hosts[0]["name"]), "bash", "-c", command]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            sys.exit("on the host, %s failed: %s" % (command, done.stderr))
+        return done.stdout.strip()
+
+    def standin(self, host: str = "") -> None:
+        """Put the STAND-IN for vLLM on a host, with the logs that it replays."""
+        host = host or self.hosts[0]["name"]
+        self.shell("mkdir -p /srv/standin", host)
+        recording = (RECORDINGS / "healthy-tensor-parallel-2.log").read_text(encoding="utf-8").splitlines(keepends=True)
+        until = next(number for number, line in enumerate(recording) if "world_size=2 rank=0" in line)
+        (self.folder / "standing.log").write_text("".join(recording[: until + 1]), encoding="utf-8")
+        sources = {
+            ROOT / "molecule/resources/standins/bin/vllm": "vllm",
+            RECORDINGS / "healthy-eager.log": "healthy.log",
+            self.folder / "standing.log": "standing.log",
+        }
+        for source, name in sources.items():
+            subprocess.run(
+                ["docker", "cp", "-q", str(source), "%s:/srv/standin/%s" % (self.container(host), name)], check=True
+            )
+
+    def __enter__(self) -> Bed:
+        say("making %d test host(s)" % len(self.hosts))
+        self.resource("destroy")
+        self.resource("create")
+        say("preparing them")
+        self.resource("prepare")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.resource("destroy")
+        shutil.rmtree(self.folder.parent)
+
+
+def median(measure: Callable[[], float], repeats: int = REPEATS) -> float:
+    """Return the median of several measurements."""
+    return statistics.median(measure() for _ in range(repeats))
+
+
+def unchanged(output: str) -> None:
+    """Refuse a run that changed something."""
+    if re.search(r"changed=[1-9]", output):
+        sys.exit("the run changed something, so it is no re-run:\n%s" % output[-4000:])
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Return how long a call took, in seconds."""
+    begun = time.monotonic()
+    run()
+    return time.monotonic() - begun
+
+
+def start_s(bed: Bed) -> float:
+    """Return how long the current release's last start of vLLM took, as its ``release.json`` tells."""
+    return json.loads(bed.shell("cat %s/current/release.json" % FOLDER))["start"]["total_s"]
+
+
+def real_host() -> Bed:
+    """Return one host with a real vLLM on the CPU, with the variables of the scenario ``default``."""
+    variables = yaml.safe_load((ROOT / "molecule/default/host_vars/gpu-host-1.yml").read_text(encoding="utf-8"))
+    platform = {
+        "name": "gpu-host-1",
+        "image": "myia-vllm-testhost:trixie-docker",
+        "engine_volume": "myia-vllm-engine-trixie",
+    }
+    return Bed([platform], variables, ROOT / "inventories/medium/group_vars")
+
+
+def rerun(bed: Bed) -> list[Row]:
+    """Measure the first deployment, and deployments that have nothing to do."""
+    say("first deployment")
+    first_s, output = bed.play("deploy_medium.yml")
+    own_s = start_s(bed)
+    say("it took %.0f s, %.0f s of them vLLM's own start" % (first_s, own_s))
+    rows = [
+        Row(
+            "first deployment without vLLM's own start (image loaded before)",
+            first_s - own_s,
+            "the whole first deployment",
+            first_s,
+            "<= 60 s",
+        ),
+    ]
+
+    files = bed.folder / "files"
+    files.mkdir()
+    for name in ("compose.yml", ".env"):
+        (files / name).write_text(bed.shell("cat %s/current/%s" % (FOLDER, name)) + "\n", encoding="utf-8")
+    bed.shell("mkdir -p /opt/handwritten")
+    project = bed.shell("docker inspect -f '{{index .Config.Labels \"com.docker.compose.project\"}}' %s" % CONTAINER)
+    about = ["-e", json.dumps({"bench_files": str(files), "bench_project": project})]
+    # the first run copies; what it starts is there already
+    bed.play("tools/bench_handwritten.yml", *about)
+    compose = "docker compose -p %s --project-directory /opt/handwritten up -d --wait" % project
+    container = bed.shell("docker inspect -f '{{.Id}}' %s" % CONTAINER)
+
+    times: dict[str, list[float]] = {"deploy": [], "handwritten": [], "compose": []}
+    for number in range(REPEATS):
+        for name, playbook, arguments in (
+            ("deploy", "deploy_medium.yml", []),
+            ("handwritten", "tools/bench_handwritten.yml", about),
+        ):
+            took_s, output = bed.play(playbook, *arguments)
+            unchanged(output)
+            times[name].append(took_s)
+        times["compose"].append(timed(lambda: bed.shell(compose)))
+        say(
+            "re-run %d: deploy_medium %.1f s, hand-written %.1f s, bare Compose %.1f s"
+            % (number + 1, times["deploy"][-1], times["handwritten"][-1], times["compose"][-1])
+        )
+    if bed.shell("docker inspect -f '{{.Id}}' %s" % CONTAINER) != container:
+        sys.exit("a baseline has replaced the container, so it measured something else")
+    middle = {name: statistics.median(values) for name, values in times.items()}
+    return [
+        Row(
+            "deploy_medium, nothing to do, one host",
+            middle["deploy"],
+            "hand-written playbook of 5 tasks",
+            middle["handwritten"],
+            "<= 1.5",
+        ),
+        Row("the same", middle["deploy"], "bare `docker compose up -d --wait`", middle["compose"]),
+        *rows,
+    ]
+
+
+def caches(bed: Bed) -> list[Row]:
+    """Measure starts of vLLM that compiles, with and without what an earlier start has compiled."""
+    compiled = ["-e", json.dumps({"vllm_enforce_eager": False, "vllm_service_verify": False})]
+    say("a start with empty caches")
+    bed.shell(
+        "docker rm -f %s; docker volume ls -q | grep -i cache | xargs -r docker volume rm" % CONTAINER, check=False
+    )
+    bed.play("deploy_medium.yml", *compiled)
+    cold_s = start_s(bed)
+    say("%.0f s; the same with warm caches" % cold_s)
+    bed.shell("docker rm -f %s" % CONTAINER)
+    bed.play("deploy_medium.yml", *compiled)
+    warm_s = start_s(bed)
+    return [Row("vLLM's start with warm caches", warm_s, "the same with cold caches", cold_s)]
+
+
+def faults(bed: Bed) -> list[Row]:
+    """Measure how long until a start that cannot succeed is named, and until Compose gives it up.
+
+    The last good release is the STAND-IN for vLLM, so that coming back takes no time; what fails is the real vLLM.
+    """
+    quick = {"vllm_service_verify": False}
+    bed.standin()
+    bed.play("deploy_medium.yml", "-e", json.dumps({**quick, **replay("serve")}))
+    rows = []
+    for what, variables in FAULTS.items():
+        say("fault: %s" % what)
+        output, verdict_s = watched(bed, json.dumps({**quick, **(variables or replay("hang"))}))
+        named = re.search(r"Release (\S+) of medium does not serve", " ".join(output.split()))
+        if not named:
+            sys.exit("the fault did not end the deployment as it should:\n%s" % output[-6000:])
+        release = "%s/releases/%s" % (FOLDER, named[1])
+        failure = json.loads(bed.shell("cat %s/release.json" % release))["failures"][-1]
+        say("  %s after %.0f s; now docker compose up --wait" % (failure["id"], verdict_s))
+        waited_s, word = compose_wait(bed, release)
+        say("  Compose, after %.0f s: %s" % (waited_s, word))
+        rows.append(
+            Row(
+                "verdict `%s` (%s)" % (failure["id"], what),
+                verdict_s,
+                "`docker compose up --wait` says: %s" % word,
+                waited_s,
+            )
+        )
+    return rows
+
+
+def replay(then: str) -> dict:
+    """Return the variables of a deployment of the STAND-IN for vLLM, which serves or stands still."""
+    log = "standing" if then == "hang" else "healthy"
+    return {
+        "vllm_extra_volumes": ["/srv/standin:/standin:ro", "/srv/standin/vllm:/usr/local/bin/vllm:ro"],
+        "vllm_extra_env": {
+            "REPLAY": "/standin/%s.log" % log,
+            "REPLAY_S": "1",
+            "REPLAY_THEN": then,
+            "PYTHONUNBUFFERED": "1",
+        },
+    }
+
+
+def watched(bed: Bed, variables: str) -> tuple[str, float]:
+    """Deploy what cannot start; return the output and the seconds from Compose's return to the verdict."""
+    process = subprocess.Popen(
+        [str(BIN / "ansible-playbook"), "-i", str(bed.inventory), "deploy_medium.yml", "-e", variables],
+        cwd=ROOT,
+        env={**bed.environment, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines, begun_s, verdict_s = [], 0.0, 0.0
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("TASK ["):
+            if begun_s and not verdict_s:
+                verdict_s = time.monotonic() - begun_s
+            if "Watch until the service answers" in line and not begun_s:
+                begun_s = time.monotonic()
+    process.wait()
+    return "".join(lines), verdict_s
+
+
+def compose_wait(bed: Bed, release: str) -> tuple[float, str]:
+    """Start a release as people do by hand; return the seconds until Compose ends, and its last word.
+
+    By hand: restart policy ``unless-stopped``, and a health check that gives the start as long as the collection gives
+    the phase in which the STAND-IN stands still.
+    """
+    project = bed.shell("docker inspect -f '{{index .Config.Labels \"com.docker.compose.project\"}}' %s" % CONTAINER)
+    bed.shell(
+        "rm -rf /opt/handwritten && cp -r %s /opt/handwritten && docker rm -f %s >/dev/null && cd /opt/handwritten && "
+        "sed -i 's/restart: \"no\"/restart: unless-stopped/; s/start_period: .*/start_period: %ds/' compose.yml"
+        % (release, CONTAINER, START_PERIOD_S)
+    )
+    begun = time.monotonic()
+    said = bed.shell(
+        "cd /opt/handwritten && timeout %d docker compose -p %s up -d --wait 2>&1 | tail -n 1; exit ${PIPESTATUS[0]}"
+        % (WAIT_LIMIT_S, project),
+        check=False,
+    )
+    took_s = time.monotonic() - begun
+    bed.shell("docker rm -f %s" % CONTAINER)
+    word = re.sub(r"\S*%s\S*" % CONTAINER, "the container", said).strip() or "nothing"
+    return took_s, "nothing yet" if took_s >= WAIT_LIMIT_S else word
+
+
+def hosts(_bed: None) -> list[Row]:
+    """Measure a deployment that has nothing to do on one to twenty hosts, each of which runs the STAND-IN for vLLM."""
+    variables = yaml.safe_load((ROOT / "inventories/demo/group_vars/medium/main.yml").read_text(encoding="utf-8"))
+    variables |= {
+        "tiny_model": True,
+        "vllm_image": "standin-vllm",
+        "vllm_container_name": CONTAINER,
+        "vllm_extra_env": {},
+        "vllm_service_verify": False,
+        "vllm_benchmark_on_deploy": False,
+        "vllm_report_dir": "{{ lookup('ansible.builtin.env', 'MOLECULE_EPHEMERAL_DIRECTORY') }}",
+        **replay("serve"),
+    }
+    platforms = [
+        {"name": "host-%02d" % number, "image": "myia-vllm-testhost:trixie-docker"}
+        for number in range(1, max(HOSTS) + 1)
+    ]
+    with Bed(platforms, variables) as bed:
+        for platform in platforms:
+            bed.standin(platform["name"])
+            bed.shell(STANDIN_IMAGE, platform["name"])
+        say("first deployment on %d hosts" % max(HOSTS))
+        bed.play("deploy_medium.yml")
+        times = {}
+        for number in HOSTS:
+            arguments = ["-e", "vllm_hosts=" + ":".join(platform["name"] for platform in platforms[:number])]
+            runs = []
+            for _ in range(3 if number < max(HOSTS) else 2):
+                took_s, output = bed.play("deploy_medium.yml", *arguments)
+                unchanged(output)
+                runs.append(took_s)
+            times[number] = statistics.median(runs)
+            say("%d host(s): %.1f s" % (number, times[number]))
+    slope, _ = statistics.linear_regression(list(times), list(times.values()))
+    last = max(HOSTS)
+    rows = [
+        Row(
+            "deploy_medium, nothing to do, %d hosts" % number,
+            times[number],
+            "the same on one host",
+            times[1],
+            "<= 8" if number == last else "",
+        )
+        for number in HOSTS[1:]
+    ]
+    return [*rows, Row("each further host", slope, "the first host", times[1])]
+
+
+#: The parts of the table: which need the host with a real vLLM.
+PARTS = {"rerun": rerun, "caches": caches, "faults": faults}
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=[*PARTS, "hosts"], default=[*PARTS, "hosts"])
+    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    if set(options.only) & set(PARTS):
+        with real_host() as bed:
+            for part, measure in PARTS.items():
+                if part in options.only:
+                    rows += measure(bed)
+    if "hosts" in options.only:
+        rows += hosts(None)
+    text = table(rows)
+    print("\n" + text)
+    if options.write:
+        page = PAGE.read_text(encoding="utf-8")
+        before, after = page.split(BEGIN)[0], page.split(END)[1]
+        PAGE.write_text("%s%s\n\n%s\n%s%s" % (before, BEGIN, text, END, after), encoding="utf-8")
+        say("written to %s" % PAGE.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
