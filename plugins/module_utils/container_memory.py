@@ -1,65 +1,61 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask Docker Engine for a container's memory at once. Python standard library only; runs on hosts.
+"""Read how much memory a container uses. Python standard library only; runs on hosts.
 
-``docker stats --no-stream`` looks twice to compute the processor's share, which takes up to two seconds.
+``docker stats --no-stream`` waits for two looks of the engine, which takes up to two seconds; the kernel's files tell at
+once.
 
 Private to this collection; may change at any time.
 """
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
-import socket
-
-#: Where the engine listens unless DOCKER_HOST names another socket.
-SOCKET = "/var/run/docker.sock"
-
-#: First API that can look once (Docker Engine 20.10); engines that are older take their time for it.
-API = "v1.41"
 
 
-class _Socket(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
+def used_bytes(container: str, pid: int, proc: str = "/proc", groups: str = "/sys/fs/cgroup") -> int | None:
+    """Return the memory in use by a running container in bytes, as ``docker stats`` counts it: without cached files.
 
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self.path = path
+    Args:
+        container: its id.
+        pid: its first process, as seen on this host.
+        proc, groups: where the kernel shows processes and control groups.
 
-    def connect(self) -> None:
-        """Open the socket."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
-def ask(container: str, timeout_s: float) -> int | None:
-    """Return the memory in use by a running container in bytes; None where the engine cannot be asked this way."""
-    named = os.environ.get("DOCKER_HOST") or "unix://" + SOCKET
-    if not named.startswith("unix://"):
-        return None
-    connection = _Socket(named[len("unix://") :], timeout_s)
-    try:
-        connection.request("GET", "/%s/containers/%s/stats?stream=false&one-shot=true" % (API, container))
-        answer = connection.getresponse()
-        return used(json.loads(answer.read())) if answer.status == 200 else None
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
-
-
-def used(stats: object) -> int | None:
-    """Return the memory in use in bytes as ``docker stats`` counts it, without the cache of files; None if untold.
-
-    The client's own rule: control groups v1 tell ``total_inactive_file``, v2 ``inactive_file``; what is not below the
-    whole is not taken off (docker/cli, command/container/stats_helpers.go).
+    Returns:
+        None where it cannot be read here: the engine runs in a virtual machine, or the process is another one's.
     """
-    memory = stats.get("memory_stats") if isinstance(stats, dict) else None
-    usage = memory.get("usage") if isinstance(memory, dict) else None
-    if not isinstance(usage, int):
+    for controllers, path in _groups(proc, pid):
+        # an engine elsewhere counts its processes for itself: the number means another process here
+        if container not in path:
+            continue
+        if controllers == "":
+            found = _read(groups + path, "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            found = _read(groups + "/memory" + path, "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _groups(proc: str, pid: int) -> list[tuple[str, str]]:
+    """Return (controllers, path) of a process's control groups; the controllers are empty in version 2."""
+    try:
+        with open(os.path.join(proc, str(pid), "cgroup"), encoding="utf-8", errors="replace") as handle:
+            lines = [line.rstrip("\n").split(":", 2) for line in handle]
+    except OSError:
+        return []
+    return [(line[1], line[2]) for line in lines if len(line) == 3]
+
+
+def _read(folder: str, usage: str, cache: str) -> int | None:
+    """Return the usage of a control group less its cached files; what is not below the whole is not taken off."""
+    try:
+        with open(os.path.join(folder, usage), encoding="ascii") as handle:
+            used = int(handle.read())
+        with open(os.path.join(folder, "memory.stat"), encoding="ascii") as handle:
+            details = dict(line.split() for line in handle)
+        inactive = int(details.get(cache, 0))
+    except (OSError, ValueError):
         return None
-    details = memory.get("stats") or {}
-    cache = details.get("total_inactive_file", details.get("inactive_file", 0))
-    return usage - cache if cache < usage else usage
+    return used - inactive if inactive < used else used

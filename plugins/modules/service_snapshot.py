@@ -144,7 +144,8 @@ def docker_says(module: AnsibleModule, result: dict, problems: list[str]) -> Non
         problems.append("there is no container %s" % module.params["container"])
     else:
         running = (inspected.get("State") or {}).get("Status") == "running"
-        memory = container_memory.ask(inspected["Id"], limit_s) if running else 0
+        pid = (inspected.get("State") or {}).get("Pid") or 0
+        memory = container_memory.used_bytes(inspected["Id"], pid) if running else 0
         if memory is None:
             memory = service_snapshot.memory_bytes(
                 docker("stats", "--no-stream", "--format", "{{.MemUsage}}", inspected["Id"])[1]

@@ -1,81 +1,68 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine says of a container's memory, asked at a real socket."""
+"""A container's memory as the kernel's files tell it, in both versions of control groups."""
 
 from __future__ import annotations
-
-import http.server
-import json
-import socketserver
-import threading
 
 import pytest
 
 from ansible_collections.myia.vllm.plugins.module_utils import container_memory
 
-#: Memory of a container as engines tell it, cut: control groups v1, v2.
-V1 = {"memory_stats": {"usage": 5000, "stats": {"total_inactive_file": 1000, "inactive_file": 7}}}
-V2 = {"memory_stats": {"usage": 5000, "stats": {"inactive_file": 2000}}}
+ID = "4f1d0c" * 10 + "abcd"
+
+#: Where a container's process is, by version and driver of control groups.
+V1 = "12:memory:/docker/%s\n4:cpu,cpuacct:/docker/%s\n1:name=systemd:/docker/%s\n0::/\n" % (ID, ID, ID)
+V2 = "0::/system.slice/docker-%s.scope\n" % ID
+
+
+def write(folder, usage: str, value: str, stat: str) -> None:
+    """Write the files of a control group."""
+    folder.mkdir(parents=True)
+    (folder / usage).write_text(value, encoding="ascii")
+    (folder / "memory.stat").write_text(stat, encoding="ascii")
+
+
+def used(tmp_path, text: str) -> int | None:
+    """Read what the process 77, whose control groups are ``text``, uses."""
+    (tmp_path / "77").mkdir()
+    (tmp_path / "77" / "cgroup").write_text(text, encoding="ascii")
+    return container_memory.used_bytes(ID, 77, str(tmp_path), str(tmp_path / "groups"))
+
+
+def test_version_1(tmp_path) -> None:
+    """The controller has a tree of its own, and the cache of the groups below counts too."""
+    write(
+        tmp_path / "groups/memory/docker" / ID,
+        "memory.usage_in_bytes",
+        "5000\n",
+        "inactive_file 7\ntotal_inactive_file 1000\n",
+    )
+    assert used(tmp_path, V1) == 4000
+
+
+def test_version_2(tmp_path) -> None:
+    """One tree for all."""
+    write(
+        tmp_path / "groups/system.slice" / ("docker-%s.scope" % ID), "memory.current", "5000\n", "inactive_file 2000\n"
+    )
+    assert used(tmp_path, V2) == 3000
 
 
 @pytest.mark.parametrize(
-    ("stats", "found"),
-    [
-        (V1, 4000),
-        (V2, 3000),
-        ({"memory_stats": {"usage": 5000, "stats": {"inactive_file": 6000}}}, 5000),
-        ({"memory_stats": {"usage": 5000}}, 5000),
-        ({"memory_stats": {}}, None),
-        ({}, None),
-        ([], None),
-    ],
+    ("stat", "found"), [("inactive_file 6000\n", 5000), ("anon 1\n", 5000), ("what is this\n", None)]
 )
-def test_used(stats, found) -> None:
-    """As docker stats counts it."""
-    assert container_memory.used(stats) == found
+def test_cache(tmp_path, stat, found) -> None:
+    """More cache than there is memory is not believed."""
+    write(tmp_path / "groups/system.slice" / ("docker-%s.scope" % ID), "memory.current", "5000\n", stat)
+    assert used(tmp_path, V2) == found
 
 
-@pytest.fixture
-def engine(tmp_path, monkeypatch):
-    """A STAND-IN for an engine on a socket; returns what it answers, as (status, body), and what it was asked."""
-    answer, asked = [200, json.dumps(V2)], []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(answer[0])
-            self.end_headers()
-            self.wfile.write(answer[1].encode())
-
-        def address_string(self) -> str:
-            return "socket"
-
-        def log_message(self, *_args: object) -> None:
-            """Stay silent."""
-
-    server = socketserver.ThreadingUnixStreamServer(str(tmp_path / "docker.sock"), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("DOCKER_HOST", "unix://%s" % (tmp_path / "docker.sock"))
-    yield answer, asked
-    server.shutdown()
-    server.server_close()
+@pytest.mark.parametrize("text", [V2.replace(ID, "0" * 64), "0::/\n", "", "no group\n"])
+def test_somebody_elses_process(tmp_path, text) -> None:
+    """An engine in a virtual machine has processes with the same numbers."""
+    write(tmp_path / "groups/system.slice" / ("docker-%s.scope" % ID), "memory.current", "5000\n", "")
+    assert used(tmp_path, text) is None
 
 
-def test_ask(engine) -> None:
-    """One look is asked for."""
-    _answer, asked = engine
-    assert container_memory.ask("4f1d", 5) == 3000
-    assert asked == ["/v1.41/containers/4f1d/stats?stream=false&one-shot=true"]
-
-
-@pytest.mark.parametrize("wrong", [[404, "{}"], [200, "no JSON"], [500, ""]])
-def test_no_answer_of_use(engine, wrong) -> None:
-    """Then the client has to be asked."""
-    engine[0][:] = wrong
-    assert container_memory.ask("4f1d", 5) is None
-
-
-@pytest.mark.parametrize("where", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1", "ssh://somewhere"])
-def test_engine_elsewhere(monkeypatch, where) -> None:
-    """So with an engine that is not behind a socket of this host."""
-    monkeypatch.setenv("DOCKER_HOST", where)
-    assert container_memory.ask("4f1d", 5) is None
+def test_no_process(tmp_path) -> None:
+    """It ended in between."""
+    assert container_memory.used_bytes(ID, 77, str(tmp_path), str(tmp_path)) is None
