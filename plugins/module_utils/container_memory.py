@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Read how much memory a container uses. Python standard library only; runs on hosts.
 
-``docker stats --no-stream`` waits for two looks of the engine, which takes up to two seconds; the kernel's files tell at
-once.
+``docker stats --no-stream`` waits for two looks of the engine, which takes up to two seconds; the kernel's files tell
+at once.
 
 Private to this collection; may change at any time.
 """

@@ -104,9 +104,13 @@ import json
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import fetch_url
 
-from ansible_collections.myia.vllm.plugins.module_utils import service_lock, service_questions, service_secrets
+from ansible_collections.myia.vllm.plugins.module_utils import (
+    own_service,
+    service_lock,
+    service_questions,
+    service_secrets,
+)
 
 #: Longest answer of /health to the host, in seconds.
 PUBLISHED_S = 20
@@ -115,9 +119,8 @@ PUBLISHED_S = 20
 def published(module: AnsibleModule, url: str) -> dict:
     """Return what the service answers on the address that clients use."""
     begun_s = time.monotonic()
-    _response, info = fetch_url(module, url + "/health", timeout=PUBLISHED_S, use_proxy=False)
-    error = "" if info["status"] > 0 else info.get("msg", "no answer")
-    return {"status": info["status"], "error": error, "duration_s": round(time.monotonic() - begun_s, 3)}
+    status, _answer, wrong = own_service.ask(url + "/health", PUBLISHED_S)
+    return {"status": status, "error": "" if status else wrong, "duration_s": round(time.monotonic() - begun_s, 3)}
 
 
 def ask(module: AnsibleModule) -> dict:

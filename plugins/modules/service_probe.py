@@ -66,15 +66,13 @@ generates:
   type: bool
 """
 
-import http.client
 import json
 import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import fetch_url
 
-from ansible_collections.myia.vllm.plugins.module_utils import dotenv, releases, service_secrets
+from ansible_collections.myia.vllm.plugins.module_utils import dotenv, own_service, releases, service_secrets
 
 #: vLLM's words for a model without completions: entrypoints/openai/api_server.py (0.11); later the route is missing.
 NO_COMPLETIONS = "does not support"
@@ -95,28 +93,17 @@ MODELS_S = 30
 
 
 def ask(module: AnsibleModule, path: str, key: str, body: dict | None = None) -> tuple[int, dict, str]:
-    """Return (HTTP status, answer, text of a refusal); status 0 or less when nothing answered."""
+    """Return (HTTP status, answer, text of a refusal); status 0 when nothing answered."""
     headers = {"Content-Type": "application/json", **({"Authorization": "Bearer " + key} if key else {})}
-    response, info = fetch_url(
-        module,
-        module.params["url"] + path,
-        data=json.dumps(body) if body else None,
-        headers=headers,
-        method="POST" if body else "GET",
-        timeout=module.params["timeout_s"] if body else min(MODELS_S, module.params["timeout_s"]),
-        use_proxy=False,
-    )
-    try:
-        # fetch_url has read the body of a refusal already
-        text = info.get("body") or (response.read() if response else b"") or info.get("msg", "")
-    except (OSError, http.client.HTTPException) as error:  # an engine that dies or hangs within its answer
-        return 0, {}, "the answer broke off: %s" % error
-    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    limit_s = module.params["timeout_s"] if body else min(MODELS_S, module.params["timeout_s"])
+    data = json.dumps(body).encode() if body else None
+    status, told, wrong = own_service.ask(module.params["url"] + path, limit_s, data, headers)
+    text = told.decode("utf-8", "replace") or wrong
     try:
         answer = json.loads(text)
     except ValueError:
         answer = {}
-    return info["status"], answer if isinstance(answer, dict) else {}, text.strip()[:300]
+    return status, answer if isinstance(answer, dict) else {}, text.strip()[:300]
 
 
 def probe(module: AnsibleModule, key: str) -> tuple[str, float | None, bool]:

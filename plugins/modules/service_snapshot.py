@@ -100,12 +100,12 @@ problem: {description: What could not be seen, and why., type: str, returned: al
 import json
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import fetch_url
 
 from ansible_collections.myia.vllm.plugins.module_utils import (
     container_memory,
     limited_command,
     nvidia_smi,
+    own_service,
     service_secrets,
     service_snapshot,
 )
@@ -115,14 +115,10 @@ METRICS_BYTES = 4_000_000
 
 
 def fetch(module: AnsibleModule, path: str) -> tuple[int, str]:
-    """Return (HTTP status, body); status 0 or less when nothing answered."""
-    # a proxy of the host must not stand between it and its own service
-    response, info = fetch_url(module, module.params["url"] + path, timeout=module.params["timeout_s"], use_proxy=False)
-    try:
-        body = response.read(METRICS_BYTES).decode("utf-8", "replace") if response and info["status"] == 200 else ""
-    except Exception:  # an engine that dies within its answer raises what http.client, ssl or socket have
-        return 0, ""
-    return info["status"], body
+    """Return (HTTP status, body); status 0 when nothing answered."""
+    url = module.params["url"] + path
+    status, body, _wrong = own_service.ask(url, module.params["timeout_s"], most_bytes=METRICS_BYTES)
+    return status, body.decode("utf-8", "replace") if status == 200 else ""
 
 
 def docker_says(module: AnsibleModule, result: dict, problems: list[str]) -> None:

@@ -174,12 +174,12 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import fetch_url
 
 from ansible_collections.myia.vllm.plugins.module_utils import (
     container_log,
     docker_cli,
     limited_command,
+    own_service,
     releases,
     service_lock,
     service_secrets,
@@ -218,12 +218,10 @@ def inspect(docker: str, container: str) -> tuple[dict, list[dict]]:
 
 def ask_health(module: AnsibleModule, result: dict) -> None:
     """Ask /health and write the answer into ``result``."""
-    # a proxy of the host must not stand between it and its own service
-    response, info = fetch_url(module, module.params["url"], timeout=module.params["timeout_s"], use_proxy=False)
-    result["http_status"] = max(0, info["status"])
-    result["healthy"] = response is not None and info["status"] == 200
-    if not result["healthy"]:
-        result["error"] = info.get("msg", "")
+    result["http_status"], _answer, wrong = own_service.ask(module.params["url"], module.params["timeout_s"])
+    result["healthy"] = result["http_status"] == 200
+    if wrong:
+        result["error"] = wrong
 
 
 def log_begin(started_s: float, finished_s: float) -> str:

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask the service on this host by HTTP, past any proxy. Python standard library only; runs on hosts.
+
+ansible.module_utils.urls can do more than is needed here, and is compiled anew each time a module that imports it
+arrives at a host: half of the time of a look at a service.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import http.client
+import urllib.parse
+
+
+def ask(
+    url: str, timeout_s: float, body: bytes | None = None, headers: dict | None = None, most_bytes: int | None = None
+) -> tuple[int, bytes, str]:
+    """Send one request, a POST when it has a body.
+
+    Args:
+        url: an http address.
+        timeout_s: longest silence, in seconds.
+        body: what to send.
+        headers: more headers.
+        most_bytes: how much of the answer is read; all of it without.
+
+    Returns:
+        (HTTP status, answer, what is wrong). Status and answer are 0 and empty when nothing answered, or not to its
+        end; what is wrong is empty with status 200.
+    """
+    parts = urllib.parse.urlsplit(url)
+    path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
+    wrong = "no answer from %s" % url
+    try:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+        try:
+            connection.request("GET" if body is None else "POST", path, body, headers or {})
+            response = connection.getresponse()
+            wrong = "the answer broke off"
+            text = response.read(most_bytes)
+        finally:
+            connection.close()
+    # an engine that dies within its answer; an address that is none
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return 0, b"", "%s: %s" % (wrong, str(error) or type(error).__name__)
+    wrong = "" if response.status == 200 else "HTTP %d %s" % (response.status, response.reason)
+    return response.status, text, wrong
