@@ -122,6 +122,10 @@ return_to:
     Its name is empty when there is none.
   returned: unless O(state=absent)
   type: dict
+kept:
+  description: How many releases the host has.
+  returned: unless O(state=absent)
+  type: int
 log:
   description: The log of the release's container on the host; empty when none was kept.
   returned: for O(state=failed)
@@ -201,6 +205,7 @@ def answer(service: releases.Service, name: str, changed: bool, summary: list[st
             "last_good": service.last_good(),
         },
         "return_to": service.about(service.last_good(besides=name)),
+        "kept": len(service.names()),
     }
 
 

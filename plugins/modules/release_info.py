@@ -49,6 +49,10 @@ release:
   description: The release that was chosen, as RV(myia.vllm.release#module:release).
   returned: with O(choose)
   type: dict
+kept:
+  description: How many releases the host has.
+  returned: with O(choose)
+  type: int
 return_to:
   description: The release to go back to when that one fails, as RV(myia.vllm.release#module:return_to).
   returned: with O(choose)
@@ -107,6 +111,7 @@ def main() -> None:
             **service.about(name), "current": name == service.current(), "staged": True,
             "last_good": service.last_good(),
         }  # fmt: skip
+        result["kept"] = len(service.names())
         result["return_to"] = service.about(back if back not in ("", name) else service.last_good(besides=name))
     module.exit_json(changed=False, **result)
 

@@ -373,7 +373,7 @@ def test_documented_keys(run, documentation) -> None:
     assert set(run("good")) - own == documented - {"log"}
     assert set(run("failed", name=name)) - own == documented
     assert set(run("none")) - own == documented - {"log"}
-    assert set(run("absent")) - own == documented - {"log", "release", "return_to"}
+    assert set(run("absent")) - own == documented - {"kept", "log", "release", "return_to"}
 
 
 def test_good_with_its_container_and_start(run, service) -> None:
@@ -395,7 +395,8 @@ def test_good_with_its_container_and_start(run, service) -> None:
 
 def test_return_to(run) -> None:
     """The newest good release besides the one in question; none for the first deployment ever."""
-    assert run("staged")["return_to"]["name"] == ""
+    answer = run("staged")
+    assert (answer["return_to"]["name"], answer["kept"]) == ("", 1)
     first = deploy(run, 1, keep=9)
     second = deploy(run, 2, keep=9)
     answer = run("staged", env="N='3'\n")

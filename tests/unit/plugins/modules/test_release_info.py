@@ -76,6 +76,7 @@ def test_choose(choose, current, chosen, back, run, service) -> None:
     assert (release["last_good"], release["path"]) == (NAMES[2], service.folder(NAMES[chosen]))
     assert release["served_model_name"] == "model-%d" % chosen
     assert answer["return_to"]["name"] == NAMES[back]
+    assert answer["kept"] == len(NAMES)
 
 
 def test_only_one_good_release(run, service) -> None:
