@@ -36,6 +36,13 @@ options:
     description: Image with a shell in C(/bin/sh) to use in place of the one that is made. It is not pulled.
     type: str
     default: ""
+  circumstances:
+    description:
+      - The RV(myia.vllm.nvidia_toolkit_info#module:toolkit.circumstances) under which the proof is made. One that
+        succeeds is remembered with them in C(/run), for M(myia.vllm.nvidia_toolkit_info) to find. Empty to remember
+        nothing.
+    type: str
+    default: ""
   timeout_s:
     description: Longest time in seconds for the container.
     type: float
@@ -76,7 +83,7 @@ import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import gpu_proof, limited_command
+from ansible_collections.myia.vllm.plugins.module_utils import gpu_proof, gpu_proof_record, limited_command
 
 #: Seconds for the host's own nvidia-smi, which wakes the driver up on a host without persistence mode.
 HOST_TIMEOUT_S = 20.0
@@ -117,6 +124,7 @@ def main() -> None:
             "access": {"type": "str", "choices": ["runtime", "cdi", "deploy"], "default": "runtime"},
             "devices": {"type": "list", "elements": "str", "default": ["all"]},
             "image": {"type": "str", "default": ""},
+            "circumstances": {"type": "str", "default": ""},
             "timeout_s": {"type": "float", "default": 60.0},
         },
     )
@@ -142,6 +150,8 @@ def main() -> None:
     elif unknown:
         proof["error"] = gpu_proof.explain("%s: unknown device" % ", ".join(unknown))
     proof["ok"] = proof["error"] is None and not proof["missing"] and not proof["extra"] and bool(proof["gpus"])
+    if proof["ok"] and p["circumstances"]:
+        gpu_proof_record.write(p["circumstances"], proof)
     module.exit_json(changed=made, proof=proof)
 
 

@@ -61,6 +61,10 @@ options:
     description: Whether this is about removing the toolkit; nothing is judged then.
     type: bool
     default: false
+  proof_image:
+    description: Image that a proof would use, as for M(myia.vllm.gpu_container_proof).
+    type: str
+    default: ""
   repository:
     description: Address that the package source shall name; empty when no repository is used.
     type: str
@@ -99,6 +103,14 @@ toolkit:
       returned: always
     cdi_stale: {description: Why they do not fit the GPUs; empty otherwise., type: str, returned: always}
     daemon_config: {description: Keys that C(daemon.json) needs., type: dict, returned: always}
+    daemon_current:
+      description: Whether C(daemon.json) has them, and the running engine was told everything that is in it.
+      type: bool
+      returned: always
+    circumstances:
+      description: Digest of everything that decides whether a container gets its GPUs.
+      type: str
+      returned: always
     engine_lacks:
       description: V(none), V(reload) or V(restart), beyond what the file lacks.
       type: str
@@ -115,6 +127,10 @@ toolkit:
       type: list
       elements: dict
       returned: always
+proof:
+  description: The proof that was made under the same circumstances, as RV(myia.vllm.gpu_container_proof#module:proof).
+  returned: when there is one
+  type: dict
 problems:
   description: What has to be mended first, each with C(id), C(found), C(needed) and C(fix).
   returned: success
@@ -135,11 +151,23 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils import (
     container_toolkit,
+    daemon_config,
     docker_cli,
+    gpu_proof_record,
     host_facts,
     limited_command,
     nvidia_driver,
 )
+
+
+def daemon_current(wanted: dict) -> bool:
+    """Return whether daemon.json and the engine have all that is wanted; no for a file that cannot be read."""
+    try:
+        file = daemon_config.DaemonConfig(daemon_config.DEFAULT_PATH)
+    except daemon_config.DaemonConfigError:
+        return False
+    pending = file.pending(daemon_config.engine_identity())
+    return file.wanted(wanted, "present") == file.data and daemon_config.action_needed(pending) == "none"
 
 
 def main() -> None:
@@ -155,6 +183,7 @@ def main() -> None:
             "allow_vulnerable": {"type": "bool", "default": False},
             "package_files": {"type": "list", "elements": "path", "default": []},
             "removal": {"type": "bool", "default": False},
+            "proof_image": {"type": "str", "default": ""},
             "repository": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
@@ -177,6 +206,15 @@ def main() -> None:
     to_install = container_toolkit.to_install(facts, p)
     old = facts["old_packages"] + facts["old_sources"]
     source_current = p["repository"] in facts["source"]
+    wanted = container_toolkit.wanted_daemon_config(p["access"], p["engine"])
+    circumstances = gpu_proof_record.circumstances(
+        {"access": p["access"], "devices": p["devices"], "image": p["proof_image"]},
+        p["engine"],
+        daemon_config.engine_identity(),
+        gpus,
+        driver["smi"]["driver_version"] or "",
+    )
+    proof = gpu_proof_record.read(circumstances)
     module.exit_json(
         changed=False,
         toolkit={
@@ -191,13 +229,16 @@ def main() -> None:
             "cdi_stale": container_toolkit.stale_cdi(facts["cdi_specs"], gpus, p["devices"])
             if p["access"] == "cdi"
             else "",
-            "daemon_config": container_toolkit.wanted_daemon_config(p["access"], p["engine"]),
+            "daemon_config": wanted,
+            "daemon_current": daemon_current(wanted),
+            "circumstances": circumstances,
             "engine_lacks": container_toolkit.engine_lacks(p["access"], p["engine"]),
             "driver": driver["smi"]["driver_version"] or driver["module_version"] or "",
             "gpus": [{key: gpu[key] for key in ("index", "uuid", "name")} for gpu in gpus],
         },
         problems=problems,
         report=container_toolkit.report(problems) if problems else "",
+        **({"proof": proof} if proof else {}),
     )
 
 

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Remember that a container got its GPUs, as long as nothing has changed that could keep the next from it.
+
+A proof starts a container, which takes a second or more; most runs find everything as the last one left it. The record
+lies under /run, so a restart of the host forgets it.
+
+Private to this collection; may change at any time. Python standard library only; runs on hosts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import json
+import os
+import shutil
+import stat
+
+PATH = "/run/myia-vllm/gpu-proof.json"
+
+#: What takes part when a container gets a GPU: programs, and files and folders that they read.
+PROGRAMS = (
+    "dockerd", "containerd", "runc", "nvidia-container-runtime", "nvidia-container-runtime-hook",
+    "nvidia-container-cli", "nvidia-ctk", "nvidia-cdi-hook", "nvidia-smi",
+)  # fmt: skip
+FILES = (
+    "/etc/docker/daemon.json", "/etc/nvidia-container-runtime/*", "/etc/cdi/*", "/var/run/cdi/*", "/dev/nvidia*",
+)  # fmt: skip
+
+#: What ``docker_cli.engine_info`` tells that does not change by itself.
+ENGINE = ("version", "runtimes", "default_runtime", "cdi_spec_dirs", "cgroup_driver", "root_dir", "rootless")
+
+
+def circumstances(
+    asked: dict, engine: dict, engine_identity: str, gpus: list[dict], driver: str, root: str = "/"
+) -> str:
+    """Return a digest of everything a proof depends on.
+
+    Args:
+        asked: how the container asks for which GPUs.
+        engine: as ``docker_cli.engine_info`` returns it.
+        engine_identity: process of the engine that runs now.
+        gpus: the host's GPUs, with ``index`` and ``uuid``.
+        driver: version of the driver.
+        root: where the file system begins (for tests).
+    """
+    programs = [shutil.which(name) for name in PROGRAMS]
+    paths = [os.path.realpath(path) for path in programs if path]
+    for pattern in FILES:
+        paths += sorted(glob.glob(os.path.join(root, pattern.lstrip("/"))))
+    known = {
+        "asked": asked,
+        "engine": {key: engine.get(key) for key in ENGINE},
+        "engine_identity": engine_identity,
+        "gpus": [[gpu["index"], gpu["uuid"]] for gpu in gpus],
+        "driver": driver,
+        "files": [[path, *_state(path)] for path in paths],
+    }
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def _state(path: str) -> list[int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return []
+    if not stat.S_ISREG(found.st_mode):
+        # a device that was used is the same device
+        return [found.st_mode, found.st_rdev]
+    return [found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns]
+
+
+def read(now: str, path: str = PATH) -> dict:
+    """Return the proof that was made under the circumstances ``now``; empty without one."""
+    try:
+        with open(path, encoding="utf-8") as handle:
+            record = json.load(handle)
+        return record["proof"] if record["circumstances"] == now and record["proof"]["ok"] is True else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def write(now: str, proof: dict, path: str = PATH) -> None:
+    """Remember a proof; that it cannot be remembered costs only the next run's time."""
+    with contextlib.suppress(OSError):
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        temporary = path + ".new"
+        with open(temporary, "w", encoding="utf-8") as handle:
+            json.dump({"circumstances": now, "proof": proof}, handle)
+        os.replace(temporary, path)
