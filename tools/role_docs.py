@@ -28,7 +28,8 @@ def specs(role: str) -> dict:
 def plain(text: str | list[str]) -> str:
     """Return a description as Markdown: Ansible's markup becomes code."""
     joined = " ".join(text) if isinstance(text, list) else text
-    return re.sub(r"\b[VCOMP]\(([^()]*)\)", r"`\1`", " ".join(joined.split())).replace("|", "\\|")
+    # a variable of another role is written with that role before it
+    return re.sub(r"\b[VCOMP]\((?:[\w.]+#role:\w+:)?([^()]*)\)", r"`\1`", " ".join(joined.split())).replace("|", "\\|")
 
 
 def shown_default(option: dict) -> str:

@@ -147,21 +147,21 @@ capacity:
       description: Bytes that a token of a growing sequence takes on one GPU; sliding and recurrent layers do not count.
       type: int
       returned: always
-    budget_gib_per_gpu: {description: Memory times utilization, C(low) and C(high)., type: dict, returned: always}
-    overhead_gib_per_gpu: {description: Neither weights nor cache, C(low) and C(high)., type: dict, returned: always}
+    budget_gib_per_gpu: {description: 'Memory times utilization, C(low) and C(high).', type: dict, returned: always}
+    overhead_gib_per_gpu: {description: 'Neither weights nor cache, C(low) and C(high).', type: dict, returned: always}
     overhead:
       description: Its terms, each C(name), C(low_gib) and C(high_gib).
       type: list
       elements: dict
       returned: always
-    kv_cache_gib_per_gpu: {description: Room for the KV cache, C(low) and C(high)., type: dict, returned: always}
+    kv_cache_gib_per_gpu: {description: 'Room for the KV cache, C(low) and C(high).', type: dict, returned: always}
     kv_cache_needed_gib_per_gpu:
       description: What one sequence of the wanted length needs.
       type: float
       returned: always
-    kv_tokens: {description: Tokens that the cache holds, C(low) and C(high)., type: dict, returned: always}
-    concurrency: {description: Sequences of that length at once, C(low) and C(high)., type: dict, returned: always}
-    max_model_len: {description: Longest sequence that fits, C(low) and C(high)., type: dict, returned: always}
+    kv_tokens: {description: 'Tokens that the cache holds, C(low) and C(high).', type: dict, returned: always}
+    concurrency: {description: 'Sequences of that length at once, C(low) and C(high).', type: dict, returned: always}
+    max_model_len: {description: 'Longest sequence that fits, C(low) and C(high).', type: dict, returned: always}
     length:
       description:
         - What the model's configuration allows, C(derived_tokens), C(native_tokens) without scaling, whether the wanted

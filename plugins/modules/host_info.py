@@ -91,7 +91,7 @@ host:
   returned: always
   type: dict
   contains:
-    os: {description: Keys C(id), C(id_like), C(version) and C(name) of os-release., type: dict, returned: always}
+    os: {description: 'Keys C(id), C(id_like), C(version) and C(name) of os-release.', type: dict, returned: always}
     uid: {description: Effective user id the module ran with., type: int, returned: always}
     wsl: {description: Whether this is a Windows Subsystem for Linux., type: bool, returned: always}
     docker: {description: As returned by M(myia.vllm.docker_engine_info)., type: dict, returned: always}

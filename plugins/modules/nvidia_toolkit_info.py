@@ -89,7 +89,7 @@ toolkit:
   returned: success
   type: dict
   contains:
-    packages: {description: Installed version of each of the four packages, or empty., type: dict, returned: always}
+    packages: {description: 'Installed version of each of the four packages, or empty.', type: dict, returned: always}
     to_install: {description: Packages that are not at the wanted version., type: list, elements: str, returned: always}
     old_packages: {description: Packages of before 1.14 to remove., type: list, elements: str, returned: always}
     old_sources: {description: Old package sources to remove., type: list, elements: str, returned: always}

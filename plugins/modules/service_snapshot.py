@@ -94,7 +94,7 @@ releases:
   returned: always
   type: list
   elements: dict
-problem: {description: What could not be seen, and why., type: str, returned: always}
+problem: {description: 'What could not be seen, and why.', type: str, returned: always}
 """
 
 import json

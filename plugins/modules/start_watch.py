@@ -149,7 +149,7 @@ completion_s:
   description: Time of the one-token answer in seconds.
   returned: always
   type: float
-now_s: {description: The host's clock at the end, in seconds since 1970., type: float, returned: always}
+now_s: {description: 'Clock of the host at the end, in seconds since 1970.', type: float, returned: always}
 id: {description: The container's id., type: str, returned: when there is one}
 state: {description: Docker's state of the container., type: str, returned: when it was looked at}
 ended: {description: Whether the container has ended., type: bool, returned: when it was looked at}
@@ -158,5 +158,5 @@ oom_killed: {description: Whether the kernel ended it for lack of memory., type:
 restart_count: {description: How often Docker restarted it., type: int, returned: when it was looked at}
 restart_policy: {description: Docker's restart policy of the container., type: str, returned: when it was looked at}
 started_at: {description: When it was started., type: str, returned: when it was looked at}
-http_status: {description: Status of C(/health), 0 without an answer., type: int, returned: when it was looked at}
+http_status: {description: 'Status of C(/health), 0 without an answer.', type: int, returned: when it was looked at}
 """

@@ -51,7 +51,6 @@ options:
     description: Values that must not appear in the answer.
     type: list
     elements: str
-    no_log: true
     default: []
 seealso:
   - module: myia.vllm.service_status
@@ -95,7 +94,7 @@ diagnosis:
       returned: always
     ref: {description: Short reference of the entry., type: str, returned: always}
     cause: {description: What it means., type: str, returned: always}
-    fix: {description: What to do, with the variables to change., type: str, returned: always}
+    fix: {description: 'What to do, with the variables to change.', type: str, returned: always}
     class:
       description: >-
         V(configuration) or V(host) must be mended first; V(transient) may be tried again with growing pauses; V(once)
