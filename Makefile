@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools browser compose demo demo-clean test lint unit molecule images classify docs-roles bench vllm-options build clean
+.PHONY: help tools browser compose demo demo-clean test lint unit molecule images classify docs docs-roles bench vllm-options build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -45,6 +45,10 @@ images: tools
 classify: tools ## Score the failure catalogue on labelled start-up logs: make classify LOGS=FILE
 	@$(BIN)/python tools/classify.py $(LOGS)
 
+docs: tools ## Build the documentation's site, .cache/docs-site/html
+	@tools/bootstrap docs
+	@$(BIN)/python tools/docs_site.py
+
 docs-roles: tools ## Write the tables of the roles' READMEs, .env.example and docs/troubleshooting.md anew
 	@$(BIN)/python tools/role_docs.py
 	@$(BIN)/python tools/failure_docs.py
@@ -60,7 +64,7 @@ build: tools ## Build the collection's artefact
 
 clean: ## Remove test images and caches (the next run is a cold one)
 	@tools/images clean
-	@rm -rf .venv
+	@rm -rf .venv .cache/docs-venv .cache/docs-site
 
 browser:
 	@tools/bootstrap browser

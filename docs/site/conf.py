@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sphinx' settings for the documentation's site. tools/docs_site.py lays its pages out as they lie in the repository."""
+
+from __future__ import annotations
+
+import pathlib
+import posixpath
+import re
+
+import yaml
+from docutils import nodes
+from pygments.lexers.special import TextLexer
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
+
+project = "%(namespace)s.%(name)s" % GALAXY
+release = GALAXY["version"]
+copyright = "myia.vllm contributors"
+
+# no intersphinx: a build needs no network
+extensions = ["myst_parser", "sphinx_antsibull_ext"]
+nitpicky = True
+default_role = "any"
+highlight_language = "text"
+# options begin with two dashes, and stay so
+smartquotes = False
+myst_heading_anchors = 4
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_use_index = False
+
+
+#: Where Ansible's own documentation has what antsibull-docs refers to.
+ANSIBLE = "https://docs.ansible.com/ansible/latest/"
+ANSIBLE_LABELS = {
+    "action_plugins": "plugins/action.html",
+    "ansible_configuration_settings": "reference_appendices/config.html",
+    "common_return_values": "reference_appendices/common_return_values.html",
+}
+
+
+class RepositoryLinks(SphinxPostTransform):
+    """Turns a Markdown link to a file that has no page here into one to the repository.
+
+    A link to what is no file there either stays as it is: then Sphinx warns, and a warning fails the build.
+    """
+
+    # before MyST looks for it
+    default_priority = 8
+
+    def run(self, **_kwargs: object) -> None:
+        """Look at every link of a page."""
+        for node in list(self.document.findall(addnodes.pending_xref)):
+            if node["reftype"] != "myst" or node["refdomain"] == "doc" or node["reftarget"].startswith("#"):
+                continue
+            folder = posixpath.dirname(node["refdoc"])
+            path = posixpath.normpath(posixpath.join(folder, node["reftarget"].partition("#")[0]))
+            if not path.startswith("..") and (ROOT / path).exists():
+                kind = "tree" if (ROOT / path).is_dir() else "blob"
+                url = "%s/%s/main/%s" % (GALAXY["repository"], kind, path)
+                node.replace_self(nodes.reference("", "", *node.children, refuri=url, internal=False))
+
+
+def to_ansible(_app: Sphinx, _env: object, node: addnodes.pending_xref, contnode: nodes.Element) -> nodes.Node | None:
+    """Return a plain link for a reference into Ansible's documentation; None for what it does not have."""
+    label = node["reftarget"]
+    page = ANSIBLE_LABELS.get(label)
+    plugin = re.fullmatch(r"ansible_collections\.(\w+)\.(\w+)\.(\w+)", label)
+    if plugin and "%s.%s" % plugin.groups()[:2] != project:
+        page = "collections/%s/%s/%s.html" % plugin.groups()
+    return nodes.reference("", "", contnode, refuri=ANSIBLE + page, internal=False) if page else None
+
+
+def setup(app: Sphinx) -> None:
+    """Add what the settings above cannot say."""
+    app.add_post_transform(RepositoryLinks)
+    app.connect("missing-reference", to_ansible)
+    # GitHub draws it; here its text says the same
+    app.add_lexer("mermaid", TextLexer)
