@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sphinx' settings for the documentation's site. tools/docs_site.py lays its pages out as they lie in the repository."""
+"""Sphinx' settings for the documentation's site, whose pages tools/docs_site.py lays out as in the repository."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ highlight_language = "text"
 # options begin with two dashes, and stay so
 smartquotes = False
 myst_heading_anchors = 4
+# no plugin has one
+exclude_patterns = ["reference/environment_variables.rst"]
 
 html_theme = "furo"
 html_title = project
@@ -80,8 +82,20 @@ def to_ansible(_app: Sphinx, _env: object, node: addnodes.pending_xref, contnode
     return nodes.reference("", "", contnode, refuri=ANSIBLE + page, internal=False) if page else None
 
 
+def shorten(_app: Sphinx, docname: str, source: list[str]) -> None:
+    """Fit a page of antsibull-docs to the theme, which has tables of contents of its own and titles at the side."""
+    if docname.startswith("reference/"):
+        text = re.sub(r"^\.\. contents::\n(?:   :.*\n)+", "", source[0], flags=re.MULTILINE)
+        title = r"\1\n%s\n\n\2.\n" % ("+" * 80)
+        text = re.sub(r"^myia\.vllm\.(\w+ \w+) -- (.*)\n\++\n", title, text, flags=re.MULTILINE)
+        source[0] = text.replace("Myia.Vllm\n=========\n", "Modules, plugins, roles\n=======================\n")
+
+
 def setup(app: Sphinx) -> None:
     """Add what the settings above cannot say."""
+    # a change here makes every page anew
+    app.add_config_value("site_settings", pathlib.Path(__file__).read_text(encoding="utf-8"), "env")
+    app.connect("source-read", shorten)
     app.add_post_transform(RepositoryLinks)
     app.connect("missing-reference", to_ansible)
     # GitHub draws it; here its text says the same
