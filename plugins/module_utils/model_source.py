@@ -6,6 +6,7 @@ Private to this collection; may change at any time. Only file names, sizes and o
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -13,8 +14,7 @@ import socket
 import ssl
 import urllib.error
 import urllib.parse
-
-from ansible.module_utils.urls import open_url
+import urllib.request
 
 #: The hub that vLLM uses when the environment does not say otherwise.
 HUB = "https://huggingface.co"
@@ -220,6 +220,28 @@ def _parsed(text: str, where: str) -> dict:
     return content
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Leaves redirects to the caller."""
+
+    def redirect_request(self, *_args: object) -> None:
+        """Follow none."""
+
+
+def _open(url: str, headers: dict, timeout_s: float):
+    """Open an address, with the name and password that stand in it, through the proxy that the environment names."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        # urllib would open a file of this host, to which a redirect must not lead
+        raise ValueError("%s is no address of a hub" % url)
+    if parts.username:
+        words = "%s:%s" % (urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or ""))
+        basic = "Basic " + base64.b64encode(words.encode()).decode()
+        headers = {"Authorization": basic, **headers}
+        url = urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    request = urllib.request.Request(url, headers={"User-Agent": "myia.vllm", **headers})
+    return urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout_s)
+
+
 def _get(url: str, model: str, token: str, timeout_s: float, on_answer=None) -> str:
     """Return the body of an answer. Redirects are followed here: the token goes only to the host it was given for."""
     host = urllib.parse.urlsplit(url).netloc
@@ -228,7 +250,7 @@ def _get(url: str, model: str, token: str, timeout_s: float, on_answer=None) -> 
             known = token and urllib.parse.urlsplit(url).netloc == host
             headers = {"Authorization": "Bearer " + token} if known else {}
             try:
-                answer = open_url(url, headers=headers, timeout=timeout_s, follow_redirects="none")
+                answer = _open(url, headers, timeout_s)
                 if on_answer:
                     on_answer(answer.headers)
                 return answer.read().decode("utf-8", "replace")

@@ -136,6 +136,7 @@ host:
       returned: always
 """
 
+import concurrent.futures
 import os
 import time
 
@@ -218,8 +219,10 @@ def main() -> None:
     )
     p = module.params
     skews: list = []
-    # asked first, looked at last: the rest is read while hub and registry answer
+    # asked first, looked at last: the rest is read while hub, driver and registry answer
     hub = web_reach.start(hub_tasks(p, skews))
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    driver_look = pool.submit(nvidia_driver.look, limited_command.run) if p["gpus"] else None
     run = docker_cli.runner(module)
     docker = docker_cli.engine_info(run)
     image_present = bool(p["image"]) and docker["answering"] and docker_cli.has_image(run, p["image"])
@@ -258,8 +261,8 @@ def main() -> None:
         "shm_free_mib": host_facts.free_mib("/dev/shm"),
         "image_present": image_present,
     }
-    if p["gpus"]:
-        driver = nvidia_driver.look(limited_command.run)
+    if driver_look:
+        driver = driver_look.result()
         host["gpu"] = driver.pop("smi")
         host["driver"] = driver
         for gpu in host["gpu"]["gpus"]:

@@ -97,6 +97,7 @@ releases:
 problem: {description: 'What could not be seen, and why.', type: str, returned: always}
 """
 
+import concurrent.futures
 import json
 
 from ansible.module_utils.basic import AnsibleModule
@@ -197,10 +198,13 @@ def main() -> None:
         "model_commit": "",
         "releases": [],
     }
-    docker_says(module, result, problems)
-    service_says(module, result, problems)
-    if module.params["gpus"]:
-        result["gpu"] = nvidia_smi.query(limited_command.run)
+    # the driver takes its time
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        gpu = pool.submit(nvidia_smi.query, limited_command.run) if module.params["gpus"] else None
+        docker_says(module, result, problems)
+        service_says(module, result, problems)
+        if gpu:
+            result["gpu"] = gpu.result()
     result["releases"] = service_snapshot.kept_releases(module.params["folder"])
     secrets = service_secrets.values(module.params["folder"])
     result["problem"] = "; ".join(problems)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import json
 import pathlib
@@ -48,6 +49,11 @@ class Hub(http.server.BaseHTTPRequestHandler):
         if "org/elsewhere" in self.path and self.headers["Host"].startswith("127.0.0.1"):
             self.send_response(302)
             self.send_header("Location", "http://localhost:%d%s" % (self.server.server_port, self.path))
+            self.end_headers()
+            return
+        if "org/leads-home" in self.path:
+            self.send_response(302)
+            self.send_header("Location", "file:///etc/passwd")
             self.end_headers()
             return
         if "org/circle" in self.path:
@@ -216,6 +222,22 @@ def test_headers_are_handed_on(hub) -> None:
     with pytest.raises(model_source.SourceError):
         model_source.hub_config("org/gone", endpoint=hub, on_answer=lambda headers: dates.append(headers["Date"]))
     assert [date[-3:] for date in dates] == ["GMT", "GMT"]
+
+
+def test_redirect_to_a_file(hub) -> None:
+    """A hub cannot have files of the host read."""
+    with pytest.raises(model_source.SourceError, match=r"file:///etc/passwd is no address of a hub"):
+        model_source.hub_config("org/leads-home", endpoint=hub)
+
+
+def test_password_is_sent(hub) -> None:
+    """The user name and password in HF_ENDPOINT, unless there is a token."""
+    endpoint = hub.replace("http://", "http://user:pass%20word@")
+    Hub.seen.clear()
+    model_source.hub_config("org/model", endpoint=endpoint)
+    assert Hub.seen[-1][1] == "Basic " + base64.b64encode(b"user:pass word").decode()
+    model_source.hub_config("org/model", endpoint=endpoint, token="hf_PLANTED")
+    assert Hub.seen[-1][1] == "Bearer hf_PLANTED"
 
 
 @pytest.mark.parametrize("model", ["org/gone", "org/broken"])
