@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools browser compose demo demo-clean test lint unit molecule images classify docs docs-roles bench vllm-options build clean
+.PHONY: help tools browser compose demo demo-clean test lint unit molecule images classify docs docs-roles bench bench-capacity bench-speed vllm-options build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -53,8 +53,13 @@ docs-roles: tools ## Write the tables of the roles' READMEs, .env.example and do
 	@$(BIN)/python tools/role_docs.py
 	@$(BIN)/python tools/failure_docs.py
 
-bench: tools ## The capacity planner against real starts: make bench CASES=path/of/kv_cases.jsonl (the repository's without)
-	@$(BIN)/python tools/bench.py $(CASES)
+bench-capacity: tools ## The capacity planner against real starts: make bench CASES=path/of/kv_cases.jsonl for others (that table alone)
+	@$(BIN)/python tools/bench_capacity.py $(CASES)
+
+bench: bench-capacity $(if $(CASES),,bench-speed) ## That, and how long deployments take against baselines (docs/performance.md; WRITE=1 puts it there)
+
+bench-speed: tools images
+	@$(BIN)/python tools/bench_speed.py $(if $(WRITE),--write)
 
 vllm-options: tools ## Add the newest vLLM releases to the table of options (docs/versions.md)
 	@$(BIN)/python tools/derive_vllm_options

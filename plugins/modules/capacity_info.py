@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: capacity_info
 short_description: Plan whether a model fits into GPU memory with a configuration of vLLM
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Works out, without a GPU and without starting anything, what weights, overhead and KV cache take, how many tokens

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: docker_engine_apply
 short_description: Let a running Docker Engine take daemon.json over, without stopping containers
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Reloads or restarts the engine after a change by M(myia.vllm.docker_daemon_config). Before a restart that would stop

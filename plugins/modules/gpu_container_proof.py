@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: gpu_container_proof
 short_description: Prove that a container gets exactly the GPUs it asks for
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Starts a container that asks for GPUs the way the service does, lists them in it with C(nvidia-smi -L), and compares

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: nvidia_toolkit_info
 short_description: Look at a host's NVIDIA driver and container toolkit, and name what is wrong
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Reads driver, device nodes, toolkit packages, old package sources, the runtime's configuration and CDI

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: plan_table
 short_description: Print what a preflight found as a table
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Prints the plan of GPU memory, what would help and the findings, no wider than 88 columns. Changes nothing.

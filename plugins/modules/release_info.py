@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: release_info
 short_description: List the releases of a service and choose one to roll back to
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Reads the releases that a host keeps. Holds no value of any C(.env).

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: report
 short_description: Write what a run came to as a page, as Markdown and as JSON
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Reads what the roles of this collection have handed on (C(vllm_definition), C(vllm_preflight_result),

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: service_lock
 short_description: Let only one run deploy a service at a time
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Takes the lock of a service or gives it back. A second run is refused with the name of the holder.

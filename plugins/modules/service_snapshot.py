@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: service_snapshot
 short_description: Look once at everything that a report shows of a service
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Reads image, container, KV cache, GPUs and releases in one round trip. It waits for nothing, changes nothing and

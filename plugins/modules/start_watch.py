@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: start_watch
 short_description: Watch a vLLM service start, name what it died of, and see that it answers
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Looks at container, log and C(/health) every few seconds and prints a line whenever something changed (which phase,

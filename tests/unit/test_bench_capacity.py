@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The capacity planner against real starts: floors under the figures that ``make bench`` prints."""
+"""The capacity planner against real starts: floors under the figures that ``make bench-capacity`` prints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-SPEC = importlib.util.spec_from_file_location("bench", ROOT / "tools" / "bench.py")
+SPEC = importlib.util.spec_from_file_location("bench", ROOT / "tools" / "bench_capacity.py")
 bench = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(bench)
 
