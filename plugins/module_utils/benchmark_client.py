@@ -67,7 +67,8 @@ class ServiceError(Exception):
 
 def say(name: str, **more: object) -> None:
     """Print an event."""
-    print(json.dumps({"event": name, **more}), flush=True)
+    sys.stdout.write(json.dumps({"event": name, **more}) + "\n")
+    sys.stdout.flush()
 
 
 def ask(port: int, path: str, body: dict | None = None, timeout_s: float = ASK_S) -> tuple[int, str]:

@@ -201,7 +201,7 @@ class Keeper:
         )
         begun_s, rest, reason = time.monotonic(), "", ""
         while not reason:
-            ready, _, _ = select.select([process.stdout], [], [], TICK_S)
+            ready, _writable, _failed = select.select([process.stdout], [], [], TICK_S)
             if ready:
                 data = os.read(process.stdout.fileno(), 65536)
                 if not data:
@@ -256,7 +256,7 @@ def main() -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit(TAKEN)
+        raise SystemExit(TAKEN) from None
     Keeper(folder, json.loads(sys.argv[2])).run()
 
 

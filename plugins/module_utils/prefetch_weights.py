@@ -236,7 +236,7 @@ class Download:
             path = self._in_snapshot(name)
             if os.path.lexists(path) and _size(path) != file["size"]:
                 target = os.path.realpath(path)
-                for found in {path, target}:
+                for found in dict.fromkeys((path, target)):
                     if os.path.lexists(found):
                         os.unlink(found)
             if file["blob"] and _size(self._blob(file)) not in (-1, file["size"]):
@@ -395,7 +395,8 @@ def check_space(folder: str, missing: int, total: int) -> None:
 
 def emit(event: str, **values: object) -> None:
     """Print one line for whoever watches."""
-    print(json.dumps({"event": event, **values}, sort_keys=True), flush=True)
+    sys.stdout.write(json.dumps({"event": event, **values}, sort_keys=True) + "\n")
+    sys.stdout.flush()
 
 
 def prefetch(hub: str, models: list, refresh: bool) -> None:

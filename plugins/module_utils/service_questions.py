@@ -293,7 +293,7 @@ def answers(order: dict, service: Service) -> dict:
 def main() -> None:
     """Answer the order on standard input."""
     order = json.load(sys.stdin)
-    print("\n" + json.dumps(answers(order, Service(order))))
+    sys.stdout.write("\n%s\n" % json.dumps(answers(order, Service(order))))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def among(pairs: Iterable[tuple[str, str]]) -> list[str]:
 def masked(text: str, secrets: list[str]) -> str:
     """Return ``text`` without any of ``secrets``, as they are or as Python and JSON write them inside quotes."""
     for secret in secrets:
-        for shown in {secret, repr("\"'" + secret)[4:-1], json.dumps(secret)[1:-1]}:
+        for shown in (secret, repr("\"'" + secret)[4:-1], json.dumps(secret)[1:-1]):
             text = text.replace(shown, MASK)
     return text
 

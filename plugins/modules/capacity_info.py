@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: does a model fit into the memory of GPUs with a configuration of vLLM?"""
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ def main() -> None:
             "dtype": {"type": "str", "default": "auto"},
             "quantization": {"type": "str"},
             "max_num_seqs": {"type": "int"},
-            "max_num_batched_tokens": {"type": "int"},
+            "max_num_batched_tokens": {"type": "int", "no_log": False},
             "cudagraph_capture_sizes": {"type": "list", "elements": "int", "default": []},
             "enforce_eager": {"type": "bool", "default": False},
             "vllm_version": {"type": "str"},

@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: releases of a Compose service on a host."""
 
 from __future__ import annotations
@@ -146,6 +147,7 @@ problem:
 import difflib
 import json
 import os
+import pathlib
 import shutil
 import time
 
@@ -242,7 +244,7 @@ def compose_problem(module: AnsibleModule, folder: str, env: str) -> str:
     docker = module.get_bin_path("docker")
     if docker is None:
         return "docker is not installed; run the role docker_engine first."
-    clean = ["env", "-i", "PATH=%s" % os.environ.get("PATH", "/usr/sbin:/usr/bin"), "HOME=%s" % os.path.expanduser("~")]
+    clean = ["env", "-i", "PATH=%s" % os.environ.get("PATH", "/usr/sbin:/usr/bin"), "HOME=%s" % pathlib.Path.home()]
     status, out, err = module.run_command(
         [*clean, docker, "compose", "--file", os.path.join(folder, releases.COMPOSE),
          "--env-file", os.path.join(folder, releases.ENV), "config", "--quiet"],

@@ -30,7 +30,10 @@ _EXPRESSIONS = (*STRENGTHS, "not", "values")
 
 
 def _list_of(kind: type) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, list) and all(type(item) is kind for item in value)
+    # a truth value is a whole number too, for Python
+    return lambda value: (
+        isinstance(value, list) and all(isinstance(item, kind) and not isinstance(item, bool) for item in value)
+    )
 
 
 #: What the other keys hold: in words, and how to tell.

@@ -121,7 +121,7 @@ class LineReader:
         for piece in pieces:
             yield from self._physical(piece)
         if len(self._rest) > MAX_LINE or ("\r" in self._rest and not self._rest.startswith('{"log"')):
-            done, _, self._rest = self._rest.rpartition("\r")
+            done, _cr, self._rest = self._rest.rpartition("\r")
             if not done:
                 done, self._rest = self._rest, ""
             yield from self._physical(done)

@@ -280,11 +280,14 @@ def _run(item: dict) -> dict:
     }
 
 
+#: Verdicts of runs that ended badly without an error of Ansible's.
+_FAILED = ("verification_failed", "benchmark_failed", "refused", "unreachable", "host_not_fit", "serves_nothing")
+
+
 def failure(verdict: dict, results: dict, snapshot: dict, failed: dict) -> dict:
     """Return what went wrong, where it shows, what to do, and what was done."""
     findings = [_finding(item) for item in report_verdict.refused(results)]
-    bad = verdict["id"] in ("verification_failed", "benchmark_failed", "refused", "unreachable", "host_not_fit",
-                             "serves_nothing")  # fmt: skip
+    bad = verdict["id"] in _FAILED
     if not failed and not bad:
         return {"note": "There was none."}
     message = str(failed.get("message") or "").strip()

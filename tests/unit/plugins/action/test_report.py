@@ -8,6 +8,7 @@ import pathlib
 
 import pytest
 import yaml
+from core_versions import trust_as_template
 from report_cases import NEW
 
 from ansible_collections.myia.vllm.plugins.action import report as plugin_file
@@ -91,8 +92,6 @@ def test_nothing_known(run, action, tmp_path) -> None:
 
 def test_value_that_cannot_be_evaluated(run) -> None:
     """It counts as missing."""
-    from ansible.template import trust_as_template  # noqa: PLC0415 not in every ansible-core
-
     result = run(variables={"vllm_verify_result": trust_as_template("{{ nobody_defines_this }}")})
     assert result["verdict"] == "deployed"
     assert result["report"]["failed_checks"] == []

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible.parsing.vault import VaultLib, VaultSecret, VaultSecretsContext
-from ansible.template import trust_as_template
+from ansible.parsing.vault import VaultLib, VaultSecret
+from core_versions import give_vault_secrets, trust_as_template
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def run(action):
 
 
 @pytest.fixture(autouse=True)
-def secrets(monkeypatch) -> list:
+def secrets(monkeypatch, loader) -> list:
     """The vault passwords that the operator gave: none, until a test adds one."""
     given: list = []
-    monkeypatch.setattr(VaultSecretsContext, "_current", VaultSecretsContext(given))
+    give_vault_secrets(monkeypatch, loader, given)
     return given
 
 
@@ -125,6 +125,16 @@ def test_open_vault(run, loader, secrets) -> None:
     result = run(vllm_api_key=vaulted(loader, "vllm_api_key", "PLANTED"))
     assert result.get("failed") is None, result["msg"]
     assert result["api_key_required"] is True
+    assert "PLANTED" not in json.dumps(result, default=str)
+
+
+def test_vaulted_item(run, loader, secrets) -> None:
+    """A value inside of a dictionary may be encrypted alone; without its password the variable has none."""
+    source = {"REGION": vaulted(loader, "x", "PLANTED")}
+    assert "- vllm_extra_env: is encrypted by Ansible Vault" in run(vllm_extra_env=source)["msg"]
+    secrets.append(("medium", VaultSecret(b"pw")))
+    result = run(vllm_extra_env={"REGION": vaulted(loader, "x", "PLANTED")})
+    assert result.get("failed") is None, result["msg"]
     assert "PLANTED" not in json.dumps(result, default=str)
 
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible.template import Templar, trust_as_template
+from ansible.template import Templar
+from core_versions import trust_as_template
 
 from ansible_collections.myia.vllm.plugins.module_utils.definition import PLAYBOOK_VARIABLES, RESULTS
 from ansible_collections.myia.vllm.plugins.plugin_utils import role_variables
