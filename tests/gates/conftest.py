@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the gates share: the built artefact, unpacked and installed, and the supported versions of ansible-core."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BIN = pathlib.Path(sys.executable).parent
+
+
+class Core:
+    """A supported version of ansible-core and where its programs are."""
+
+    def __init__(self, version: str) -> None:
+        """Find the environment that tools/bootstrap has made."""
+        self.name = version.rpartition(".")[0]
+        requirements = (ROOT / "requirements-test.txt").read_text(encoding="utf-8")
+        self.own = "ansible-core==%s\n" % version in requirements
+        self.bin = BIN if self.own else ROOT / ".cache" / "cores" / self.name / "bin"
+
+    @property
+    def python(self) -> str:
+        """The version of the Python it runs on: 3.11."""
+        code = "import sys; print('%d.%d' % sys.version_info[:2])"
+        return subprocess.check_output([self.bin / "python", "-c", code], text=True).strip()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment in which its programs find each other."""
+        return {**os.environ, "PATH": "%s:%s" % (self.bin, os.environ["PATH"]), "ANSIBLE_NOCOLOR": "1", **more}
+
+
+def cores() -> list[Core]:
+    """The versions in cores.txt."""
+    text = (ROOT / "tests" / "gates" / "cores.txt").read_text(encoding="utf-8")
+    return [Core(version) for version in re.findall(r"^(\d\S+) ", text, re.MULTILINE)]
+
+
+@pytest.fixture(params=cores(), ids=lambda core: core.name)
+def core(request: pytest.FixtureRequest) -> Core:
+    """Each of them that this machine has a Python for."""
+    if not (request.param.bin / "ansible-test").exists():
+        pytest.skip("no ansible-core %s here: `tools/bootstrap cores` makes it, or says why not" % request.param.name)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The collection, built from this checkout."""
+    folder = tmp_path_factory.mktemp("artefact")
+    subprocess.run(
+        [BIN / "ansible-galaxy", "collection", "build", "--output-path", folder],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    (found,) = folder.glob("*.tar.gz")
+    return found
+
+
+@pytest.fixture(scope="session")
+def installed(artefact: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder of collections into which the artefact was installed, as an operator does it."""
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run(
+        [BIN / "ansible-galaxy", "collection", "install", artefact, "-p", folder, "--no-deps", "--offline"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def unpacked(artefact: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The files of the artefact in the place that ansible-test insists on, of their own."""
+    folder = tmp_path_factory.mktemp("unpacked") / "ansible_collections" / "myia" / "vllm"
+    folder.mkdir(parents=True)
+    with tarfile.open(artefact) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
