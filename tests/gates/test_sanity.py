@@ -45,7 +45,8 @@ def bring_pip(core, home: pathlib.Path) -> None:
 def test_sanity(core, unpacked, home) -> None:
     """It has nothing to say."""
     bring_pip(core, home)
-    options = [] if core.own else [word for name in OF_THE_CORE for word in ("--test", name)]
+    # `make lint` runs antsibull-changelog, and here it would take an environment more
+    options = ["--skip-test", "changelog"] if core.own else [word for name in OF_THE_CORE for word in ("--test", name)]
     done = subprocess.run(
         [core.bin / "ansible-test", "sanity", "--python", core.python, *options],
         cwd=unpacked,
@@ -58,4 +59,4 @@ def test_sanity(core, unpacked, home) -> None:
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
-    assert said.count("Running sanity test") >= (len(OF_THE_CORE) if options else 20), said
+    assert said.count("Running sanity test") >= (20 if core.own else len(OF_THE_CORE)), said
