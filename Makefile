@@ -1,11 +1,13 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools browser compose demo demo-clean test lint unit molecule images classify docs docs-roles bench bench-capacity bench-speed vllm-options build clean
+.PHONY: help tools browser compose cores demo demo-clean test lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-speed vllm-options build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
 SCENARIO ?=
 # one file after the other in a process for each processor; the scenarios show their steps, and have a run of their own
 QUICK := $(BIN)/pytest --numprocesses auto --dist loadfile tests/lint tests/unit tests/integration
+# what is shipped, and the older versions of ansible-core: the tests are few and long
+GATES := $(BIN)/pytest --numprocesses auto tests/gates
 CASES ?=
 
 help: ## Show this list
@@ -17,14 +19,17 @@ demo: ## Deploy a real vLLM on this machine's CPU by deploy_medium.yml (MODEL=Qw
 demo-clean: ## Remove what `make demo` deployed
 	@tools/demo down
 
-test: tools browser images compose ## Run every test: lint, units, all Molecule scenarios
-	@status=0; $(QUICK) || status=1; $(BIN)/pytest tests/molecule || status=1; exit $$status
+test: tools cores browser images compose ## Run every test: lint, units, gates, all Molecule scenarios
+	@status=0; $(QUICK) || status=1; $(GATES) || status=1; $(BIN)/pytest tests/molecule || status=1; exit $$status
 
-lint: tools ## ansible-lint (production), yamllint, ruff
+lint: tools ## ansible-lint (production), yamllint, ruff, actionlint, antsibull-changelog
 	@$(BIN)/pytest tests/lint
 
 unit: tools ## Unit tests of the plugins
 	@MYIA_UNIT_ONLY=1 $(BIN)/pytest tests/unit
+
+gates: tools cores ## What a release must pass: ansible-test and units on every supported ansible-core, Galaxy's importer
+	@$(GATES)
 
 molecule: tools browser images ## One Molecule scenario: make molecule SCENARIO=vllm_config (all without SCENARIO)
 	@$(BIN)/pytest tests/molecule $(if $(SCENARIO),-k '[$(SCENARIO)]')
@@ -69,7 +74,10 @@ build: tools ## Build the collection's artefact
 
 clean: ## Remove test images and caches (the next run is a cold one)
 	@tools/images clean
-	@rm -rf .venv .cache/docs-venv .cache/docs-site
+	@rm -rf .venv .cache/docs-venv .cache/docs-site .cache/cores .cache/ansible-test
+
+cores:
+	@tools/bootstrap cores
 
 browser:
 	@tools/bootstrap browser

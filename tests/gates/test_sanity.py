@@ -19,10 +19,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 OF_THE_CORE = ("action-plugin-docs", "ansible-doc", "compile", "import", "runtime-metadata", "validate-modules")
 
 
-@pytest.fixture(scope="session")
-def home() -> pathlib.Path:
-    """A home in which ansible-test keeps its environments: the user's own stays as it is."""
-    folder = ROOT / ".cache" / "ansible-test"
+@pytest.fixture
+def home(core) -> pathlib.Path:
+    """A home in which ansible-test keeps its environments: the user's own stays as it is.
+
+    Each version has its own, since two that make the same environment at a time would destroy it.
+    """
+    folder = ROOT / ".cache" / "ansible-test" / core.name
     for place in (".config/pip", ".pip"):
         settings, link = pathlib.Path.home() / place, folder / place
         if settings.is_dir() and not link.is_symlink():

@@ -16,6 +16,8 @@ LINTERS = {
     "ansible-lint": ["ansible-lint", "--offline", "--nocolor", "-q"],
     "yamllint": ["yamllint", "--strict", "."],
     "ruff": ["ruff", "check", "."],
+    "actionlint": ["actionlint"],
+    "changelog": ["antsibull-changelog", "lint"],
     "role-docs": ["python", "tools/role_docs.py", "--check"],
     "failure-docs": ["python", "tools/failure_docs.py", "--check"],
     "shell": ["bash", "-n", "tools/bootstrap", "tools/images", "tools/demo", ".ci/run"],
