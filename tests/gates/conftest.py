@@ -42,7 +42,9 @@ def cores() -> list[Core]:
     only = os.environ.get("MYIA_CORE")
     text = (ROOT / "tests" / "gates" / "cores.txt").read_text(encoding="utf-8")
     found = [Core(version) for version in re.findall(r"^(\d\S+) ", text, re.MULTILINE)]
-    return [core for core in found if only in (None, core.name)]
+    chosen = [core for core in found if only in (None, core.name)]
+    assert chosen, "MYIA_CORE is %s, which cores.txt does not have" % only
+    return chosen
 
 
 @pytest.fixture(params=cores(), ids=lambda core: core.name)
