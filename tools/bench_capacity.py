@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure the capacity planner against real starts of vLLM.
 
-Usage: ``python tools/bench_capacity.py [cases.jsonl] [--each]``. Beside the cases lies ``model_configs.json``. A case holds a
-configuration and what vLLM printed for it; ``--each`` shows every case.
+Usage: ``python tools/bench_capacity.py [cases.jsonl] [--each]``. Beside the cases lies ``model_configs.json``. A case
+holds a configuration and what vLLM printed for it; ``--each`` shows every case.
 """
 
 from __future__ import annotations

@@ -44,7 +44,11 @@ def test_newer_version(run_module) -> None:
 def test_measured() -> None:
     """The table of figures is the one that ``make bench-capacity`` prints."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "bench_capacity.py")], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, str(ROOT / "tools" / "bench_capacity.py")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     table = [line for line in done.stdout.splitlines() if not line.startswith("one plan")]
     assert PRINTED[2].splitlines() == table
