@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools browser compose cores demo demo-clean test lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-speed vllm-options build clean
+.PHONY: help tools browser compose cores demo demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-speed vllm-options build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -19,8 +19,15 @@ demo: ## Deploy a real vLLM on this machine's CPU by deploy_medium.yml (MODEL=Qw
 demo-clean: ## Remove what `make demo` deployed
 	@tools/demo down
 
-test: tools cores browser images compose ## Run every test: lint, units, gates, all Molecule scenarios
+test: tools cores browser images compose ## Lint, units, gates, every Molecule scenario with its core tests
+	@status=0; $(QUICK) || status=1; $(GATES) || status=1; MYIA_TESTS=core $(BIN)/pytest tests/molecule || status=1; exit $$status
+
+test-full: tools cores browser images compose ## The same with every test of every scenario
 	@status=0; $(QUICK) || status=1; $(GATES) || status=1; $(BIN)/pytest tests/molecule || status=1; exit $$status
+
+test-fast: tools browser images compose ## Lint, units and one scenario with a host
+	@status=0; $(BIN)/pytest --numprocesses auto --dist loadfile tests/lint tests/unit || status=1; \
+	MYIA_TESTS=core $(BIN)/pytest tests/molecule -k '[vllm_config]' || status=1; exit $$status
 
 lint: tools ## ansible-lint (production), yamllint, ruff, actionlint, antsibull-changelog
 	@$(BIN)/pytest tests/lint

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every Molecule scenario, each as one test: check mode first, converge, idempotence, verify.
 
-Two scenarios run at a time, since each waits most of its time for one process (MYIA_SCENARIOS_AT_ONCE says another
-number). Those that keep the files of their engine in the same volume run one after the other.
+Three scenarios run at a time, which two processors can just do (MYIA_SCENARIOS_AT_ONCE says another number). Those that
+keep the files of their engine in the same volume run one after the other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = pathlib.Path(sys.executable).parent
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
-AT_ONCE = int(os.environ.get("MYIA_SCENARIOS_AT_ONCE", "2"))
+AT_ONCE = int(os.environ.get("MYIA_SCENARIOS_AT_ONCE", "3"))
 
 #: Those that take longest begin first, so that none of them is left over when everything else is done.
 LONGEST = ("vllm_service", "vllm_health", "vllm_verify", "nvidia_container_toolkit", "default")

@@ -87,6 +87,7 @@ def health(host) -> str:
     return host.check_output("curl -s -o /dev/null -w '%{http_code}' 127.0.0.1:5002/health")
 
 
+@pytest.mark.full
 def test_workflow(host, job, form) -> None:
     """Check, a deployment that somebody cancels, the same once more, and a verification; each gets what was before."""
     check = job(check=True, diff=True, survey=form, workflow_job_id=7)
@@ -112,6 +113,7 @@ def test_workflow(host, job, form) -> None:
     assert verdict(verify) == "verified"
 
 
+@pytest.mark.full
 def test_diagnosis(host, job) -> None:
     """Of a service that works, and of one that somebody has stopped."""
     good = job(playbook="diagnose_medium.yml")

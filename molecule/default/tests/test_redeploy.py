@@ -8,6 +8,9 @@ import subprocess
 
 import pytest
 
+#: A start of vLLM with two workers goes before them.
+pytestmark = pytest.mark.full
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent.parent
 NAME = "myia-vllm-medium-qwen3"
 #: one tunable with another value than host_vars gives it

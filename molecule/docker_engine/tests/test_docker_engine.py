@@ -97,6 +97,7 @@ class TestRestartSafety:
         assert host.check_output("docker info --format '{{.LiveRestoreEnabled}}'") == "true"
         assert configure({"log-level": "warn"}).recap["changed"] == 0
 
+    @pytest.mark.full
     @pytest.mark.parametrize(
         ("file", "variables", "words"),
         [
@@ -124,6 +125,7 @@ class TestRestartSafety:
         assert allowed.status == 0, allowed.output
         assert engine(host) != before
 
+    @pytest.mark.full
     def test_swarm(self, host, configure, daemon_json, sleeper) -> None:
         """A swarm excludes live-restore: refused, with that reason."""
         host.check_output("docker swarm init --advertise-addr 127.0.0.1")
@@ -134,6 +136,7 @@ class TestRestartSafety:
         assert run.status != 0
         assert "part of a swarm" in run.flat
 
+    @pytest.mark.full
     def test_engine_that_does_not_start(self, host, configure, daemon_json, sleeper) -> None:
         """The file of before comes back, and with it the engine."""
         before, container = daemon_json.text(), sleeper()

@@ -38,6 +38,7 @@ def test_docker_desktop_is_left_alone(host, play, untouched) -> None:
     assert untouched() in ([], ["/usr/local/bin"])
 
 
+@pytest.mark.full
 def test_wsl_is_left_alone(host, play, untouched) -> None:
     """WSL (what the role sees there, given by hand): nothing is installed, and it says why."""
     engine = {
@@ -79,6 +80,7 @@ OTHER_HOSTS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", OTHER_HOSTS)
 def test_host_on_which_no_engine_can_be_had(host, play, stopped_engine, untouched, case: str) -> None:
     """It is said before anything is installed."""

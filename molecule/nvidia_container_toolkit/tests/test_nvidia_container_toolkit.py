@@ -80,6 +80,7 @@ class TestInstallation:
         assert host.file(KEY).mode == 0o644
         assert host.file(SOURCE).mode == 0o644
 
+    @pytest.mark.full
     def test_each_choice_of_version_and_source(self, host, run_role) -> None:
         """A mirror, an older version, files, the experimental channel: each is taken over, and the defaults again."""
 
@@ -114,6 +115,7 @@ class TestInstallation:
             # the pinned version again
             became(REPOSITORY + "/stable/deb/", "1.20.1-1")
 
+    @pytest.mark.full
     def test_old_sources_and_packages_go(self, host, run_role) -> None:
         """Lists that would break every apt update, and nvidia-docker2, are cleared away."""
         legacy = "/etc/apt/sources.list.d/nvidia-docker.list"
@@ -136,6 +138,7 @@ class TestInstallation:
 class TestHostWithoutToolkit:
     """The role on a host that has no toolkit, and still has none after each test but the last."""
 
+    @pytest.mark.full
     @pytest.mark.parametrize(
         ("variables", "words"),
         [
@@ -169,6 +172,7 @@ class TestHostWithoutToolkit:
         left = [path for path in untouched() if not path.startswith(("/etc/apt", "/var/lib/dpkg"))]
         assert left == []
 
+    @pytest.mark.full
     def test_local_package_files(self, host, run_role, without_toolkit) -> None:
         """Without any repository: the four files, all at once; a second run changes nothing."""
         files = host.check_output("ls /srv/standin-repo/stable/deb/*/*_1.20.1-1_*.deb").split()
@@ -201,6 +205,7 @@ class TestDaemonJson:
         assert json.loads(daemon_json.text()) == {**foreign, "runtimes": {**foreign["runtimes"], **mine}}
         assert run_role().recap["changed"] == 0
 
+    @pytest.mark.full
     def test_interrupted_before_the_reload(self, host, run_role, daemon_json) -> None:
         """A run that died after the merge is mended by the next: the engine decides, not what changed this time."""
         config = daemon_json.text()
@@ -241,6 +246,7 @@ class TestModes:
         assert len(uuids) == 2
         assert listed(host, options.replace("UUID1", uuids[1])) == [uuids[number] for number in wanted]
 
+    @pytest.mark.full
     def test_legacy_hook(self, host, run_role, daemon_json, sleeper, uuids) -> None:
         """vllm_gpu_access deploy: the engine is restarted once so that it finds the hook, and no container stops.
 
@@ -264,6 +270,7 @@ class TestModes:
             assert host.system_info.codename == "bookworm", "Debian 13 brings Compose"
         assert run_role(vllm_gpu_access="deploy").recap["changed"] == 0
 
+    @pytest.mark.full
     def test_runtime_in_legacy_mode(self, host, run_role) -> None:
         """A runtime set to legacy injects by the hook; containers get the same GPUs."""
         host.check_output("nvidia-ctk config --set nvidia-container-runtime.mode=legacy --in-place")
@@ -304,6 +311,7 @@ BEFORE = '{"log-driver":"json-file",\n\t"features": {"buildkit": true}}'
 class TestRemoval:
     """nvidia_container_toolkit_state absent."""
 
+    @pytest.mark.full
     def test_refused_while_a_container_uses_a_gpu(self, host, run_role, untouched) -> None:
         """The container is named, and nothing changes."""
         host.run("docker rm -f user")
@@ -323,6 +331,7 @@ class TestRemoval:
         assert versions(host) == {"1.20.1-1"}
         assert changed == []
 
+    @pytest.mark.full
     def test_gives_back_the_daemon_json_of_before(self, host, run_role, daemon_json, sleeper) -> None:
         """To the byte, or none; packages, source, key are gone, containers run on, a second removal changes nothing."""
         try:

@@ -11,6 +11,7 @@ import pytest
 testinfra_hosts = ["ansible://toolkit-trixie"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
@@ -41,6 +42,7 @@ def test_broken_daemon_json_is_left_alone(run_role, daemon_json, content: str) -
     assert daemon_json.text() == content
 
 
+@pytest.mark.full
 def test_cdi_specification_too_new(host, run_role, untouched) -> None:
     """An engine that cannot read the specification's version is named with both versions (given by hand)."""
     host.check_output("mkdir -p /etc/cdi")
@@ -61,6 +63,7 @@ def test_cdi_specification_too_new(host, run_role, untouched) -> None:
     assert "Docker 26.1 or later" in run.flat
 
 
+@pytest.mark.full
 def test_rootless_engine(run_role, untouched) -> None:
     """A rootless engine (given by hand) is refused with what it would need."""
     engine = {
@@ -74,6 +77,7 @@ def test_rootless_engine(run_role, untouched) -> None:
     assert untouched() == []
 
 
+@pytest.mark.full
 def test_no_cgroups_is_explained(host, run_role) -> None:
     """A setting for rootless engines on a host with an engine of root: what would happen, and the fix."""
     host.check_output("nvidia-ctk config --set nvidia-container-cli.no-cgroups=true --in-place")
@@ -86,6 +90,7 @@ def test_no_cgroups_is_explained(host, run_role) -> None:
     assert "no-cgroups=false" in run.flat
 
 
+@pytest.mark.full
 def test_version_below_the_floor_is_refused(host, run_role, untouched) -> None:
     """A toolkit with a known way out of the container needs an explicit word."""
     run = run_role(nvidia_container_toolkit_version="1.18.2")
@@ -126,6 +131,7 @@ def test_driver_faults(host, run_role, untouched, fault, words) -> None:
         host.check_output("rm /etc/myia-standin/nvidia-smi.fault")
 
 
+@pytest.mark.full
 def test_missing_device_node(host, run_role) -> None:
     """A node in /dev that is not there is named."""
     host.check_output("mv /dev/nvidiactl /dev/nvidiactl-away")
@@ -138,6 +144,7 @@ def test_missing_device_node(host, run_role) -> None:
     assert "/dev/nvidiactl" in run.flat
 
 
+@pytest.mark.full
 def test_unknown_gpu(run_role, untouched) -> None:
     """A GPU that the host does not have is refused with those that it has."""
     run = run_role(vllm_gpu_devices=["0", "7"])
@@ -160,6 +167,7 @@ def test_gpus_that_do_not_reach_the_container(host, run_role) -> None:
     assert "A container that asks for GPU 0,1 (vllm_gpu_access runtime) did not start" in run.flat
 
 
+@pytest.mark.full
 def test_more_gpus_than_asked_for(host, run_role, uuids) -> None:
     """A container that gets another GPU besides is no success."""
     runtime = "/usr/bin/nvidia-container-runtime"

@@ -87,6 +87,7 @@ def test_packages(hosts, install) -> None:
     assert again.recap["changed"] == 0, again.output
 
 
+@pytest.mark.full
 def test_packages_that_are_not_signed(hosts, install) -> None:
     """Docker signs its packages: one without a signature is not installed."""
     run = install("--limit", "toolkit-el9", docker_engine_repository_url=REPOSITORY + "/unsigned")
@@ -95,6 +96,7 @@ def test_packages_that_are_not_signed(hosts, install) -> None:
     assert installed(hosts["toolkit-el9"], "toolkit-el9") == []
 
 
+@pytest.mark.full
 def test_another_key(hosts, install) -> None:
     """A key with another fingerprint stops before the repository is added."""
     run = install("--limit", "toolkit-el9", docker_engine_repository_key="http://127.0.0.1:8999/wrong.gpgkey")

@@ -140,6 +140,7 @@ def test_another_run_needs_no_network(play, offline) -> None:
     assert run.recap["changed"] == 0
 
 
+@pytest.mark.full
 def test_downgrade(hosts, play, unchanged) -> None:
     """An older version is predicted under --check, then installed, all four at a time."""
     predicted = play("--check", "-e", "nvidia_container_toolkit_version=1.19.1")
@@ -195,6 +196,7 @@ def package_files(hosts) -> list[str]:
     return ["/srv/package-files/%s.rpm" % name for name in PACKAGES]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(hosts, play, bare, package_files, unchanged, case: str) -> None:
     """What cannot be trusted or is not whole is named, and both hosts stay as they were: nothing half done."""
@@ -209,6 +211,7 @@ def test_refused(hosts, play, bare, package_files, unchanged, case: str) -> None
     unchanged()
 
 
+@pytest.mark.full
 def test_package_files(hosts, play, bare, package_files, offline) -> None:
     """Without any network: the files are installed, and neither a repository nor a key is added."""
     files = json.dumps({"nvidia_container_toolkit_package_files": package_files})
@@ -223,6 +226,7 @@ def test_package_files(hosts, play, bare, package_files, offline) -> None:
     assert again.recap["changed"] == 0
 
 
+@pytest.mark.full
 def test_old_toolkit(hosts, play, old) -> None:
     """Packages and repositories of older toolkits go; daemon.json, which nvidia-docker2 owned, stays with its keys."""
     before = {name: json.loads(host.file(DAEMON_JSON).content_string) for name, host in hosts.items()}

@@ -61,6 +61,7 @@ def test_bad_input(play, untouched, case: str) -> None:
     assert untouched() == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "devices", ['{"vllm_gpu_devices": [0, 1]}', "vllm_gpu_devices=0,1", '{"vllm_gpu_devices": ["0", "1"]}']
 )
@@ -70,6 +71,7 @@ def test_gpu_lists_that_mean_the_same(play, inventory, devices: str) -> None:
     assert run.status == 0, run.output
 
 
+@pytest.mark.full
 def test_unsupported_system(play, unsupported_system, untouched) -> None:
     """An operating system nobody tested is refused before anything is installed."""
     run = play(playbook=DEPLOY)

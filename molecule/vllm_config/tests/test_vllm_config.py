@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 CURRENT = "/opt/vllm/medium/releases"
 TOKEN = "hf_PLANTEDtoken0123456789"
 KEY = "sk-PLANTED-$HOME-'q\"#x y"
@@ -71,6 +73,7 @@ def test_check_mode_writes_nothing(host, play, untouched) -> None:
     assert untouched() == []
 
 
+@pytest.mark.full
 def test_somebody_opened_the_file(host, play) -> None:
     """A mode that was changed by hand is set right."""
     host.check_output("chmod 0644 %s/.env" % release(host))
@@ -90,6 +93,7 @@ def test_refused_by_compose(host, play, untouched) -> None:
     assert [path for path in untouched() if path != CURRENT] == []
 
 
+@pytest.mark.full
 def test_variable_of_the_shell_is_refused(host, play) -> None:
     """A variable of the remote shell that Compose would prefer to .env is named."""
     run = play("-e", "vllm_max_model_len=1024", roles=["myia.vllm.docker_engine", "myia.vllm.vllm_config"])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 from replays import NAME
 
 
@@ -27,6 +28,7 @@ def test_alone_on_a_running_service(host, play) -> None:
     assert run.recap["changed"] == 0
 
 
+@pytest.mark.full
 def test_attached_to_a_start(host, watch) -> None:
     """A start that somebody else began is shown phase by phase, each once, with the time that it took last time."""
     host.check_output("docker restart --time 1 %s" % NAME)
@@ -43,6 +45,7 @@ def test_attached_to_a_start(host, watch) -> None:
     assert "tiny-qwen3 answers on" in run.output
 
 
+@pytest.mark.full
 def test_killed_engine(host, watch) -> None:
     """An engine that is killed when ready: Docker starts the service again, and that start can be watched."""
     before = host.check_output("docker inspect -f '{{.RestartCount}}' %s" % NAME)
@@ -54,6 +57,7 @@ def test_killed_engine(host, watch) -> None:
     assert "[serving] answers after" in run.output
 
 
+@pytest.mark.full
 def test_silent(host, play) -> None:
     """A service that stays silent: the time limit's variable is named."""
     host.check_output("docker pause %s" % NAME)

@@ -46,6 +46,7 @@ def test_replayed(host, standin, standin_host, fault, what) -> None:
     assert "STAND-IN" in outcome.log
 
 
+@pytest.mark.full
 def test_hang_after_nccl(host, standin, standin_host, fault) -> None:
     """Workers that never find each other: the phase's own time limit ends it."""
     lines = worker_dies("distributed")[:-6]
@@ -54,6 +55,7 @@ def test_hang_after_nccl(host, standin, standin_host, fault) -> None:
     assert "vllm_health_distributed_timeout_s" in outcome.run.flat
 
 
+@pytest.mark.full
 def test_unknown_failure(host, standin, standin_host, fault) -> None:
     """A failure that nobody knows is called unknown, with the first traceback's last lines; users can name it."""
     lines = worker_dies("load", "FluxCapacitorError: 1.20 gigawatts found, 1.21 needed")
@@ -66,12 +68,14 @@ def test_unknown_failure(host, standin, standin_host, fault) -> None:
     assert "Call the doctor." in outcome.run.output
 
 
+@pytest.mark.full
 def test_runtime_not_registered(host, standin, fault) -> None:
     """An engine that was never told of NVIDIA's runtime: the text is the real engine's own."""
     fault("runtime not registered", "Docker Engine", "nvidia-runtime-not-registered", {
         "vllm_accelerator": "nvidia", "vllm_gpu_devices": "0"})  # fmt: skip
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("what", "variables", "state", "name"),
     [
@@ -89,6 +93,7 @@ def test_runtime(host, standin, toolkit, fault, what, variables, state, name) ->
         host.check_output("rm -f /etc/myia-standin/nvidia-smi.fault")
 
 
+@pytest.mark.full
 def test_same_failure_is_not_repeated_for_ever(host, standin, standin_host, play) -> None:
     """The third deployment of what has failed twice the same way is refused without stopping the service."""
     lines = worker_dies("memory", LINES["context-longer-than-kv-cache"][0])

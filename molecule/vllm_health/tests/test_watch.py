@@ -20,6 +20,7 @@ def slow(standin_host, standin, play):
     assert run.status == 0, run.output
 
 
+@pytest.mark.full
 def test_container_is_replaced(host, slow, watch) -> None:
     """The new container is followed from its own beginning."""
     host.check_output("docker restart --time 0 %s" % NAME)
@@ -30,6 +31,7 @@ def test_container_is_replaced(host, slow, watch) -> None:
     assert "the container was replaced by another one" in run.output
 
 
+@pytest.mark.full
 def test_container_is_removed(host, slow, watch) -> None:
     """A container that does not come back is missed."""
     host.check_output("docker restart --time 0 %s" % NAME)
@@ -69,6 +71,7 @@ def ssh(standin_host, tmp_path_factory):
     })]  # fmt: skip
 
 
+@pytest.mark.full
 def test_connection_drops(host, slow, watch, ssh) -> None:
     """The host is out of reach for some seconds, and every connection is cut: the watch takes the start up again."""
     host.check_output("docker restart --time 0 %s" % NAME)
@@ -84,6 +87,7 @@ def test_connection_drops(host, slow, watch, ssh) -> None:
     assert "[serving] answers after" in run.output
 
 
+@pytest.mark.full
 def test_connection_stays_away(host, slow, watch, ssh) -> None:
     """A host that does not come back in time is reported as unreachable, with what to do."""
     host.check_output("docker restart --time 0 %s" % NAME)
@@ -97,6 +101,7 @@ def test_connection_stays_away(host, slow, watch, ssh) -> None:
     assert "vllm_health_connection_timeout_s" in run.output
 
 
+@pytest.mark.full
 def test_very_long_log(host, standin, play, standin_host) -> None:
     """A log of 9 MB, read in pieces: what matters is found in the midst of it, and its two ends are kept."""
     line = "(EngineCore pid=24) INFO 11-24 23:26:14 [core.py:1] line %d of many " + "x" * 250

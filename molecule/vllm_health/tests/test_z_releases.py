@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import pathlib
 
+import pytest
 from replays import NAME, RECORDINGS, ROOT, replayed, worker_dies
 
 HEALTHY = (RECORDINGS / "healthy-eager.log").read_text(encoding="utf-8").splitlines()
@@ -49,6 +50,7 @@ def test_roll_back_to_nothing(host, standin, play) -> None:
     assert host.check_output("docker inspect -f '{{.Id}} {{.State.StartedAt}}' %s" % NAME) == before
 
 
+@pytest.mark.full
 def test_roll_back_to_a_broken_one(host, standin, standin_host, play) -> None:
     """A kept release that does not start any more: the one of before comes back."""
     before = current(host)
@@ -69,6 +71,7 @@ def test_roll_back_to_a_broken_one(host, standin, standin_host, play) -> None:
     assert current(host) == before
 
 
+@pytest.mark.full
 def test_lock_that_was_lost(host, standin, standin_host, watch) -> None:
     """A run whose lock somebody else has taken meanwhile stops, and does not touch the service any more."""
     variables = replayed(standin_host, "lost", HEALTHY, then="serve", seconds=20)
@@ -86,6 +89,7 @@ def test_lock_that_was_lost(host, standin, standin_host, watch) -> None:
     host.check_output("rm /opt/vllm/medium/deployment.lock")
 
 
+@pytest.mark.full
 def test_first_deployment_fails(host, standin, standin_host, play) -> None:
     """Without a release to go back to nothing is left half up, and the next deployment succeeds."""
     assert play(playbook=REMOVE).status == 0

@@ -81,6 +81,7 @@ def test_hub(wishes, words, fix, role, net) -> None:
     assert fix in run.flat
 
 
+@pytest.mark.full
 def test_net_that_is_slow(host, role, net) -> None:
     """Hub and registry that never answer are both named, after seconds: asked at a time, and not waited for."""
     start = time.monotonic()
@@ -101,6 +102,7 @@ def test_net_that_is_slow(host, role, net) -> None:
     assert slow - usual < 10.0
 
 
+@pytest.mark.full
 def test_model_in_the_cache(host, role, net) -> None:
     """A hub that is silent stops nobody who has the model; one that refuses does. Offline mode asks nobody."""
     base = "/var/lib/docker/volumes/vllm-hf-cache/_data/hub/models--Qwen--Qwen2.5-32B-Instruct-AWQ/snapshots/main"
@@ -167,6 +169,7 @@ def test_everything_in_one_report(host, role, net, daemon_json, sleeper, untouch
     assert run.flat.index("- clock:") < run.flat.index("Not refused for") < run.flat.index("- gpu_shared:")
 
 
+@pytest.mark.full
 def test_memory_of_our_own_container(host, role) -> None:
     """What the service itself holds is free again when it is replaced."""
     host.run("docker rm -f sleeper")
@@ -183,6 +186,7 @@ def test_memory_of_our_own_container(host, role) -> None:
     assert run.status == 0, run.output
 
 
+@pytest.mark.full
 def test_tensor_parallel(host, role) -> None:
     """Three GPUs cannot share forty heads."""
     host.check_output("mknod -m 0666 /dev/nvidia2 c 1 3")
@@ -195,6 +199,7 @@ def test_tensor_parallel(host, role) -> None:
     assert "tensor_parallel: found tensor parallel 3 for 40 attention heads and 8 KV heads" in run.flat
 
 
+@pytest.mark.full
 def test_uncertain_goes_on(role) -> None:
     """What may not fit is warned of, with the arithmetic and what would help."""
     run = role(vllm_max_num_seqs=256)

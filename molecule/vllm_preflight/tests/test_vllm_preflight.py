@@ -26,6 +26,7 @@ def refused(play, host, untouched, *arguments: str) -> str:
     return run.flat
 
 
+@pytest.mark.full
 def test_operating_system(host, play, unsupported_system) -> None:
     """An unsupported system is named, and can be tried at one's own risk."""
     run = play("--limit", host.backend.host)
@@ -85,6 +86,7 @@ def test_driver(host, play, untouched, fault: str, said: str, fix: str) -> None:
     assert fix in output
 
 
+@pytest.mark.full
 def test_driver_that_hangs(host, play, untouched) -> None:
     """A driver that does not answer is told so after the time limit."""
     with changed(host, "echo hang > %s" % FAULT, "rm -f %s" % FAULT):
@@ -99,6 +101,7 @@ def test_driver_missing(host, play, untouched) -> None:
     assert "driver_missing: found no NVIDIA driver" in output
 
 
+@pytest.mark.full
 def test_device_nodes(host, play, untouched) -> None:
     """A missing node is named."""
     make = "mknod -m 0666 /dev/nvidiactl c 1 3"
@@ -108,6 +111,7 @@ def test_device_nodes(host, play, untouched) -> None:
     assert "nvidia-modprobe" in output
 
 
+@pytest.mark.full
 def test_gpu_lost(host, play, untouched) -> None:
     """A GPU that fell off the bus is told from one that never was there, and stops only who asks for it."""
     with gpus(host, [{}, {"lost": True}]):
@@ -126,6 +130,7 @@ def test_gpu_devices(host, play, untouched) -> None:
     assert "vllm_gpu_devices" in output
 
 
+@pytest.mark.full
 def test_gpu_in_mig_mode(host, play, untouched) -> None:
     """A GPU in MIG mode cannot be asked for as a whole; its MIG devices are named."""
     with gpus(host, [{}, {"mig_mode": "Enabled", "mig_devices": [{"uuid": "MIG-standin"}]}]):
@@ -137,6 +142,7 @@ def test_gpu_in_mig_mode(host, play, untouched) -> None:
     assert mig.status == 0, mig.output
 
 
+@pytest.mark.full
 def test_port(host, play, untouched) -> None:
     """A port in use is refused with who has it."""
     host.check_output("systemd-run --unit port-holder python3 -m http.server 5002 --bind 127.0.0.1; sleep 1")
@@ -155,6 +161,7 @@ def test_disk(host, play, untouched) -> None:
     assert "needed 1000000.0 GiB" in output
 
 
+@pytest.mark.full
 def test_secure_boot(host, play, untouched) -> None:
     """A module that the firmware does not trust is told from one that is not there."""
     kernel = "/usr/lib/modules/$(uname -r)"
@@ -168,6 +175,7 @@ def test_secure_boot(host, play, untouched) -> None:
     assert "secure_boot: found Secure Boot on, nvidia module on disk, not loaded" in output
 
 
+@pytest.mark.full
 def test_model_path(host, play, untouched) -> None:
     """A local model that is not there is refused."""
     output = refused(play, host, untouched, "-e", "vllm_model=/srv/models/none")

@@ -116,6 +116,7 @@ def test_hub_refuses(host, fault, quick, hub, what) -> None:
     fault(what, "hub (stand-in)", name, variables, kept=True)
 
 
+@pytest.mark.full
 def test_disk_full(host, fault, quick, hub) -> None:
     """A disk that is too small for the weights is found before the switch, with the arithmetic."""
     host.check_output("mkdir -p /srv/full && mount -t tmpfs -o size=64k tmpfs /srv/full")
@@ -129,11 +130,13 @@ def test_disk_full(host, fault, quick, hub) -> None:
         host.run("umount /srv/full")
 
 
+@pytest.mark.full
 def test_image_missing(host, fault, quick) -> None:
     """An image that is not there, and that must not be pulled."""
     fault("image missing", "Docker Engine", "image-not-found", {"vllm_image": "myia-vllm-cpu:9.9.9"}, kept=True)
 
 
+@pytest.mark.full
 def test_registry_does_not_answer(host, fault, quick) -> None:
     """An image that must be pulled and cannot be."""
     variables = {"vllm_image": "registry.invalid/vllm:1", "vllm_service_pull": "missing", "vllm_service_retries": 0}
@@ -143,6 +146,7 @@ def test_registry_does_not_answer(host, fault, quick) -> None:
 # ---------------------------------------------------------------------------------------------- interruptions
 
 
+@pytest.mark.full
 def test_docker_restarts_during_the_start(host, play) -> None:
     """The engine is restarted while vLLM starts: the start is repeated once, and the deployment succeeds."""
     process = running_deployment({"vllm_max_num_seqs": 62})
@@ -155,6 +159,7 @@ def test_docker_restarts_during_the_start(host, play) -> None:
     assert host.check_output("curl -s -o /dev/null -w '%{http_code}' 127.0.0.1:5002/health") == "200"
 
 
+@pytest.mark.full
 def test_controller_is_killed_during_the_switch(host, play) -> None:
     """The run dies between stopping the old service and the new one's answer; the next run recovers at once."""
     process = running_deployment({"vllm_max_num_seqs": 61})
@@ -173,6 +178,7 @@ def test_controller_is_killed_during_the_switch(host, play) -> None:
     assert not host.file("/opt/vllm/medium/deployment.lock").exists
 
 
+@pytest.mark.full
 def test_lock_of_another_machine_goes_stale(host, play) -> None:
     """A lock whose holder nobody can ask is waited for, and taken when it was silent for long enough."""
     lock = {"token": "elsewhere:1:2:3", "who": "alice on another machine", "since": "2026-01-01 00:00:00 UTC",
@@ -190,6 +196,7 @@ def test_lock_of_another_machine_goes_stale(host, play) -> None:
 # ---------------------------------------------------------------------------------- back to a real vLLM
 
 
+@pytest.mark.full
 def test_port_taken(host, fault) -> None:
     """A process of the host has the port."""
     host.check_output("systemd-run --unit taken python3 -m http.server 5099 --bind 127.0.0.1")
@@ -200,6 +207,7 @@ def test_port_taken(host, fault) -> None:
         host.check_output("systemctl stop taken")
 
 
+@pytest.mark.full
 def test_memory_limit(host, fault) -> None:
     """The kernel kills the start for lack of memory, and the second one too."""
 

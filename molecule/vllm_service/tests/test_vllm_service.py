@@ -7,6 +7,8 @@ import json
 import pathlib
 import subprocess
 
+import pytest
+
 NAME = "myia-vllm-medium-qwen3"
 RELEASES = "/opt/vllm/medium/releases"
 ROLLBACK = str(pathlib.Path(__file__).resolve().parent.parent.parent.parent / "rollback_medium.yml")
@@ -65,6 +67,7 @@ def test_one_changed_tunable_recreates_once(host, play) -> None:
     assert host.check_output("ls -1 %s | wc -l" % RELEASES) == "2"
 
 
+@pytest.mark.full
 def test_env_edited_on_the_host_is_put_right(host, play) -> None:
     """A value somebody edited in .env on the host: the next run restores the defined one and recreates once.
 
@@ -82,6 +85,7 @@ def test_env_edited_on_the_host_is_put_right(host, play) -> None:
     assert container(host) == before
 
 
+@pytest.mark.full
 def test_container_somebody_removed(host, play) -> None:
     """A container that was removed by hand comes back; the release stays the same."""
     current = host.check_output("readlink /opt/vllm/medium/current")
@@ -100,6 +104,7 @@ def healthy_within(host, seconds: int) -> bool:
     )
 
 
+@pytest.mark.full
 def test_survives_a_restart_of_docker(host) -> None:
     """Once healthy, the service comes back by itself when the engine is restarted."""
     before = container(host)
@@ -110,6 +115,7 @@ def test_survives_a_restart_of_docker(host) -> None:
     assert after != before
 
 
+@pytest.mark.full
 def test_survives_a_reboot(host, play) -> None:
     """The same when the host boots; and nothing is to be done afterwards."""
     subprocess.run(["docker", "restart", "myia-vllm_service-%s" % host.backend.hostname], check=True)
@@ -120,6 +126,7 @@ def test_survives_a_reboot(host, play) -> None:
     assert run.recap["changed"] == 0
 
 
+@pytest.mark.full
 def test_caches_outlive_releases(host, play) -> None:
     """What lies in the caches, and whose it is, stays over releases; so does a rollback."""
     volume = "/var/lib/docker/volumes/vllm-compile-cache/_data"

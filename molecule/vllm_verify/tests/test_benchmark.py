@@ -124,6 +124,7 @@ def test_bad_values(host, measure) -> None:
     assert kept(host) == before
 
 
+@pytest.mark.full
 def test_compared(host, measure) -> None:
     """Worse figures than the last good ones are a warning, not a failure; other settings are not compared."""
     assert measure().status == 0
@@ -149,6 +150,7 @@ def test_compared(host, measure) -> None:
     assert len(kept(host)) == 3
 
 
+@pytest.mark.full
 def test_busy(host, measure) -> None:
     """A service with requests of others is left alone, unless that is wanted."""
     body = json.dumps({"model": "tiny-qwen3", "prompt": "a", "max_tokens": 200, "ignore_eos": True})
@@ -171,6 +173,7 @@ def test_busy(host, measure) -> None:
     assert len(kept(host)) == len(before) + 1
 
 
+@pytest.mark.full
 def test_another_benchmark_and_a_leftover(host, measure, beside) -> None:
     """Two at once are refused; one that an interrupted playbook left is ended by the next, and leaves nothing."""
     first = beside(vllm_benchmark_profile="long")
@@ -187,6 +190,7 @@ def test_another_benchmark_and_a_leftover(host, measure, beside) -> None:
     assert nothing_runs(host)
 
 
+@pytest.mark.full
 def test_time_limit(host, measure) -> None:
     """It ends at its limit, and nothing goes on."""
     run = measure(vllm_benchmark_profile="long", vllm_benchmark_timeout_s=5)
@@ -195,6 +199,7 @@ def test_time_limit(host, measure) -> None:
     assert nothing_runs(host)
 
 
+@pytest.mark.full
 def test_broken_benchmark(host, measure) -> None:
     """A tokenizer that is not there any more: its own words, and the play can go on if that is wanted."""
     host.check_output("mv /srv/models/tiny-qwen3/tokenizer.json /srv/models/tokenizer.away")
@@ -210,6 +215,7 @@ def test_broken_benchmark(host, measure) -> None:
     assert measure().status == 0
 
 
+@pytest.mark.full
 def test_service_dies(host, measure, beside, service_back) -> None:
     """Stopped in the middle, and not there at all: a result that says so."""
     run = beside(vllm_benchmark_profile="long")
@@ -224,6 +230,7 @@ def test_service_dies(host, measure, beside, service_back) -> None:
     assert "watch_medium.yml" in run.flat
 
 
+@pytest.mark.full
 def test_service_does_not_answer(host, measure, service_back) -> None:
     """A container that runs, and a service in it that has not come up."""
     host.check_output("docker restart --time 1 %s" % NAME)
@@ -232,6 +239,7 @@ def test_service_does_not_answer(host, measure, service_back) -> None:
     assert "The service does not answer: /health gives" in run.flat
 
 
+@pytest.mark.full
 def test_no_key_anywhere(host, measure, beside) -> None:
     """Not in what it says, not in any command line while it runs, not in what it keeps."""
     run = beside(vllm_benchmark_profile="long")

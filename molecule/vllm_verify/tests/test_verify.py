@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 #: Checks of the role that a model which was taught other answers fails, each.
 TAUGHT = ("chat", "arithmetic", "reasoning", "tool-call", "structured-output", "concurrency", "long-context")
 KEY = "PLANTED-key-7c31e2"
@@ -38,6 +40,7 @@ def test_every_check_passes(host, reported) -> None:
     assert checks["endpoint-models"]["evidence"] == "tiny-qwen3, 2048 tokens"
 
 
+@pytest.mark.full
 def test_other_configuration_is_seen(reported) -> None:
     """The service is held against the variables, not against itself."""
     run, checks = verify(reported, vllm_max_model_len=1024, vllm_version="0.31.0", vllm_publish_address="127.0.0.2")
@@ -49,6 +52,7 @@ def test_other_configuration_is_seen(reported) -> None:
     assert "3 of %d checks failed" % len(checks) in run.output
 
 
+@pytest.mark.full
 def test_own_checks(reported) -> None:
     """They come in addition, change those of the role, and fail the play only when they must."""
     extra = [
@@ -87,6 +91,7 @@ def test_bad_checks_are_refused(host, play, untouched) -> None:
     assert untouched() == []
 
 
+@pytest.mark.full
 def test_model_with_other_answers_goes_back(host, reported) -> None:
     """Each check of the model's answers fails by itself, the release is not kept, and the one before serves again."""
     before = host.check_output("readlink /opt/vllm/medium/current")
@@ -105,6 +110,7 @@ def test_model_with_other_answers_goes_back(host, reported) -> None:
     assert run.status == 0, run.output
 
 
+@pytest.mark.full
 def test_service_that_is_stopped(host, reported) -> None:
     """Nobody can be asked: said so, with what to do, and reported."""
     host.check_output("docker stop --time 5 myia-vllm-medium-qwen3")
@@ -119,6 +125,7 @@ def test_service_that_is_stopped(host, reported) -> None:
     assert reported(playbook="deploy_medium.yml").status == 0
 
 
+@pytest.mark.full
 def test_model_that_gives_vectors(host, reported) -> None:
     """It must refuse to chat, and none of the questions is asked."""
     run = reported("-e", json.dumps(POOLING))
