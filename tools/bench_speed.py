@@ -282,7 +282,7 @@ def rerun(bed: Bed) -> list[Row]:
     project = bed.shell("docker inspect -f '{{index .Config.Labels \"com.docker.compose.project\"}}' %s" % CONTAINER)
     about = ["-e", json.dumps({"bench_files": str(files), "bench_project": project})]
     # the first run copies; what it starts is there already
-    bed.play("tools/bench_handwritten.yml", *about)
+    bed.play("molecule/resources/playbooks/handwritten.yml", *about)
     # the first re-run proves that containers get their GPUs once more, since the deployment had changed something
     bed.play("deploy_medium.yml")
     compose = "docker compose -p %s --project-directory /opt/handwritten up -d --wait" % project
@@ -292,7 +292,7 @@ def rerun(bed: Bed) -> list[Row]:
     for number in range(REPEATS):
         for name, playbook, arguments in (
             ("deploy", "deploy_medium.yml", []),
-            ("handwritten", "tools/bench_handwritten.yml", about),
+            ("handwritten", "molecule/resources/playbooks/handwritten.yml", about),
         ):
             took_s, output = bed.play(playbook, *arguments)
             unchanged(output)
