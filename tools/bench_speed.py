@@ -63,7 +63,6 @@ FAULTS = {
     "tool parser that does not exist": {
         "vllm_extra_options": {"enable-auto-tool-choice": True, "tool-call-parser": "nobody"}
     },
-    "shared memory too small": {"vllm_shm_size": "1mb"},
 }
 
 #: Numbers of hosts, and how often each is measured.
