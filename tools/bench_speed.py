@@ -223,11 +223,6 @@ class Bed:
         shutil.rmtree(self.folder.parent)
 
 
-def median(measure: Callable[[], float], repeats: int = REPEATS) -> float:
-    """Return the median of several measurements."""
-    return statistics.median(measure() for _ in range(repeats))
-
-
 def unchanged(output: str) -> None:
     """Refuse a run that changed something."""
     if re.search(r"changed=[1-9]", output):

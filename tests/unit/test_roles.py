@@ -8,6 +8,7 @@ import re
 
 import pytest
 import yaml
+from parsed_yaml import walk
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -39,17 +40,6 @@ def specs(role: str) -> dict:
 def all_options(role: str) -> dict:
     """The options of all entry points, those of main first."""
     return {name: option for spec in specs(role).values() for name, option in (spec.get("options") or {}).items()}
-
-
-def walk(node: object):
-    """Yield every dictionary of a parsed YAML file."""
-    if isinstance(node, dict):
-        yield node
-        for value in node.values():
-            yield from walk(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from walk(value)
 
 
 def entry_points() -> set[tuple[str, str]]:

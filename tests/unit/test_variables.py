@@ -13,6 +13,7 @@ import jinja2
 import pytest
 import yaml
 from jinja2 import meta
+from parsed_yaml import walk
 
 from ansible_collections.myia.vllm.plugins.module_utils.definition import PLAYBOOK_VARIABLES, RESULTS
 
@@ -66,17 +67,6 @@ JINJA.filters, JINJA.tests = Everything(), Everything()
 def names_in(template: str) -> set[str]:
     """The variables that a template needs from outside."""
     return meta.find_undeclared_variables(JINJA.parse(template)) - set(JINJA.globals)
-
-
-def walk(node: object) -> Iterator[dict]:
-    """Yield every dictionary of a parsed YAML file."""
-    if isinstance(node, dict):
-        yield node
-        for value in node.values():
-            yield from walk(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from walk(value)
 
 
 def texts(node: object, expression: bool = False) -> Iterator[str]:
