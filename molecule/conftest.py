@@ -21,9 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def pytest_configure(config: pytest.Config) -> None:
     """Know the mark of tests that `make test` leaves to `make test-full`."""
-    config.addinivalue_line(
-        "markers", "full: takes long, one more case of what others show; see core_tests.py"
-    )
+    config.addinivalue_line("markers", "full: takes long, one more case of what others show; see core_tests.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,7 +16,10 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.myia.vllm.plugins.module_utils import capacity, model_shape  # noqa: E402 - needs the path above
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import (  # noqa: E402 - needs the path above
+    estimate,
+    model_config,
+)
 
 CASES = ROOT / "tests" / "unit" / "data" / "kv_cases.jsonl"
 GIB = 1024**3
@@ -58,8 +61,8 @@ def planned(cases: list[dict], configs: dict) -> dict[str, dict]:
     for case in cases:
         if case["gpu_total_mib"]:
             try:
-                plans[case["id"]] = capacity.plan(**arguments(case, configs))
-            except model_shape.ShapeError:
+                plans[case["id"]] = estimate.plan(**arguments(case, configs))
+            except model_config.ShapeError:
                 continue
     return plans
 

@@ -42,7 +42,10 @@ def share(results: list[str]) -> str:
 def main(argv: list[str]) -> int:
     """Score a file; return 1 when a target is missed: 90 % of known kinds, no false alarm, nothing named wrongly."""
     init_plugin_loader([str(ROOT / "collections")])
-    from ansible_collections.myia.vllm.plugins.plugin_utils import failure_catalogue, startup_log  # noqa: PLC0415 the loader comes first
+    from ansible_collections.myia.vllm.plugins.plugin_utils.startup import (  # noqa: PLC0415 the loader comes first
+        failure_catalogue,
+        log_classifier,
+    )
 
     paths = [text for text in argv if not text.startswith("-")]
     if len(paths) != 1:
@@ -54,7 +57,7 @@ def main(argv: list[str]) -> int:
     results = []
     started = time.perf_counter()
     for case in cases:
-        diagnosis = startup_log.classify(case["log"], catalogue)
+        diagnosis = log_classifier.classify(case["log"], catalogue)
         results.append((case, diagnosis, verdict(case, diagnosis, refs)))
     seconds = time.perf_counter() - started
     if "--verbose" in argv:

@@ -14,9 +14,9 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "troubleshooting.md"
-CATALOGUE = ROOT / "plugins" / "plugin_utils" / "failures.yml"
+CATALOGUE = ROOT / "plugins" / "plugin_utils" / "startup" / "failures.yml"
 
-HEAD = """<!-- Generated from plugins/plugin_utils/failures.yml by `make docs-roles`. -->
+HEAD = """<!-- Generated from plugins/plugin_utils/startup/failures.yml by `make docs-roles`. -->
 # Troubleshooting
 
 What a start of vLLM can die of, as the collection names it. Ask it about a log of your own:
@@ -38,7 +38,7 @@ called `unknown`, with the last lines of its first traceback.
 
 Entries of your own go into the variable `vllm_extra_failures`, for deployments and watches, and into `extra_failures`
 of `myia.vllm.startup_log_info`, for saved logs. They win over those below; one with the same id replaces it. The head
-of [failures.yml](../plugins/plugin_utils/failures.yml) explains the fields.
+of [failures.yml](../plugins/plugin_utils/startup/failures.yml) explains the fields.
 
 ```yaml
 vllm_extra_failures:

@@ -75,7 +75,8 @@ def readme(role: str) -> tuple[pathlib.Path, str]:
 
 def env_example() -> tuple[pathlib.Path, str]:
     """Return the path and the wanted text of ``.env.example``: the defaults, with placeholders for the secrets."""
-    from ansible_collections.myia.vllm.plugins.module_utils import definition, dotenv  # noqa: PLC0415 loader first
+    from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv  # noqa: PLC0415 loader first
+    from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition  # noqa: PLC0415 loader first
 
     options = specs("vllm")["main"]["options"]
     values = {name: option.get("default") for name, option in options.items()}

@@ -11,8 +11,9 @@ import copy
 import pathlib
 import re
 
-from ansible_collections.myia.vllm.plugins.module_utils import preflight
-from ansible_collections.myia.vllm.plugins.plugin_utils import closing_message, failure_catalogue, startup_log
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import checks as preflight_checks
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import run_summary
+from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue, log_classifier
 
 LOGS = pathlib.Path(__file__).resolve().parent.parent.parent / "tests" / "unit" / "data" / "startup_logs"
 
@@ -293,7 +294,7 @@ def benchmarked(profile: str = "load", **more: object) -> dict:
 def diagnosis(log: str = "no-memory-for-kv-cache") -> dict:
     """What the failure catalogue says of a recorded log."""
     text = (LOGS / (log + ".log")).read_text(encoding="utf-8")
-    return startup_log.classify(text, failure_catalogue.load([]), {"exit_code": 1, "state": "exited"})
+    return log_classifier.classify(text, failure_catalogue.load([]), {"exit_code": 1, "state": "exited"})
 
 
 class Cases:
@@ -307,9 +308,9 @@ class Cases:
     def judged(self, **host: object) -> dict:
         """What the action ``preflight`` returns."""
         seen = {**copy.deepcopy(self.host), **host}
-        found = preflight.check(self.definition, seen, None)
-        refused = preflight.refused(found["findings"], [])
-        report = preflight.report(found["findings"], []) if refused else ""
+        found = preflight_checks.check(self.definition, seen, None)
+        refused = preflight_checks.refused(found["findings"], [])
+        report = preflight_checks.report(found["findings"], []) if refused else ""
         return {**found, "refused": bool(refused), "report": report, "host": seen}
 
     def results(self, **more: object) -> dict:
@@ -371,7 +372,7 @@ class Cases:
         kept = {key: found[key] for key in ("id", "ref", "class", "phase", "cause", "evidence", "certain")}
         failed = release(NEW, good=False, failure={**kept, "at": "2026-01-31T12:07:00Z"}, log=story["log"])
         failed.pop("good_since")
-        return {"message": closing_message.text(story), "task": "Tell what happened"}, failed
+        return {"message": run_summary.text(story), "task": "Tell what happened"}, failed
 
     def case(self, name: str) -> tuple[dict, dict, dict, dict]:
         """Return ``(about, results, snapshot, failure)``."""

@@ -8,10 +8,12 @@ import time
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.myia.vllm.plugins.plugin_utils import benchmark_profiles, benchmark_watch, run_identity
-from ansible_collections.myia.vllm.plugins.plugin_utils.patient import ConnectionLost, Patient
-from ansible_collections.myia.vllm.plugins.plugin_utils.progress_lines import ProgressLines, duration
-from ansible_collections.myia.vllm.plugins.plugin_utils.redaction import redact
+from ansible_collections.myia.vllm.plugins.plugin_utils.benchmark import profiles as benchmark_profiles
+from ansible_collections.myia.vllm.plugins.plugin_utils.benchmark import watcher as benchmark_watcher
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import run_identity
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.redaction import redact
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Patient
 
 
 class ActionModule(ActionBase):
@@ -54,7 +56,7 @@ class ActionModule(ActionBase):
         try:
             answer = self._watch(args, runs, lines, task_vars).run()
             result.update(answer["result"], changed=bool(answer["result"]["path"]))
-        except benchmark_watch.NotMeasured as error:
+        except benchmark_watcher.NotMeasured as error:
             result.update(_nothing(args), problem=redact(str(error)))
         except ConnectionLost as error:
             result.update(
@@ -82,7 +84,7 @@ class ActionModule(ActionBase):
             problems.append(str(error))
         return runs, "\n".join(problems)
 
-    def _watch(self, args: dict, runs: list[dict], lines: ProgressLines, task_vars: dict) -> benchmark_watch.Watch:
+    def _watch(self, args: dict, runs: list[dict], lines: ProgressLines, task_vars: dict) -> benchmark_watcher.Watch:
         definition = args["definition"]
         module_args = {
             "token": run_identity.new_token(),
@@ -104,10 +106,10 @@ class ActionModule(ActionBase):
             answer = patient.run("myia.vllm.benchmark_step", {**module_args, "do": do, "dead": dead})
             if "state" not in answer:
                 said = answer.get("msg") or answer.get("module_stderr") or "The module benchmark_step gave no answer."
-                raise benchmark_watch.NotMeasured("The host cannot be asked: %s" % str(said).strip())
+                raise benchmark_watcher.NotMeasured("The host cannot be asked: %s" % str(said).strip())
             return answer
 
-        return benchmark_watch.Watch(args["profile"], runs, ask, run_identity.is_over, lines)
+        return benchmark_watcher.Watch(args["profile"], runs, ask, run_identity.is_over, lines)
 
 
 def _nothing(args: dict) -> dict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.myia.vllm.plugins.module_utils import plan_table
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import plan_table
 
 
 class ActionModule(ActionBase):

@@ -10,9 +10,10 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.myia.vllm.plugins.plugin_utils import failure_catalogue, prefetch_watch
-from ansible_collections.myia.vllm.plugins.plugin_utils.progress_lines import ProgressLines, duration
-from ansible_collections.myia.vllm.plugins.plugin_utils.redaction import redact
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.redaction import redact
+from ansible_collections.myia.vllm.plugins.plugin_utils.prefetch import watcher as prefetch_watcher
+from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue
 
 #: Seconds before the first new attempt to reach a host; each later one waits twice as long, up to the second figure.
 RECONNECT_S, RECONNECT_MAX_S = 2.0, 15.0
@@ -48,7 +49,7 @@ class ActionModule(ActionBase):
         lines = ProgressLines(Display().display, (task_vars or {}).get("inventory_hostname", ""))
         try:
             catalogue = failure_catalogue.load(args["extra_failures"])
-            watch = prefetch_watch.Watch(
+            watch = prefetch_watcher.Watch(
                 step,
                 lambda do: self._ask(do, args, task_vars, lines),
                 lines,
@@ -59,10 +60,10 @@ class ActionModule(ActionBase):
             if self._task.check_mode:
                 result.update(_would(step, self._ask("look", args, task_vars, lines)))
             else:
-                result.update(prefetch_watch.facts(step, watch.run()))
+                result.update(prefetch_watcher.facts(step, watch.run()))
         except failure_catalogue.CatalogueError as error:
             result.update(failed=True, msg=str(error))
-        except prefetch_watch.PrefetchError as error:
+        except prefetch_watcher.PrefetchError as error:
             result.update(failed=True, changed=False, step=step, msg=redact(str(error)), diagnosis=error.diagnosis)
         return result
 
@@ -93,11 +94,11 @@ class ActionModule(ActionBase):
                 return answer
             text = str(answer.get("msg") or answer.get("module_stderr") or "no answer").strip()
             if not _is_lost(answer):
-                raise prefetch_watch.PrefetchError(["The host cannot look: %s" % text])
+                raise prefetch_watcher.PrefetchError(["The host cannot look: %s" % text])
             now_s = time.monotonic()
             lost_s = now_s if lost_s is None else lost_s
             if now_s - lost_s >= args["connection_timeout_s"]:
-                raise prefetch_watch.PrefetchError(
+                raise prefetch_watcher.PrefetchError(
                     [
                         "The host has not answered for %s: %s" % (duration(now_s - lost_s), text),
                         "What was begun on it goes on by itself; deploy again when it answers.",
@@ -124,15 +125,15 @@ def _is_lost(answer: dict) -> bool:
 
 def _nothing(step: str) -> dict:
     facts = {"models": [], "image": "", "id": "", "changed": False, "bytes": 0}
-    return prefetch_watch.facts(step, {"facts": facts, "seconds": 0.0, "diagnosis": {}})
+    return prefetch_watcher.facts(step, {"facts": facts, "seconds": 0.0, "diagnosis": {}})
 
 
 def _would(step: str, answer: dict) -> dict:
     """Return what check mode says: whether anything would be downloaded."""
     if answer["state"] == "lost":
-        raise prefetch_watch.PrefetchError(["This run has to stop: %s." % answer["problem"]])
+        raise prefetch_watcher.PrefetchError(["This run has to stop: %s." % answer["problem"]])
     there = answer["state"] in ("complete", "done") or (step == "image" and answer["facts"].get("id"))
     if there:
-        return prefetch_watch.facts(step, {**answer, "seconds": 0.0, "diagnosis": {}})
+        return prefetch_watcher.facts(step, {**answer, "seconds": 0.0, "diagnosis": {}})
     what = {"image": "The image would be pulled.", "weights": "The weights would be downloaded, unless all is there."}
     return {**_nothing(step), "changed": True, "msg": what[step]}

@@ -7,8 +7,8 @@ import time
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.myia.vllm.plugins.module_utils import preflight
-from ansible_collections.myia.vllm.plugins.plugin_utils import preflight_question
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import arguments as preflight_arguments
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import checks as preflight_checks
 
 
 class ActionModule(ActionBase):
@@ -30,7 +30,7 @@ class ActionModule(ActionBase):
             }
         )
         result["changed"] = False
-        unknown = preflight.unknown_ids(args["skip"])
+        unknown = preflight_checks.unknown_ids(args["skip"])
         if unknown:
             result["failed"] = True
             result["msg"] = "vllm_preflight_skip: %s Nothing was changed." % " ".join(
@@ -39,11 +39,11 @@ class ActionModule(ActionBase):
             )
             return result
         definition = args["definition"]
-        values = preflight_question.variables(task_vars or {}, self._templar)
+        values = preflight_arguments.variables(task_vars or {}, self._templar)
         before = time.time()
         answer = self._execute_module(
             module_name="myia.vllm.host_info",
-            module_args=preflight_question.module_args(definition, values),
+            module_args=preflight_arguments.module_args(definition, values),
             task_vars=task_vars,
         )
         if answer.get("failed") or answer.get("unreachable"):
@@ -51,19 +51,21 @@ class ActionModule(ActionBase):
             return result
         host = answer["host"]
         compare_clock(host["clock"], before, time.time())
-        judged = preflight.check(definition, host, args["min_free_gib"], preflight_question.circumstances(values))
+        judged = preflight_checks.check(
+            definition, host, args["min_free_gib"], preflight_arguments.circumstances(values)
+        )
         findings = judged["findings"]
-        refused = preflight.refused(findings, args["skip"])
+        refused = preflight_checks.refused(findings, args["skip"])
         if refused and args["refuse"]:
             result["failed"] = True
             # the message says it all; the data behind it would bury it on the operator's screen
-            result["msg"] = preflight.report(findings, args["skip"])
+            result["msg"] = preflight_checks.report(findings, args["skip"])
             result["warnings"] = []
             return result
         # a refusal's report holds the warnings too
-        result["warnings"] = [] if refused else preflight.warnings(findings, args["skip"])
+        result["warnings"] = [] if refused else preflight_checks.warnings(findings, args["skip"])
         result["refused"] = bool(refused)
-        result["report"] = preflight.report(findings, args["skip"]) if refused else ""
+        result["report"] = preflight_checks.report(findings, args["skip"]) if refused else ""
         result["host"] = host
         result.update(judged)
         return result

@@ -13,9 +13,10 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_core
 from ansible.utils.display import Display
 
-from ansible_collections.myia.vllm.plugins.module_utils import definition
-from ansible_collections.myia.vllm.plugins.plugin_utils import report_document, report_files
-from ansible_collections.myia.vllm.plugins.plugin_utils.role_variables import read_values, role_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import read_values, role_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import document as report_document
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import files as report_files
 
 display = Display()
 

@@ -9,9 +9,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.myia.vllm.plugins.plugin_utils import check_result, endpoint_checks, functional_checks
-from ansible_collections.myia.vllm.plugins.plugin_utils.patient import ConnectionLost, Patient
-from ansible_collections.myia.vllm.plugins.plugin_utils.progress_lines import ProgressLines, duration
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Patient
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import check_result, endpoint_checks, functional_checks
 
 
 class NobodyAnswers(Exception):

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.myia.vllm.plugins.module_utils import definition
-from ansible_collections.myia.vllm.plugins.plugin_utils import failure_catalogue, functional_checks
-from ansible_collections.myia.vllm.plugins.plugin_utils.role_variables import (
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import (
     PREFIXES,
     known_variables,
     read_values,
     role_constants,
     role_options,
 )
+from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import functional_checks
 
 #: Said of a variable with one of our prefixes that nobody defines.
 MISSPELT = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.myia.vllm.plugins.plugin_utils import run_identity
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import run_identity
 
 
 class ActionModule(ActionBase):

@@ -9,12 +9,12 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.myia.vllm.plugins.module_utils.definition import SECRETS
-from ansible_collections.myia.vllm.plugins.plugin_utils import failure_catalogue, failure_report
-from ansible_collections.myia.vllm.plugins.plugin_utils.patient import ConnectionLost, Patient
-from ansible_collections.myia.vllm.plugins.plugin_utils.progress_lines import ProgressLines, duration
-from ansible_collections.myia.vllm.plugins.plugin_utils.start_watch import StartWatch
-from ansible_collections.myia.vllm.plugins.plugin_utils.startup_phases import PHASES
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Patient
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.definition import SECRETS
+from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue, failure_report
+from ansible_collections.myia.vllm.plugins.plugin_utils.startup.phases import PHASES
+from ansible_collections.myia.vllm.plugins.plugin_utils.startup.watcher import StartWatch
 
 #: How long the engine may take to be seen dead after it did not answer a request, in seconds.
 AFTER_NO_ANSWER_S = 10.0

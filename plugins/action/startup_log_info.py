@@ -9,7 +9,7 @@ import gzip
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.myia.vllm.plugins.plugin_utils import failure_catalogue, startup_log
+from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue, log_classifier
 
 
 class ActionModule(ActionBase):
@@ -51,7 +51,7 @@ class ActionModule(ActionBase):
                 result.update(answer)
                 return result
             content = gzip.decompress(base64.b64decode(answer["content_gz"])).decode("utf-8", errors="replace")
-        log = startup_log.StartupLog(catalogue, args["secrets"])
+        log = log_classifier.StartupLog(catalogue, args["secrets"])
         log.feed(content)
         log.close()
         evidence = {key: args[key] for key in ("exit_code", "oom_killed", "state", "docker_error")}

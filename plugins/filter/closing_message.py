@@ -30,7 +30,7 @@ _value:
   type: str
 """
 
-from ansible_collections.myia.vllm.plugins.plugin_utils import closing_message
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import run_summary
 
 
 class FilterModule:
@@ -38,4 +38,4 @@ class FilterModule:
 
     def filters(self) -> dict:
         """Return the filters by name."""
-        return {"closing_message": closing_message.text}
+        return {"closing_message": run_summary.text}

@@ -33,7 +33,7 @@ _value:
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.myia.vllm.plugins.module_utils import dotenv
+from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
 
 
 def dotenv_quote(value: object) -> str:

@@ -56,14 +56,14 @@ _value:
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.myia.vllm.plugins.plugin_utils import role_variables, survey
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import awx_survey, role_variables
 
 
 def survey_spec(questions: list, values: dict | None = None, name: str = "", description: str = "") -> dict:
     """Return a survey; raises AnsibleFilterError for a question that cannot be asked."""
     try:
-        return survey.spec(questions, role_variables.all_options(), values, name, description)
-    except survey.SurveyError as error:
+        return awx_survey.spec(questions, role_variables.all_options(), values, name, description)
+    except awx_survey.SurveyError as error:
         raise AnsibleFilterError(str(error)) from error
 
 

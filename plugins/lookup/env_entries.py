@@ -35,8 +35,8 @@ _list:
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.myia.vllm.plugins.module_utils import definition
-from ansible_collections.myia.vllm.plugins.plugin_utils.role_variables import read_values, role_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import read_values, role_options
 
 
 class LookupModule(LookupBase):

@@ -160,7 +160,9 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import benchmark_client, benchmark_keeper, benchmark_steps
+from ansible_collections.myia.vllm.plugins.module_utils.benchmark import client as benchmark_client
+from ansible_collections.myia.vllm.plugins.module_utils.benchmark import runner as benchmark_runner
+from ansible_collections.myia.vllm.plugins.module_utils.benchmark import steps as benchmark_steps
 
 
 def main() -> None:
@@ -186,7 +188,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     settings = {**module.params, "keeper_folder": os.path.join(module.params["run_dir"], module.params["project"])}
-    sources = {"keeper": inspect.getsource(benchmark_keeper), "client": inspect.getsource(benchmark_client)}
+    sources = {"keeper": inspect.getsource(benchmark_runner), "client": inspect.getsource(benchmark_client)}
     steps = benchmark_steps.Steps(settings, sources)
     do = "look" if module.check_mode else module.params["do"]
     found = getattr(steps, do)()

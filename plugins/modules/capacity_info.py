@@ -189,7 +189,8 @@ error_kind:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import capacity, model_source
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import estimate
+from ansible_collections.myia.vllm.plugins.module_utils.hub import model_source
 
 
 def main() -> None:
@@ -229,7 +230,7 @@ def main() -> None:
             options["model_config"] = found["config"]
             if options["weights_bytes"] is None:
                 options["weights_bytes"], options["weights_source"] = found["weights_bytes"], found["weights_source"]
-        planned = capacity.plan(**options)
+        planned = estimate.plan(**options)
     except model_source.SourceError as error:
         module.fail_json(msg=str(error), error_kind=error.kind)
     except ValueError as error:

@@ -85,7 +85,8 @@ backup_file:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import daemon_config, docker_cli
+from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
+from ansible_collections.myia.vllm.plugins.module_utils.docker import daemon_config
 
 
 def validate(module: AnsibleModule, text: str) -> None:

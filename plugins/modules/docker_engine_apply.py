@@ -92,7 +92,9 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import daemon_config, docker_cli, engine_apply
+from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
+from ansible_collections.myia.vllm.plugins.module_utils.docker import daemon_config
+from ansible_collections.myia.vllm.plugins.module_utils.docker import reload as engine_reload
 
 
 class Engine:
@@ -217,7 +219,7 @@ def main() -> None:
         before = docker_cli.running_containers(engine.run)
     except RuntimeError as error:
         module.fail_json(msg="%s. Nothing was done, since a restart might stop them." % error)
-    plan = engine_apply.decide(
+    plan = engine_reload.decide(
         p["action"],
         docker_cli.engine_info(engine.run),
         before,
@@ -239,7 +241,7 @@ def main() -> None:
         if "restart" in plan["steps"]:
             restart(module, engine, file)
         file.applied()
-        gone = engine_apply.lost(before, docker_cli.running_containers(engine.run))
+        gone = engine_reload.lost(before, docker_cli.running_containers(engine.run))
         if gone and plan["keeps"]:
             module.fail_json(
                 msg="Docker took its configuration over, but these containers did not go on running: %s. See "

@@ -80,7 +80,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import docker_cli
+from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 
 
 def main() -> None:

@@ -84,7 +84,8 @@ import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import gpu_proof, gpu_proof_record, limited_command
+from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
+from ansible_collections.myia.vllm.plugins.module_utils.nvidia import gpu_test, gpu_test_cache
 
 #: Seconds for the host's own nvidia-smi, which wakes the driver up on a host without persistence mode.
 HOST_TIMEOUT_S = 20.0
@@ -92,14 +93,14 @@ HOST_TIMEOUT_S = 20.0
 
 def make_image(module: AnsibleModule) -> tuple[str, bool]:
     """Return (name of the image, whether it had to be made)."""
-    files = gpu_proof.image_files(limited_command.run)
-    tag = gpu_proof.image_tag(files)
-    status, _out, _err, _timed_out = limited_command.run(["docker", "image", "inspect", "--format={{.Id}}", tag], 20.0)
+    files = gpu_test.image_files(host_command.run)
+    tag = gpu_test.image_tag(files)
+    status, _out, _err, _timed_out = host_command.run(["docker", "image", "inspect", "--format={{.Id}}", tag], 20.0)
     if status == 0:
         return tag, False
     done = subprocess.run(
-        [module.get_bin_path("docker", required=True), "import", "--change=LABEL %s=1" % gpu_proof.LABEL, "-", tag],
-        input=gpu_proof.image_archive(files),
+        [module.get_bin_path("docker", required=True), "import", "--change=LABEL %s=1" % gpu_test.LABEL, "-", tag],
+        input=gpu_test.image_archive(files),
         capture_output=True,
         timeout=60,
         check=False,
@@ -110,11 +111,11 @@ def make_image(module: AnsibleModule) -> tuple[str, bool]:
             "shell in nvidia_container_toolkit_proof_image." % done.stderr.decode(errors="replace").strip()
         )
     # those of an older C library
-    _status, out, _err, _timed_out = limited_command.run(
-        ["docker", "image", "ls", "--format={{.Repository}}:{{.Tag}}", gpu_proof.IMAGE], 20.0
+    _status, out, _err, _timed_out = host_command.run(
+        ["docker", "image", "ls", "--format={{.Repository}}:{{.Tag}}", gpu_test.IMAGE], 20.0
     )
     for old in set(out.split()) - {tag}:
-        limited_command.run(["docker", "image", "rm", old], 20.0)
+        host_command.run(["docker", "image", "rm", old], 20.0)
     return tag, True
 
 
@@ -130,16 +131,16 @@ def main() -> None:
         },
     )
     p = module.params
-    _status, out, _err, _timed_out = limited_command.run(["nvidia-smi", "-L"], HOST_TIMEOUT_S)
-    wanted, unknown = gpu_proof.wanted_uuids(p["devices"], gpu_proof.listing(out))
+    _status, out, _err, _timed_out = host_command.run(["nvidia-smi", "-L"], HOST_TIMEOUT_S)
+    wanted, unknown = gpu_test.wanted_uuids(p["devices"], gpu_test.listing(out))
     image, made = (p["image"], False) if p["image"] else make_image(module)
-    name = "%s-%d" % (gpu_proof.IMAGE, os.getpid())
-    status, out, err, timed_out = limited_command.run(
-        gpu_proof.run_command(p["access"], p["devices"], image, name), p["timeout_s"]
+    name = "%s-%d" % (gpu_test.IMAGE, os.getpid())
+    status, out, err, timed_out = host_command.run(
+        gpu_test.run_command(p["access"], p["devices"], image, name), p["timeout_s"]
     )
     if timed_out:
-        limited_command.run(["docker", "rm", "--force", name], 20.0)
-    proof = {"ok": False, **gpu_proof.judge(out, wanted), "error": None, "image": image}
+        host_command.run(["docker", "rm", "--force", name], 20.0)
+    proof = {"ok": False, **gpu_test.judge(out, wanted), "error": None, "image": image}
     if timed_out:
         proof["error"] = {
             "id": "hang",
@@ -147,12 +148,12 @@ def main() -> None:
             "fix": "The driver hangs: see journalctl -k | grep -e NVRM -e Xid, and reboot the host.",
         }
     elif status != 0:
-        proof["error"] = gpu_proof.explain(out + err)
+        proof["error"] = gpu_test.explain(out + err)
     elif unknown:
-        proof["error"] = gpu_proof.explain("%s: unknown device" % ", ".join(unknown))
+        proof["error"] = gpu_test.explain("%s: unknown device" % ", ".join(unknown))
     proof["ok"] = proof["error"] is None and not proof["missing"] and not proof["extra"] and bool(proof["gpus"])
     if proof["ok"] and p["circumstances"]:
-        gpu_proof_record.write(p["circumstances"], proof)
+        gpu_test_cache.write(p["circumstances"], proof)
     module.exit_json(changed=made, proof=proof)
 
 

@@ -131,7 +131,8 @@ error:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import limited_command, nvidia_smi
+from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
+from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
 
 
 def main() -> None:
@@ -145,7 +146,7 @@ def main() -> None:
     )
     if module.params["timeout_s"] <= 0:
         module.fail_json(msg="timeout_s is %g; it must be more than 0 seconds." % module.params["timeout_s"])
-    answer = nvidia_smi.query(limited_command.run, module.params["timeout_s"])
+    answer = nvidia_smi.query(host_command.run, module.params["timeout_s"])
     if answer["error"] and module.params["fail"]:
         module.fail_json(msg="%(id)s: %(text)s. %(fix)s" % answer["error"], **answer)
     module.exit_json(changed=False, **answer)

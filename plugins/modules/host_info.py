@@ -143,15 +143,12 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import (
-    docker_cli,
-    gpu_claims,
-    host_facts,
-    limited_command,
-    model_source,
-    nvidia_driver,
-    web_reach,
-)
+from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
+from ansible_collections.myia.vllm.plugins.module_utils.docker import gpu_claims
+from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
+from ansible_collections.myia.vllm.plugins.module_utils.host import facts as host_facts
+from ansible_collections.myia.vllm.plugins.module_utils.hub import model_source, reachability
+from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
 
 
 def read(path: str) -> str:
@@ -171,10 +168,10 @@ def hub_tasks(p: dict, skews: list) -> dict:
         "endpoint": p["hf_endpoint"],
         "token": p["hf_token"],
         "revision": p["revision"],
-        "timeout_s": web_reach.TIMEOUT_S,
+        "timeout_s": reachability.TIMEOUT_S,
     }
     return {
-        "config": lambda: web_reach.ask_hub(p["model"], skews.append, **asked),
+        "config": lambda: reachability.ask_hub(p["model"], skews.append, **asked),
         "weights": lambda: model_source.hub_weights(p["model"], **asked),
     }
 
@@ -187,7 +184,7 @@ def model_facts(p: dict, cache_dir: str, answers: dict) -> dict:
         folder = model_source.cached_folder(cache_dir, p["model"], p["revision"])
         facts["cached"] = bool(folder)
         if p["ask_hub"]:
-            answer = answers.get("config", {"config": None, "error": web_reach.late("the hub")})
+            answer = answers.get("config", {"config": None, "error": reachability.late("the hub")})
             facts.update(answer)
             facts["weights_bytes"], facts["weights_source"] = answers.get("weights", (None, ""))
     if folder and not facts["config"]:
@@ -221,16 +218,16 @@ def main() -> None:
     p = module.params
     skews: list = []
     # asked first, looked at last: the rest is read while hub, driver and registry answer
-    hub = web_reach.start(hub_tasks(p, skews))
+    hub = reachability.start(hub_tasks(p, skews))
     pool = concurrent.futures.ThreadPoolExecutor(1)
-    driver_look = pool.submit(nvidia_driver.look, limited_command.run) if p["gpus"] else None
+    driver_look = pool.submit(nvidia_driver.look, host_command.run) if p["gpus"] else None
     run = docker_cli.runner(module)
     docker = docker_cli.engine_info(run)
     image_present = bool(p["image"]) and docker["answering"] and docker_cli.has_image(run, p["image"])
     pulled = p["image"] and p["pull"] != "never" and (p["pull"] == "always" or not image_present)
-    registry_name = web_reach.registry_of(p["image"])
-    registry = web_reach.start(
-        {"registry": lambda: web_reach.ask_registry(registry_name, skews.append)} if pulled else {}
+    registry_name = reachability.registry_of(p["image"])
+    registry = reachability.start(
+        {"registry": lambda: reachability.ask_registry(registry_name, skews.append)} if pulled else {}
     )
     release = host_facts.os_release(read("/etc/os-release"))
     inodes = host_facts.listening_inodes(p["port"], [read("/proc/net/tcp"), read("/proc/net/tcp6")])
@@ -269,11 +266,11 @@ def main() -> None:
         for gpu in host["gpu"]["gpus"]:
             for process in gpu["processes"]:
                 process.update(gpu_claims.container_of(read("/proc/%s/cgroup" % process["pid"]), containers))
-    host["model"] = model_facts(p, cache_dir, web_reach.collect(hub))
-    answers = web_reach.collect(registry)
+    host["model"] = model_facts(p, cache_dir, reachability.collect(hub))
+    answers = reachability.collect(registry)
     host["registry"] = {}
     if pulled:
-        unanswered = {"registry": registry_name, "ok": False, "text": web_reach.late("it")["text"]}
+        unanswered = {"registry": registry_name, "ok": False, "text": reachability.late("it")["text"]}
         host["registry"] = answers.get("registry", unanswered)
     known = [skew for skew in list(skews) if skew is not None]
     host["clock"] = {"skew_s": round(known[0], 1) if known else None, "time": time.time()}

@@ -150,15 +150,13 @@ warnings:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import (
-    container_toolkit,
-    daemon_config,
-    docker_cli,
-    gpu_proof_record,
-    host_facts,
-    limited_command,
-    nvidia_driver,
-)
+from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
+from ansible_collections.myia.vllm.plugins.module_utils.docker import daemon_config
+from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
+from ansible_collections.myia.vllm.plugins.module_utils.host import facts as host_facts
+from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
+from ansible_collections.myia.vllm.plugins.module_utils.nvidia import gpu_test_cache
+from ansible_collections.myia.vllm.plugins.module_utils.nvidia import toolkit as container_toolkit
 
 
 def daemon_current(wanted: dict) -> bool:
@@ -198,7 +196,7 @@ def main() -> None:
         users = sorted(item["name"] for item in docker_cli.running_containers(run).values() if item["gpu"])
         there = [name for name, version in facts["packages"].items() if version]
         module.exit_json(changed=False, toolkit={"gpu_containers": users, "installed": there}, problems=[], report="")
-    driver = nvidia_driver.look(limited_command.run)
+    driver = nvidia_driver.look(host_command.run)
     gpus = driver["smi"]["gpus"]
     problems = nvidia_driver.problems(driver, p["devices"], need_uvm=p["access"] == "cdi")
     problems += container_toolkit.problems(facts, p["engine"], p)
@@ -208,14 +206,14 @@ def main() -> None:
     old = facts["old_packages"] + facts["old_sources"]
     source_current = p["repository"] in facts["source"]
     wanted = container_toolkit.wanted_daemon_config(p["access"], p["engine"])
-    circumstances = gpu_proof_record.circumstances(
+    circumstances = gpu_test_cache.circumstances(
         {"access": p["access"], "devices": p["devices"], "image": p["proof_image"]},
         p["engine"],
         daemon_config.engine_identity(),
         gpus,
         driver["smi"]["driver_version"] or "",
     )
-    proof = gpu_proof_record.read(circumstances)
+    proof = gpu_test_cache.read(circumstances)
     module.exit_json(
         changed=False,
         toolkit={

@@ -62,7 +62,7 @@ import tempfile
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import fetch_url
 
-from ansible_collections.myia.vllm.plugins.module_utils import openpgp
+from ansible_collections.myia.vllm.plugins.module_utils.host import openpgp
 
 #: A key file is a few KiB; anything this large is something else.
 LIMIT_BYTES = 1024 * 1024

@@ -138,12 +138,9 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import (
-    image_pull,
-    prefetch_steps,
-    prefetch_weights,
-    service_lock,
-)
+from ansible_collections.myia.vllm.plugins.module_utils.prefetch import image_pull, weights_download
+from ansible_collections.myia.vllm.plugins.module_utils.prefetch import steps as prefetch_steps
+from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 
 
 def step_of(p: dict):
@@ -153,7 +150,7 @@ def step_of(p: dict):
         return prefetch_steps.Image(p["image"], p["pull"], folder, inspect.getsource(image_pull))
     names = ("release", "project", "service", "container", "image", "models", "hf_cache")
     settings = {**{name: p[name] for name in names}, "refresh": p["pull"] == "always"}
-    return prefetch_steps.Weights(settings, inspect.getsource(prefetch_weights))
+    return prefetch_steps.Weights(settings, inspect.getsource(weights_download))
 
 
 def main() -> None:

@@ -153,7 +153,9 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import container_log, dotenv, releases, service_secrets
+from ansible_collections.myia.vllm.plugins.module_utils.docker import container_log
+from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases
+from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 
 def stage(module: AnsibleModule, service: releases.Service) -> dict:

@@ -62,7 +62,7 @@ return_to:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import releases
+from ansible_collections.myia.vllm.plugins.module_utils.service import releases
 
 
 def listed(service: releases.Service) -> str:

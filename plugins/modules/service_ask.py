@@ -41,7 +41,7 @@ options:
     type: str
     required: true
   questions:
-    description: What to ask; see plugins/module_utils/service_questions.py.
+    description: What to ask; see plugins/module_utils/verify/client.py.
     type: list
     elements: dict
     required: true
@@ -106,12 +106,10 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import (
-    own_service,
-    service_lock,
-    service_questions,
-    service_secrets,
-)
+from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
+from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
+from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
+from ansible_collections.myia.vllm.plugins.module_utils.verify import client as verify_client
 
 #: Longest answer of /health to the host, in seconds.
 PUBLISHED_S = 20
@@ -120,7 +118,7 @@ PUBLISHED_S = 20
 def published(module: AnsibleModule, url: str) -> dict:
     """Return what the service answers on the address that clients use."""
     begun_s = time.monotonic()
-    status, _answer, wrong = own_service.ask(url + "/health", PUBLISHED_S)
+    status, _answer, wrong = service_http.ask(url + "/health", PUBLISHED_S)
     return {"status": status, "error": "" if status else wrong, "duration_s": round(time.monotonic() - begun_s, 3)}
 
 
@@ -133,7 +131,7 @@ def ask(module: AnsibleModule) -> dict:
     order = {key: params[key] for key in ("port", "model", "questions", "budget_s", "timeout_s")}
     # the root of the image's Python path may be the service's working directory, with a file that hides a library
     command = [docker, "exec", "--interactive", "--workdir", "/tmp", params["container"], "python3", "-c",
-               inspect.getsource(service_questions)]  # fmt: skip
+               inspect.getsource(verify_client)]  # fmt: skip
     status, out, err = module.run_command(command, data=json.dumps(order))
     try:
         told = json.loads(out.strip().splitlines()[-1])

@@ -84,7 +84,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import service_lock
+from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 
 
 def main() -> None:

@@ -103,14 +103,12 @@ import json
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import (
-    container_memory,
-    limited_command,
-    nvidia_smi,
-    own_service,
-    service_secrets,
-    service_snapshot,
-)
+from ansible_collections.myia.vllm.plugins.module_utils.docker import container_memory
+from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
+from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
+from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
+from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
+from ansible_collections.myia.vllm.plugins.module_utils.service import snapshot as service_snapshot
 
 #: Most bytes of /metrics that are read; 374 series of a service that was just started are about 60 kB.
 METRICS_BYTES = 4_000_000
@@ -119,7 +117,7 @@ METRICS_BYTES = 4_000_000
 def fetch(module: AnsibleModule, path: str) -> tuple[int, str]:
     """Return (HTTP status, body); status 0 when nothing answered."""
     url = module.params["url"] + path
-    status, body, _wrong = own_service.ask(url, module.params["timeout_s"], most_bytes=METRICS_BYTES)
+    status, body, _wrong = service_http.ask(url, module.params["timeout_s"], most_bytes=METRICS_BYTES)
     return status, body.decode("utf-8", "replace") if status == 200 else ""
 
 
@@ -128,7 +126,7 @@ def docker_says(module: AnsibleModule, result: dict, problems: list[str]) -> Non
     limit_s = module.params["timeout_s"]
 
     def docker(*argv: str) -> tuple[int, str, str]:
-        return limited_command.run(["docker", *argv], limit_s)[:3]
+        return host_command.run(["docker", *argv], limit_s)[:3]
 
     status, out, err = docker("version", "--format", "{{.Server.Version}}")
     if status != 0:
@@ -201,7 +199,7 @@ def main() -> None:
     }
     # the driver takes its time
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        gpu = pool.submit(nvidia_smi.query, limited_command.run) if module.params["gpus"] else None
+        gpu = pool.submit(nvidia_smi.query, host_command.run) if module.params["gpus"] else None
         docker_says(module, result, problems)
         service_says(module, result, problems)
         if gpu:

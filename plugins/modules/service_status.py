@@ -176,15 +176,13 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils import (
-    container_log,
-    docker_cli,
-    limited_command,
-    own_service,
-    releases,
-    service_lock,
-    service_secrets,
-)
+from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
+from ansible_collections.myia.vllm.plugins.module_utils.docker import container_log
+from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
+from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
+from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
+from ansible_collections.myia.vllm.plugins.module_utils.service import releases
+from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 #: Longest time for ``docker inspect``, in seconds.
 INSPECT_S = 20
@@ -196,7 +194,7 @@ HF_CACHE = "/root/.cache/huggingface"
 def inspect(docker: str, container: str) -> tuple[dict, list[dict]]:
     """Return what Docker says of the container, and its mounts; state V(missing) when there is none."""
     # an engine that hangs must not hang the watch
-    status, out, err, _late = limited_command.run([docker, "container", "inspect", container], INSPECT_S)
+    status, out, err, _late = host_command.run([docker, "container", "inspect", container], INSPECT_S)
     if status != 0:
         state = "missing" if "no such" in err.lower() else "unknown"
         texts = dict.fromkeys(("restart_policy", "started_at", "finished_at", "id", "docker_error"), "")
@@ -219,7 +217,7 @@ def inspect(docker: str, container: str) -> tuple[dict, list[dict]]:
 
 def ask_health(module: AnsibleModule, result: dict) -> None:
     """Ask /health and write the answer into ``result``."""
-    result["http_status"], _answer, wrong = own_service.ask(module.params["url"], module.params["timeout_s"])
+    result["http_status"], _answer, wrong = service_http.ask(module.params["url"], module.params["timeout_s"])
     result["healthy"] = result["http_status"] == 200
     if wrong:
         result["error"] = wrong

@@ -42,9 +42,9 @@ options:
     type: str
   extra_failures:
     description:
-      - Entries of your own, in the form of those in C(plugins/plugin_utils/failures.yml). Each needs C(id), C(class)
-        (V(configuration), V(host), V(transient) or V(once)), C(cause), C(fix) and C(patterns), a list of regular
-        expressions. They win over the collection's own; one with the same id replaces it.
+      - Entries of your own, in the form of those in C(plugins/plugin_utils/startup/failures.yml). Each needs
+        C(id), C(class) (V(configuration), V(host), V(transient) or V(once)), C(cause), C(fix) and C(patterns), a list
+        of regular expressions. They win over the collection's own; one with the same id replaces it.
     type: list
     elements: dict
     default: []

@@ -21,10 +21,10 @@ UNITS = (
     "action",
     "filter",
     "lookup",
-    "module_utils/test_model_source.py",
-    "plugin_utils/test_patient.py",
-    "plugin_utils/test_preflight_question.py",
-    "plugin_utils/test_role_variables.py",
+    "module_utils/hub/test_model_source.py",
+    "plugin_utils/common/test_retry.py",
+    "plugin_utils/preflight/test_arguments.py",
+    "plugin_utils/definition/test_role_variables.py",
 )
 
 #: Modules whose tests are quick, and use between them what AnsibleModule offers: arguments, check mode, diff, commands,

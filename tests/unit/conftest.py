@@ -30,8 +30,10 @@ COLLECTIONS = ROOT / "collections"
 
 init_plugin_loader([str(COLLECTIONS)])
 
-from ansible_collections.myia.vllm.plugins.module_utils import definition  # noqa: E402 - needs the loader above
-from ansible_collections.myia.vllm.plugins.plugin_utils import role_variables  # noqa: E402 - needs the loader above
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (  # noqa: E402 - needs the loader above
+    definition,
+    role_variables,
+)
 
 #: Values that must turn up nowhere but in .env.
 TOKEN = "hf_PLANTEDtoken0123456789"

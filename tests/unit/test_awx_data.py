@@ -12,8 +12,7 @@ from ansible.template import Templar
 from awx_modules import argument_errors, module_options
 from awx_rules import check_survey
 
-from ansible_collections.myia.vllm.plugins.module_utils import definition
-from ansible_collections.myia.vllm.plugins.plugin_utils import role_variables
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition, role_variables
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FILES = sorted((ROOT / "awx").glob("*.yml"))

@@ -28,9 +28,9 @@ def test_page_is_up_to_date() -> None:
     done = run("failure_docs.py", "--check")
     assert done.returncode == 0, done.stdout + done.stderr
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-    entries = yaml.safe_load((ROOT / "plugins" / "plugin_utils" / "failures.yml").read_text(encoding="utf-8"))[
-        "failures"
-    ]
+    entries = yaml.safe_load(
+        (ROOT / "plugins" / "plugin_utils" / "startup" / "failures.yml").read_text(encoding="utf-8")
+    )["failures"]
     for entry in entries:
         assert page.count("### %s" % entry["id"]) >= 1
 

@@ -22,7 +22,7 @@ PYTHON = sorted(
     if "collections" not in path.parts and "__pycache__" not in path.parts
 )
 #: Files that run on target hosts, whose Python may be 3.9.
-ON_HOSTS = sorted([*(ROOT / "plugins" / "modules").glob("*.py"), *(ROOT / "plugins" / "module_utils").glob("*.py")])
+ON_HOSTS = sorted([*(ROOT / "plugins" / "modules").glob("*.py"), *(ROOT / "plugins" / "module_utils").rglob("*.py")])
 
 #: Folder of each kind of plugin that ansible-doc knows.
 KINDS = {"module": "modules", "filter": "filter", "lookup": "lookup"}
@@ -113,6 +113,12 @@ def test_spdx_line(path) -> None:
     assert first == SPDX
 
 
+def test_the_guard_sees_packages() -> None:
+    """What hosts run is looked for in every folder."""
+    found = {relative(path) for path in ON_HOSTS}
+    assert {"plugins/modules/release.py", "plugins/module_utils/service/releases.py"} <= found
+
+
 @pytest.mark.parametrize("path", ON_HOSTS, ids=relative)
 def test_python_3_9(path) -> None:
     """Hosts may have Python 3.9: its grammar, and annotations that are not evaluated."""
@@ -124,9 +130,9 @@ def test_python_3_9(path) -> None:
 
 #: What runs in the service's image, with the libraries of the image that it uses; a host only hands it over.
 IN_THE_IMAGE = {
-    "prefetch_weights.py": ("huggingface_hub",),
-    "benchmark_client.py": ("huggingface_hub",),
-    "service_questions.py": ("httpx", "openai", "jsonschema"),
+    "prefetch/weights_download.py": ("huggingface_hub",),
+    "benchmark/client.py": ("huggingface_hub",),
+    "verify/client.py": ("httpx", "openai", "jsonschema"),
 }
 
 
@@ -138,7 +144,11 @@ def test_only_the_standard_library_on_hosts(path) -> None:
         modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         for module in modules:
             head = module.partition(".")[0]
-            allowed = {*sys.stdlib_module_names, "__future__", *IN_THE_IMAGE.get(path.name, ())}
+            allowed = {
+                *sys.stdlib_module_names,
+                "__future__",
+                *IN_THE_IMAGE.get("%s/%s" % (path.parent.name, path.name), ()),
+            }
             assert (
                 head in allowed
                 or module.startswith("ansible.module_utils.")

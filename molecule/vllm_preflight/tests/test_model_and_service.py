@@ -19,10 +19,10 @@ PLAN = str(ROOT / "plan_medium.yml")
 GPUS = "/etc/myia-standin/gpus.json"
 TOKEN = "hf_PLANTEDtoken0123456789"
 UUID = "GPU-57a4d140-0000-4000-8000-%012x"
-#: Every check, in the order of plugins/module_utils/preflight.py.
+#: Every check, in the order of plugins/plugin_utils/preflight/checks.py.
 IDS = re.findall(
     r'"(\w+)"',
-    (ROOT / "plugins/module_utils/preflight.py").read_text(encoding="utf-8").split("IDS = (")[1].split(")")[0],
+    (ROOT / "plugins/plugin_utils/preflight/checks.py").read_text(encoding="utf-8").split("IDS = (")[1].split(")")[0],
 )
 
 

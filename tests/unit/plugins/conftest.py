@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 import report_cases as report_cases_of
 
-from ansible_collections.myia.vllm.plugins.module_utils import nvidia_smi
+from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
 
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 CONFIG = json.loads((DATA / "qwen2.5-32b-instruct-awq" / "config.json").read_text(encoding="utf-8"))

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 from browser import DESK, PHONE, assert_report, browser
 
-from ansible_collections.myia.vllm.plugins.plugin_utils import report_document, report_files
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import document as report_document
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import files as report_files
 
 SECTIONS = (
     "verdict", "access", "changes", "plan", "start", "gpu", "endpoints", "functional", "benchmark", "failure",

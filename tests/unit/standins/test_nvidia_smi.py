@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils import limited_command, nvidia_smi
+from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
+from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
 
 UUID = "GPU-57a4d140-0000-4000-8000-00000000000{}"
 NAME = "NVIDIA GeForce RTX 4090 (stand-in)"
@@ -23,7 +24,7 @@ def ask(standins: Path, timeout_s: float = 20) -> dict[str, Any]:
     """What the collection's reader makes of the stand-in, run as a program."""
 
     def run(argv: list[str], limit_s: float) -> tuple[int, str, str, bool]:
-        return limited_command.run([sys.executable, str(standins / "bin" / argv[0]), *argv[1:]], limit_s)
+        return host_command.run([sys.executable, str(standins / "bin" / argv[0]), *argv[1:]], limit_s)
 
     return nvidia_smi.query(run, timeout_s)
 

@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils import nvidia_smi
+from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 DATA = ROOT / "tests" / "unit" / "data" / "nvidia_smi"

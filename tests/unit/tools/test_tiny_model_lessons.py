@@ -12,7 +12,7 @@ import jinja2
 import pytest
 import yaml
 
-from ansible_collections.myia.vllm.plugins.plugin_utils import functional_checks
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import functional_checks
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SPEC = importlib.util.spec_from_file_location("tiny_model_lessons", ROOT / "tools" / "tiny_model_lessons.py")

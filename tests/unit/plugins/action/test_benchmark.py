@@ -7,7 +7,8 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.myia.vllm.plugins.action import benchmark as plugin_file
-from ansible_collections.myia.vllm.plugins.plugin_utils import benchmark_watch, patient
+from ansible_collections.myia.vllm.plugins.plugin_utils.benchmark import watcher as benchmark_watcher
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import retry
 
 PROFILES = {"latency": [{"num_prompts": 5, "max_concurrency": 1, "input_tokens": 64, "output_tokens": 16}],
             "long": [{"num_prompts": 5, "input_tokens": 200000, "output_tokens": 16}]}  # fmt: skip
@@ -53,9 +54,9 @@ def run(action, monkeypatch, medium, printed):
             now[0] += seconds
 
         monkeypatch.setattr(plugin, "_execute_module", execute)
-        monkeypatch.setattr(benchmark_watch, "POLL_S", 0.0)
-        monkeypatch.setattr(patient.time, "sleep", sleep)
-        monkeypatch.setattr(patient.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(benchmark_watcher, "POLL_S", 0.0)
+        monkeypatch.setattr(retry.time, "sleep", sleep)
+        monkeypatch.setattr(retry.time, "monotonic", lambda: now[0])
         return plugin.run(task_vars={"inventory_hostname": "gpu-1"}), asked
 
     return call

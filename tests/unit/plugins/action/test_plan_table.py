@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from unittest import mock
 
-from ansible_collections.myia.vllm.plugins.module_utils import preflight
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import checks as preflight_checks
 
 
 def test_prints(action, host_with, medium) -> None:
     """Not as the message of a result, which callbacks would frame and quote."""
     definition, host = medium({}), host_with({})
-    result = {**preflight.check(definition, host, None), "host": host, "refused": False}
+    result = {**preflight_checks.check(definition, host, None), "host": host, "refused": False}
     plugin = action("plan_table", args={"definition": definition, "result": result})
     plugin._display = mock.MagicMock()
     answer = plugin.run(task_vars={"inventory_hostname": "gpu-host-1"})

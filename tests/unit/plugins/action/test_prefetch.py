@@ -7,7 +7,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.myia.vllm.plugins.action import prefetch as plugin_file
-from ansible_collections.myia.vllm.plugins.plugin_utils import prefetch_watch
+from ansible_collections.myia.vllm.plugins.plugin_utils.prefetch import watcher as prefetch_watcher
 
 MODEL_FACTS = {"models": [{"id": "own/model"}], "bytes": 5, "changed": True, "warnings": []}
 ANSWER = {"state": "running", "x": 1, "y": 5, "detail": "", "log": [], "exit_code": None, "facts": {}, "problem": ""}
@@ -44,7 +44,7 @@ def run(action, monkeypatch, medium, printed):
             return answer
 
         monkeypatch.setattr(plugin, "_execute_module", execute)
-        monkeypatch.setattr(prefetch_watch, "POLL_S", 0.0)
+        monkeypatch.setattr(prefetch_watcher, "POLL_S", 0.0)
         monkeypatch.setattr(plugin_file.time, "sleep", waited.append)
         monkeypatch.setattr(plugin_file.time, "monotonic", lambda: float(sum(waited)))
         result = plugin.run(task_vars={"inventory_hostname": "gpu-1"})

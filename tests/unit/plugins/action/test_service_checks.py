@@ -8,10 +8,10 @@ import copy
 import pytest
 from ansible.errors import AnsibleError
 
-from ansible_collections.myia.vllm.plugins.plugin_utils import endpoint_checks
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import endpoint_checks
 
-from ..plugin_utils.test_endpoint_checks import healthy
-from ..plugin_utils.test_functional_checks import BUILTIN, RIGHT
+from ..plugin_utils.verify.test_endpoint_checks import healthy
+from ..plugin_utils.verify.test_functional_checks import BUILTIN, RIGHT
 
 DEFINITION = {
     "served_model_name": "qwen",

@@ -11,8 +11,8 @@ import sys
 import pytest
 from ansible.errors import AnsibleError
 
-from ansible_collections.myia.vllm.plugins.module_utils import service_lock
-from ansible_collections.myia.vllm.plugins.plugin_utils import run_identity
+from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import run_identity
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.myia.vllm.plugins.action import start_watch as plugin_file
-from ansible_collections.myia.vllm.plugins.plugin_utils import patient
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import retry
 
 T0 = 1_780_000_000.0
 VERSION = "(APIServer pid=1) INFO 11-24 10:00:00 [api_utils.py:1] vLLM API server version 0.32.0"
@@ -60,7 +60,7 @@ class Host:
 def run(action, monkeypatch):
     """Watch a host; returns the result and the lines that were printed. Time passes in sleep() only."""
     now, lines = [1000.0], []
-    for module in (plugin_file, patient):
+    for module in (plugin_file, retry):
         monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
         monkeypatch.setattr(module.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils import nvidia_smi
+from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
 
 SAMPLES = pathlib.Path(__file__).parents[2] / "data" / "nvidia_smi"
 MISMATCH = "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18"

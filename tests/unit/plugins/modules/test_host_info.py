@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils import nvidia_smi
+from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
 
 INFO = {"ServerVersion": "26.1.5", "OperatingSystem": "Debian", "DockerRootDir": "/"}
 OURS = "c0" * 32

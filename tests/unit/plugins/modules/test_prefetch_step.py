@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils import service_lock
+from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 
 TOKEN = "hf_PLANTEDtoken0123456789"
 

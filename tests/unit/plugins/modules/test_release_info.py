@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils import releases
+from ansible_collections.myia.vllm.plugins.module_utils.service import releases
 
 NAMES = ["2026010%dT000000Z-%s" % (day, digest * 4) for day, digest in enumerate(["abc", "bcd", "cde", "def"], 1)]
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils import service_lock
+from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 
 #: Notes its arguments and its standard input beside itself, then does what the test says.
 DOCKER = """for last; do :; done

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils import dotenv
+from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
 
 KEY = "PLANTED-it's-$key"
 MODELS = {"object": "list", "data": [{"id": "tiny"}]}

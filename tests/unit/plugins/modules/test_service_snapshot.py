@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils import dotenv, releases
+from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases
 
 ID = "0123456789ab" * 5
 TOKEN = "hf_PLANTED'$token"

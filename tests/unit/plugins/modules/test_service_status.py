@@ -14,7 +14,8 @@ import time
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils import dotenv, releases, service_lock
+from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases
+from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 
 ID = "0123456789ab" * 5
 NEVER = "0001-01-01T00:00:00Z"

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read the roles' argument_specs and the variables they describe, on the controller.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+
+import yaml
+from ansible.errors import AnsibleError
+
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.definition import (
+    PLAYBOOK_VARIABLES,
+    RESULTS,
+    SECRETS,
+)
+
+ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
+
+#: Variables for which an empty text is a value of its own.
+EMPTY_COUNTS = ("vllm_shm_size",)
+
+#: Prefixes that belong to this collection.
+PREFIXES = ("vllm_", "docker_engine_", "nvidia_container_toolkit_")
+
+
+@functools.cache
+def entry_points(role: str) -> dict:
+    """Return the argument_specs of ``role`` by entry point."""
+    with open(ROLES / role / "meta" / "argument_specs.yml", encoding="utf-8") as handle:
+        return yaml.safe_load(handle)["argument_specs"]
+
+
+def role_options(role: str, entry_point: str = "main") -> dict:
+    """Return the options that ``role`` documents for ``entry_point``, by variable name."""
+    return entry_points(role)[entry_point].get("options") or {}
+
+
+@functools.cache
+def role_constants(role: str) -> dict:
+    """Return the content of ``role``'s vars/main.yml."""
+    with open(ROLES / role / "vars" / "main.yml", encoding="utf-8") as handle:
+        return yaml.safe_load(handle)
+
+
+@functools.cache
+def all_options() -> dict:
+    """Return the options that the roles of this collection document, by variable name."""
+    return {
+        name: option
+        for spec in sorted(ROLES.glob("*/meta/argument_specs.yml"))
+        for point in entry_points(spec.parent.parent.name).values()
+        for name, option in (point.get("options") or {}).items()
+    }
+
+
+@functools.cache
+def known_variables() -> frozenset[str]:
+    """Return every variable name that a role of this collection documents or hands on."""
+    return frozenset({*RESULTS, *PLAYBOOK_VARIABLES, *all_options()})
+
+
+def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str, str]]:
+    """Return the templated value of each variable in ``options``, and for those without one the reason.
+
+    An empty text or null stands for the documented default: AWX gives them for a question that nobody answered.
+
+    Args:
+        options: the role's options by variable name; what ``task_vars`` lacks gets the documented default.
+        task_vars: the variables of the host, not templated.
+        templar: the templar of the calling plugin.
+    """
+    values, unreadable = {}, {}
+    for name, option in options.items():
+        if name not in task_vars:
+            values[name] = option.get("default")
+            continue
+        try:
+            values[name] = _opened(templar.template(task_vars[name]))
+        except AnsibleError as error:
+            unreadable[name] = _reason(name, error)
+            continue
+        if values[name] is None:
+            values[name] = option.get("default")
+        if values[name] == "" and name not in EMPTY_COUNTS and not option.get("choices"):
+            values[name] = _unanswered(option)
+    return values, unreadable
+
+
+def _opened(value: object) -> object:
+    """Return a value without anything in it that is still encrypted, as ``!vault`` is before ansible-core 2.19."""
+    if isinstance(value, dict):
+        return {key: _opened(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_opened(item) for item in value]
+    return str(value) if getattr(value, "__ENCRYPTED__", False) else value
+
+
+def _unanswered(option: dict) -> object:
+    """Return what an empty text stands for. AWX sends no empty number or truth value: those stay, to be refused."""
+    return "" if option.get("type") in ("int", "float", "bool") else option.get("default")
+
+
+def _reason(name: str, error: AnsibleError) -> str:
+    """Say in a sentence why a variable has no value. Vault errors get their fix; the text never holds the value."""
+    text = str(getattr(error, "message", error))
+    if "vault" in text.lower() or "decrypt" in text.lower():
+        return (
+            "is encrypted by Ansible Vault, and no given vault password opens it. Pass the right one, for example "
+            "--vault-id medium@prompt or --vault-password-file FILE."
+        )
+    if name in SECRETS:
+        return "its value cannot be evaluated (%s)." % type(error).__name__
+    return "its value cannot be evaluated: %s" % text

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a preflight asks of a host, and what of the operator's variables it has to know. Runs on the controller.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition as definitions
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import read_values, role_options
+
+#: Variables of other roles, and of the role vllm those that the definition does not hold since they may be secret.
+VARIABLES = {
+    "vllm": ("vllm_hf_token", "vllm_extra_env"),
+    "vllm_service": ("vllm_service_pull",),
+    "docker_engine": ("docker_engine_install", "docker_engine_min_version", "docker_engine_compose_min_version"),
+}
+PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+
+
+def variables(task_vars: dict, templar) -> dict:
+    """Return the values of :data:`VARIABLES`, the documented default for what is not set or cannot be read."""
+    values = {}
+    for role, names in VARIABLES.items():
+        options = {name: role_options(role)[name] for name in names}
+        found, unreadable = read_values(options, task_vars, templar)
+        found.update({name: options[name].get("default") for name in unreadable})
+        for name, value in found.items():
+            values[name] = definitions.CONVERTERS[options[name].get("type", "str")](value)
+    return values
+
+
+def circumstances(values: dict) -> dict:
+    """Return :data:`preflight.CIRCUMSTANCES` of an operator's variables."""
+    env = {str(name): str(value) for name, value in values["vllm_extra_env"].items()}
+
+    def is_on(name: str) -> bool:
+        return env.get(name, "").strip().lower() in definitions.TRUE
+
+    skipped = ""
+    if is_on("HF_HUB_OFFLINE"):
+        skipped = "HF_HUB_OFFLINE"
+    elif is_on("VLLM_USE_MODELSCOPE"):
+        skipped = "VLLM_USE_MODELSCOPE"
+    elif "@" in env.get("HF_ENDPOINT", ""):
+        # it would stand in messages and logs
+        skipped = "HF_ENDPOINT with a password"
+    return {
+        "pull": values["vllm_service_pull"],
+        "docker_install": values["docker_engine_install"],
+        "docker_min_version": values["docker_engine_min_version"],
+        "compose_min_version": values["docker_engine_compose_min_version"],
+        "hub_skipped": skipped,
+        "hub_proxied": any(name.upper() in PROXIES for name in env),
+        "cuda_compatibility": is_on("VLLM_ENABLE_CUDA_COMPATIBILITY"),
+        "longer_allowed": is_on("VLLM_ALLOW_LONG_MAX_MODEL_LEN"),
+    }
+
+
+def module_args(definition: dict, values: dict) -> dict:
+    """Return the options of ``host_info``; the token is the only secret among them."""
+    local = definition["model_is_local"]
+    around = circumstances(values)
+    return {
+        "port": definition["port"],
+        "project": definition["project"],
+        "paths": [definition["dir"]],
+        "model_path": definition["model"] if local else "",
+        "model": "" if local else definition["model"],
+        "revision": definition["model_revision"],
+        "ask_hub": not local and not around["hub_skipped"],
+        "hf_endpoint": "" if around["hub_skipped"] else str(values["vllm_extra_env"].get("HF_ENDPOINT") or ""),
+        "hf_token": "" if local else values["vllm_hf_token"],
+        "hf_cache": definition["hf_cache"],
+        "image": definition["image"],
+        "pull": around["pull"],
+        "gpus": definition["accelerator"] == "nvidia",
+    }

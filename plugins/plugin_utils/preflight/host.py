@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Preflight checks of the host itself: system, port, disk, shared memory, Docker, registry, clock. Pure Python.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ansible_collections.myia.vllm.plugins.module_utils.docker.cli import at_least
+from ansible_collections.myia.vllm.plugins.module_utils.host.facts import GIB
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import finding
+
+#: Supported releases by os-release ID: those whose major version may be used.
+SUPPORTED = {
+    "debian": ("12", "13"),
+    "ubuntu": ("22.04", "24.04"),
+    "rhel": ("9", "10"),
+    "rocky": ("9", "10"),
+    "almalinux": ("9", "10"),
+    "centos": ("9", "10"),
+}
+
+#: GiB that a release needs beside image and weights: its folder, the compile cache, logs.
+RELEASE_GIB = 2.0
+#: GiB that an image takes while it is pulled and unpacked. NVIDIA: 12 GB are downloaded (vllm-project/vllm#27154 about
+#: 0.11), unpacked about as much again. CPU: 2.9 GB unpacked (the build of tools/images).
+IMAGE_GIB = {"nvidia": 22.0, "cpu": 5.0}
+#: GiB assumed for weights whose size nobody tells: those of the medium service.
+UNKNOWN_WEIGHTS_GIB = 18.0
+
+#: MiB of /dev/shm that several workers need: vLLM's queue takes 160 ("Insufficient space in /dev/shm ... 160 MiB
+#: required", printed by 0.32 with tensor parallel 2), the rest is for NCCL's buffers.
+SHM_NEEDED_MIB = 256
+
+#: Engine from which on it can hand on GPUs by CDI names (Docker's release notes).
+CDI_ENGINE = "25.0"
+
+#: Seconds by which a clock may be off before tokens and certificates are refused (five minutes is what Kerberos and
+#: most token services grant).
+CLOCK_S = 300
+
+
+def operating_system(host: dict) -> dict:
+    """A release that the roles support."""
+    system = host["os"]
+    versions = SUPPORTED.get(system["id"], ())
+    ok = any(system["version"] == v or system["version"].startswith(v + ".") for v in versions)
+    return finding(
+        "operating_system",
+        ok,
+        system["name"] or system["id"] or "an unknown operating system",
+        "Debian 12 or 13, Ubuntu 22.04 or 24.04, or Enterprise Linux 9 or 10",
+        "Deploy to a supported host, or add operating_system to vllm_preflight_skip to try it at your own risk.",
+    )
+
+
+def root(host: dict) -> dict:
+    """The rights to deploy."""
+    return finding(
+        "root",
+        host["uid"] == 0,
+        "user id %d" % host["uid"],
+        "root",
+        "Run the play with become: true and a user that may use sudo (ansible_user, ansible_become_password).",
+    )
+
+
+def port(definition: dict, host: dict) -> dict:
+    """The port is free, or held by this service."""
+    there = host["port"]
+    foreign = [c["name"] for c in there["containers"] if c["project"] != definition["project"]]
+    ours = [c for c in there["containers"] if c["project"] == definition["project"]]
+    if foreign:
+        found = "port %d published by container %s" % (definition["port"], ", ".join(foreign))
+    elif there["listening"] and not ours:
+        owner = there["owner"]
+        who = "%s, pid %d" % (owner["command"], owner["pid"]) if owner else "a process that cannot be seen"
+        found = "port %d in use by %s" % (definition["port"], who)
+    else:
+        found = "port %d %s" % (definition["port"], "held by this service" if ours else "free")
+    return finding(
+        "port",
+        not foreign and (bool(ours) or not there["listening"]),
+        found,
+        "a free port, or one that this service already holds",
+        "Stop the other program, or set vllm_port to a free port.",
+    )
+
+
+def disk(definition: dict, host: dict, pull: str, min_free_gib: float | None) -> dict:
+    """Every file system has room for what goes there.
+
+    Args:
+        definition: the ``vllm_definition``.
+        host: what ``host_info`` found.
+        pull: vllm_service_pull.
+        min_free_gib: what a first deployment needs, where the operator has said so.
+    """
+    needs = _needs(definition, host, pull, min_free_gib)
+    tightest = None
+    for system, parts in needs.items():
+        free = min(host["free_gib"][path] for path in host["free_gib"] if _system(host, path) == system)
+        needed = sum(gib for gib, _what in parts)
+        if tightest is None or free - needed < tightest[0] - tightest[1]:
+            path = next(path for path in host["free_gib"] if _system(host, path) == system)
+            tightest = (free, needed, path, ", ".join("%s %.1f" % (what, gib) for gib, what in parts if gib))
+    free, needed, path, parts = tightest or (0.0, RELEASE_GIB, "any folder", "")
+    return finding(
+        "disk",
+        free >= needed,
+        "%.1f GiB free on %s" % (free, path),
+        "%.1f GiB%s" % (needed, " (%s)" % parts if parts else ""),
+        "Free space there, move Docker's data folder or vllm_hf_cache to a larger disk, or set "
+        "vllm_preflight_min_free_gib when you know that less will do.",
+    )
+
+
+def _system(host: dict, path: str):
+    return host["file_systems"].get(path, path)
+
+
+def _needs(definition: dict, host: dict, pull: str, min_free_gib: float | None) -> dict:
+    """Return what each file system that can be read has to take: ``{file system: [(GiB, what)]}``."""
+    known = [path for path, free in host["free_gib"].items() if free is not None]
+    needs: dict = {_system(host, path): [(RELEASE_GIB, "release and caches")] for path in known}
+    if min_free_gib is not None:
+        gib = min(RELEASE_GIB, min_free_gib) if host["own_containers"] else min_free_gib
+        return {system: [(gib, "")] for system in needs}
+
+    def add(path: str, gib: float, what: str) -> None:
+        if _system(host, path) in needs:
+            needs[_system(host, path)].append((gib, what))
+
+    if pull != "never" and not host["image_present"]:
+        add(host["docker_root"], IMAGE_GIB[definition["accelerator"]], "image about")
+    model = host["model"]
+    if not definition["model_is_local"] and not model["cached"]:
+        size = model["weights_bytes"]
+        gib = UNKNOWN_WEIGHTS_GIB if size is None else size / GIB
+        add(host["cache_dir"], gib, "weights, size unknown, say" if size is None else "weights")
+    return needs
+
+
+def size_mib(text: str) -> float:
+    """Return the MiB of a size as Docker reads it: ``16gb``, ``512m``, ``1073741824``; units are powers of 1024."""
+    number, unit = re.fullmatch(r"(\d+)\s*([a-z]?)b?", text.strip().lower()).groups()
+    return int(number) * {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}[unit] / 1024**2
+
+
+def shm(definition: dict, host: dict) -> dict:
+    """The workers of one service talk through /dev/shm: the container's own, or the host's."""
+    workers = definition["tensor_parallel_size"] * definition["pipeline_parallel_size"]
+    if definition["ipc"] == "host":
+        there, whose = host["shm_free_mib"], "free in the host's /dev/shm (vllm_ipc is host)"
+        fix = (
+            "Set vllm_ipc to private and vllm_shm_size to 16gb, or enlarge the host's: mount -o remount,size=16G "
+            "/dev/shm."
+        )
+    else:
+        there, whose = size_mib(definition["shm_size"]), "in the container's /dev/shm (vllm_shm_size)"
+        fix = "Set vllm_shm_size to 16gb; memory is only taken for what lies there."
+    needed = SHM_NEEDED_MIB if workers > 1 else 0
+    return finding(
+        "shm",
+        there is None or there >= needed,
+        "an unknown size" if there is None else "%.0f MiB %s" % (there, whose),
+        "%d MiB for %d workers" % (needed, workers) if needed else "nothing, there is one worker",
+        fix,
+    )
+
+
+def docker(definition: dict, host: dict, circumstances: dict) -> list[dict]:
+    """Engine and Compose are new enough where they are there; the role docker_engine installs what is not."""
+    engine = host["docker"]
+    wanted = circumstances["docker_min_version"]
+    if definition["accelerator"] == "nvidia" and definition["gpu_access"] == "cdi" and not at_least(wanted, CDI_ENGINE):
+        wanted = CDI_ENGINE
+    return [
+        _version("docker", "Docker Engine", engine["version"], wanted, engine, circumstances),
+        _version(
+            "compose", "Docker Compose", engine["compose_version"], circumstances["compose_min_version"], engine,
+            circumstances,
+        ),
+    ]  # fmt: skip
+
+
+def _version(identity: str, name: str, there: str, wanted: str, engine: dict, circumstances: dict) -> dict:
+    installs = circumstances["docker_install"]
+    dead = identity == "docker" and engine["installed"] and not engine["answering"]
+    found = "%s %s" % (name, there) if there else "no %s" % name
+    fix = "Set docker_engine_install to true, or install %s %s or later yourself." % (name, wanted)
+    if dead:
+        found = "a Docker Engine that does not answer (%s)" % engine["error"].strip().rstrip(".")
+        fix = "Start it (systemctl start docker) and read why it is not running (journalctl -u docker)."
+    elif there:
+        fix = "Upgrade it, or remove it and let the role docker_engine install one (docker_engine_source)."
+    return finding(
+        identity,
+        at_least(there, wanted) if there else installs and not dead,
+        found + ("" if there or dead or not installs else " yet; the role docker_engine installs it"),
+        "%s %s or later" % (name, wanted),
+        fix,
+    )
+
+
+def registry(definition: dict, host: dict, pull: str) -> dict | None:
+    """The image can be pulled, or is there; None when nothing is pulled."""
+    answer = host["registry"]
+    if pull == "never":
+        return finding(
+            "registry",
+            host["image_present"] or not host["docker"]["answering"],
+            "image %s %s" % (definition["image"], "there" if host["image_present"] else "not on the host"),
+            "the image on the host (vllm_service_pull is never)",
+            "Load it (docker load), or set vllm_service_pull to missing.",
+        )
+    if not answer:
+        return finding("registry", True, "image %s there" % definition["image"], "the image, or its registry", "")
+    # the engine may have ways of its own, which this host's Python does not see
+    detour = host["docker"]["registry_mirrors"] or host["docker"]["proxied"]
+    return finding(
+        "registry",
+        answer["ok"],
+        "%s: %s" % (answer["registry"], answer["text"]),
+        "an answer of the registry that %s comes from (HTTP 200 or 401)" % definition["image"],
+        "Check the host's network, DNS and proxy, name a mirror in vllm_image, or load the image by hand (docker load) "
+        "and set vllm_service_pull to never.",
+        severity="warning" if detour else "error",
+    )
+
+
+def clock(host: dict, blocked: bool) -> dict:
+    """The host's clock is right: certificates and tokens are only good for a time.
+
+    Args:
+        host: what ``host_info`` found, with ``clock`` (``skew_s``: seconds ahead; ``by``: of what).
+        blocked: whether hub or registry do not answer, for which a wrong clock may be the reason.
+    """
+    skew, source = host["clock"]["skew_s"], host["clock"]["by"]
+    off = abs(skew or 0.0) > CLOCK_S
+    return finding(
+        "clock",
+        not off,
+        "a clock that cannot be compared"
+        if skew is None
+        else "a clock %.0f seconds %s %s" % (abs(skew), "ahead of" if skew > 0 else "behind", source),
+        "at most %d seconds" % CLOCK_S,
+        "Set it by NTP (timedatectl set-ntp true; chronyc makestep). With a wrong clock TLS refuses good certificates.",
+        severity="error" if blocked else "warning",
+    )
+
+
+def model_path(definition: dict, host: dict) -> dict:
+    """A local model is one that can be read."""
+    error = host["model"]["error"]
+    folder = os.path.join(definition["model"], "config.json")
+    wrong = "missing" if error and error["kind"] == "missing" else "unreadable: %s" % (error or {}).get("text", "")
+    return finding(
+        "model_path",
+        not error,
+        "%s %s" % (folder, wrong if error else "there"),
+        "a model folder on the host",
+        "Copy the model there, or set vllm_model to a Hugging Face id.",
+    )

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write what a preflight found as a table for a terminal or a log file. Pure Python; runs on the controller.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import worst_first
+
+#: Columns of a line.
+WIDTH = 88
+#: Columns of the name of a row, and of a number.
+NAME, NUMBER = 52, 16
+#: Suggestions that are shown.
+SUGGESTIONS = 5
+
+
+def lines(definition: dict, result: dict, host_name: str, skipped: list[str]) -> list[str]:
+    """Return the lines of the table.
+
+    Args:
+        definition: the ``vllm_definition``.
+        result: what the module ``preflight`` returned.
+        host_name: name of the host in the inventory.
+        skipped: ids of vllm_preflight_skip.
+    """
+    plan = result["capacity"]
+    out = ["=" * WIDTH, "Plan of the vLLM service %s on %s (nothing was changed)" % (definition["name"], host_name)]
+    out += ["=" * WIDTH, *_head(definition, result), ""]
+    out += _memory(plan) if plan else _wrapped("No plan of GPU memory: %s." % result["no_capacity"].rstrip("."), "")
+    out += ["", *_findings(result, skipped)]
+    return out
+
+
+def _head(definition: dict, result: dict) -> list[str]:
+    rows = [("model", definition["model"]), ("image", definition["image"])]
+    gpus = (result["host"].get("gpu") or {}).get("gpus") or []
+    for name in definition["gpu_devices"]:
+        gpu = next((gpu for gpu in gpus if name in (str(gpu["index"]), gpu["uuid"])), None)
+        if gpu is None:
+            text = "not seen as a whole GPU"
+        else:
+            text = "%s, %s of %s MiB free" % (gpu["name"], gpu["memory_free_mib"], gpu["memory_total_mib"])
+        rows.append(("GPU %s" % name, text))
+    rows.append(
+        (
+            "parallel",
+            "tensor %d x pipeline %d" % (definition["tensor_parallel_size"], definition["pipeline_parallel_size"]),
+        )
+    )
+    return [line for name, text in rows for line in _wrapped(text, name.ljust(10))]
+
+
+def _memory(plan: dict) -> list[str]:
+    length = plan["settings"]["max_model_len"]
+    used = plan["settings"]
+    rows: list[tuple] = [
+        ("budget: memory x utilization %.2f" % used["gpu_memory_utilization"], plan["budget_gib_per_gpu"], "%.2f"),
+        ("weights (%s)" % plan["weights_source"], plan["weights_gib_per_gpu"], "%.2f"),
+    ]
+    rows += [
+        (
+            "overhead: %s" % term["name"].replace("_", " "),
+            {"low": term["low_gib"], "high": term["high_gib"]},
+            "%.2f",
+        )
+        for term in plan["overhead"]
+    ]
+    rows += [
+        ("left for the KV cache", plan["kv_cache_gib_per_gpu"], "%.2f"),
+        ("one sequence of %d tokens needs" % length, plan["kv_cache_needed_gib_per_gpu"], "%.2f"),
+    ]
+    tokens: list[tuple] = [
+        ("tokens in the KV cache", plan["kv_tokens"], "%d"),
+        ("longest sequence that fits, tokens", plan["max_model_len"], "%d"),
+        ("sequences of %d tokens at once" % length, plan["concurrency"], "%.2f"),
+    ]
+    out = [_row("GiB on each GPU", "low", "high"), "-" * WIDTH, *[_numbers(*row) for row in rows]]
+    out += ["", _row("Tokens", "low", "high"), "-" * WIDTH, *[_numbers(*row) for row in tokens], ""]
+    out.append(
+        "fits: %s   (max_num_seqs %d, max_num_batched_tokens %d)"
+        % (plan["fits"].upper(), used["max_num_seqs"], used["max_num_batched_tokens"])
+    )
+    out += _wrapped(plan["length"]["text"], "length: ")
+    for text in [*plan["problems"], *plan["warnings"]]:
+        out += _wrapped(text, "  - ")
+    if plan["suggestions"]:
+        out += ["", "What would help, the best first", "-" * WIDTH]
+        for number, item in enumerate(plan["suggestions"][:SUGGESTIONS], 1):
+            out += _wrapped(item["text"], "%d. " % number)
+    return out
+
+
+def _findings(result: dict, skipped: list[str]) -> list[str]:
+    bad = worst_first(result["findings"])
+    passed = [item["id"] for item in result["findings"] if item["ok"]]
+    out = ["Checks of the host: %d passed, %d did not" % (len(passed), len(bad)), "-" * WIDTH]
+    for item in bad:
+        kind = "skipped" if item["id"] in skipped else item["severity"].upper()
+        out += _wrapped("%s: found %s" % (item["id"], item["found"]), kind.ljust(8))
+        out += _wrapped("needed %s" % item["needed"], " " * 10)
+        out += _wrapped(item["fix"], " " * 10)
+    out += _wrapped(", ".join(passed), "passed".ljust(8))
+    verdict = "A deployment would be refused." if result["refused"] else "A deployment would go on from here."
+    return [*out, "=" * WIDTH, verdict]
+
+
+def _numbers(name: str, value: object, form: str) -> str:
+    ends = (value["low"], value["high"]) if isinstance(value, dict) else (value, value)
+    return _row(name, *(form % end for end in ends))
+
+
+def _row(name: str, low: str, high: str) -> str:
+    return (name.ljust(NAME) + low.rjust(NUMBER) + high.rjust(NUMBER)).rstrip()
+
+
+def _wrapped(text: str, head: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [head.rstrip()]

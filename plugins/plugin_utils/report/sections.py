@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take from the results of a run what each part of its report shows.
+
+Every function returns plain data; a part about which nothing is known is ``{"note": why}``.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.definition import LOOPBACK
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import worst_first
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as report_verdict
+from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue
+from ansible_collections.myia.vllm.plugins.plugin_utils.startup.failure_report import ADVICE
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import check_result
+
+#: Percentiles of a benchmark's times.
+PERCENTILES = ("mean", "p50", "p90", "p99")
+
+
+def access(about: dict, results: dict) -> dict:
+    """Return how clients reach the service."""
+    definition = results.get("vllm_definition") or {}
+    if not definition.get("base_url"):
+        return {"note": "The definition of the service was not made."}
+    local = str(definition.get("publish_address", "")) in LOOPBACK
+    return {
+        "base_url": definition["base_url"],
+        "model": definition.get("served_model_name", ""),
+        "max_model_len": definition.get("max_model_len"),
+        "api_key_required": bool(definition.get("api_key_required")),
+        "pooling": (results.get("vllm_verify_result") or {}).get("kind") == "pooling",
+        "port": definition.get("port"),
+        "local": local,
+        "address": about["address"],
+        "container": definition.get("container_name", ""),
+        "folder": definition.get("dir", ""),
+    }
+
+
+def curl(part: dict) -> str:
+    """Return a command that asks the service; the key is the variable VLLM_API_KEY of the shell, never its value."""
+    body = {"model": part["model"]}
+    path, body = ("embeddings", {**body, "input": "Hello"}) if part["pooling"] else (
+        "chat/completions", {**body, "messages": [{"role": "user", "content": "Hello"}]})  # fmt: skip
+    lines = ["curl %s" % shlex.quote("%s/v1/%s" % (part["base_url"], path)), "-H 'Content-Type: application/json'"]
+    if part["api_key_required"]:
+        lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
+    return " \\\n  ".join([*lines, "-d %s" % shlex.quote(json.dumps(body, ensure_ascii=False))])
+
+
+def changes(about: dict, results: dict) -> dict:
+    """Return what the release changes against the one before."""
+    config, service = results.get("vllm_config_result") or {}, results.get("vllm_service_result") or {}
+    if not config and not service:
+        if about["run"] in ("verify", "benchmark", "diagnose", "plan"):
+            return {"note": "Nothing: a run of %s changes nothing." % about["run"]}
+        return {"note": "The run did not come as far as making a release."}
+    release = (config or service).get("release") or {}
+    before = config.get("return_to") or {}
+    return {
+        "to": release.get("name", ""),
+        "from": before.get("name", ""),
+        "changed": bool(config.get("changed") or service.get("changed")),
+        "lines": list(config.get("summary") or []),
+        "releases": list(service.get("summary") or []),
+        "problem": config.get("problem", ""),
+    }
+
+
+def plan(results: dict, snapshot: dict) -> dict:
+    """Return what was planned, and beside it what vLLM says.
+
+    Each row has ``id``, ``what``, ``unit``, ``low``, ``high``, ``reported`` (None for unknown), ``source`` (of the
+    last), ``deviation_percent`` (of ``reported`` from the middle of the range) and ``inside`` (None without both).
+    """
+    preflight = results.get("vllm_preflight_result") or {}
+    capacity, findings = preflight.get("capacity") or {}, preflight.get("findings") or []
+    facts, cache = _start(results, snapshot)[0].get("facts") or {}, snapshot.get("kv_cache") or {}
+    live = bool(snapshot.get("healthy") and cache.get("tokens"))
+    terms = {
+        term["name"]: {"low": term["low_gib"], "high": term["high_gib"]} for term in capacity.get("overhead") or []
+    }
+    each = "" if (results.get("vllm_definition") or {}).get("accelerator") == "cpu" else ", each GPU"
+    rows = [
+        _row("kv_tokens", "Tokens in the KV cache", "tokens", capacity.get("kv_tokens"),
+             cache["tokens"] if live else facts.get("kv_cache_tokens"), "/metrics" if live else "log"),
+        _row("kv_gib", "KV cache%s" % each, "GiB", capacity.get("kv_cache_gib_per_gpu"), facts.get("kv_cache_gib")),
+        _row("weights_gib", "Weights%s" % each, "GiB", capacity.get("weights_gib_per_gpu"), facts.get("weights_gib")),
+        _row("graphs_gib", "CUDA graphs%s" % each, "GiB", terms.get("cuda_graphs"), facts.get("graphs_gib")),
+        _row("concurrency", "Longest sequences at once", "", capacity.get("concurrency"), facts.get("max_concurrency")),
+    ]  # fmt: skip
+    rows = [row for row in rows if row["low"] is not None or row["reported"] is not None]
+    if not preflight and not rows:
+        return {"note": "Preflight was not run, and vLLM reported nothing."}
+    return {
+        "fits": capacity.get("fits", ""),
+        "no_plan": "" if capacity else str(preflight.get("no_capacity") or "preflight was not run"),
+        "problems": [*(capacity.get("problems") or []), *(capacity.get("warnings") or [])],
+        "rows": rows,
+        "findings": [_finding(item) for item in worst_first(findings)],
+        "passed": sum(1 for item in findings if item["ok"]),
+    }
+
+
+def _row(name: str, what: str, unit: str, planned: object, reported: object, source: str = "log") -> dict:
+    low, high = (planned.get("low"), planned.get("high")) if isinstance(planned, dict) else (planned, planned)
+    row = {"id": name, "what": what, "unit": unit, "low": low, "high": high, "reported": reported}
+    middle = (low + high) / 2 if low is not None and high is not None else 0
+    both = reported is not None and middle
+    return {
+        **row,
+        "source": source if reported is not None else "",
+        "deviation_percent": round(100 * (reported - middle) / middle, 1) if both else None,
+        # one number is no range
+        "inside": (low <= reported <= high) if both and low < high else None,
+    }
+
+
+def _finding(item: dict) -> dict:
+    return {key: item.get(key, "") for key in ("id", "severity", "found", "needed", "fix")}
+
+
+def start(about: dict, results: dict, snapshot: dict) -> dict:
+    """Return the phases of the last start, and of the one before when it is known."""
+    found, release, failed = _start(results, snapshot)
+    if not found.get("phases"):
+        if about["run"] == "plan" or about["check_mode"]:
+            return {"note": "Nothing was started."}
+        return {"note": "No start was watched, and none is recorded."}
+    others = [item for item in snapshot.get("releases") or [] if (item.get("start") or {}).get("phases")]
+    earlier = [item for item in others if item["start"].get("at", "") < found.get("at", "")]
+    before = max(earlier, key=lambda item: item["start"].get("at", ""), default={})
+    return {
+        **_timeline(found),
+        "release": release,
+        "failed": failed,
+        "recorded": not (results.get("vllm_health_result") or {}).get("start"),
+        "before": {**_timeline(before["start"]), "release": before.get("name", "")} if before else {},
+    }
+
+
+def _timeline(found: dict) -> dict:
+    keys = ("phase", "start_s", "duration_s")
+    return {
+        "at": _whole_seconds(found.get("at", "")),
+        "total_s": found.get("total_s"),
+        "compile_cache": found.get("compile_cache", ""),
+        "phases": [{key: step.get(key) for key in keys} for step in found.get("phases") or []],
+    }
+
+
+def _whole_seconds(time: str) -> str:
+    """Return a time as Docker writes it, which is to the nanosecond, without them."""
+    return re.sub(r"\.\d+Z$", "Z", time)
+
+
+def _start(results: dict, snapshot: dict) -> tuple[dict, str, bool]:
+    """Return the start to show, the name of its release, and whether it failed."""
+    health = results.get("vllm_health_result") or {}
+    current = report_verdict.current_release(snapshot)
+    if health.get("start"):
+        failed = not health.get("healthy")
+        wanted = report_verdict.wanted_release(results)
+        return health["start"], wanted if failed and wanted else current.get("name", "") or wanted, failed
+    return current.get("start") or {}, current.get("name", ""), False
+
+
+def gpus_of(results: dict, snapshot: dict) -> list[dict]:
+    """Return the GPUs of the host as they were seen last; empty when none were."""
+    now = (snapshot.get("gpu") or {}).get("gpus") or []
+    return now or _gpu_before(results).get("gpus") or []
+
+
+def _gpu_before(results: dict) -> dict:
+    return ((results.get("vllm_preflight_result") or {}).get("host") or {}).get("gpu") or {}
+
+
+def gpu(results: dict, snapshot: dict) -> dict:
+    """Return the GPUs with their memory before the run and now, and the memory of the container."""
+    definition, container = results.get("vllm_definition") or {}, snapshot.get("container") or {}
+    now, before = snapshot.get("gpu") or {}, _gpu_before(results)
+    shared = {
+        "container_memory_bytes": container.get("memory_bytes") or 0,
+        "restart_count": container.get("restart_count") or 0,
+        "container_state": container.get("state", ""),
+        "utilization": definition.get("gpu_memory_utilization"),
+    }
+    if definition.get("accelerator", "nvidia") != "nvidia":
+        return {"gpus": [], "cpu": True, "error": "", "fix": "", **shared}
+    gpus = gpus_of(results, snapshot)
+    error = now.get("error") or before.get("error") or {}
+    if not gpus and not error:
+        return {"note": "The GPUs were not looked at."}
+    wanted = [str(name) for name in definition.get("gpu_devices") or []]
+    was = {item.get("uuid"): item.get("memory_used_mib") for item in before.get("gpus") or []}
+    keys = ("index", "name", "uuid", "compute_capability", "memory_total_mib", "power_limit_w", "ecc_mode", "fault")
+    return {
+        "gpus": [
+            {
+                **{key: item.get(key) for key in keys},
+                "used_now_mib": item.get("memory_used_mib") if now.get("gpus") else None,
+                "used_before_mib": was.get(item.get("uuid")),
+                "asked": str(item.get("index")) in wanted or item.get("uuid") in wanted,
+            }
+            for item in gpus
+        ],
+        "cpu": False,
+        "error": error.get("text", ""),
+        "fix": error.get("fix", ""),
+        **shared,
+    }
+
+
+def checks(about: dict, results: dict, groups: tuple[str, ...]) -> dict:
+    """Return the checks of some groups."""
+    verify = results.get("vllm_verify_result") or {}
+    keys = ("id", "group", "what", "must", "status", "reason", "duration_s", "evidence")
+    found = [{key: item.get(key) for key in keys} for item in verify.get("checks") or [] if item["group"] in groups]
+    if not found:
+        problem = str(verify.get("problem") or "").strip()
+        if problem:
+            return {"note": "Not reached: %s" % problem}
+        if about["check_mode"] or about["run"] == "plan":
+            return {"note": "Not run: nothing was to be changed, so there was nothing to check."}
+        return {"note": "Not run."}
+    wanted = report_verdict.wanted_release(results)
+    # a deployment that went back has checked the release that it took away
+    return {
+        "checks": found,
+        "counts": check_result.counts(found),
+        "release": wanted if about["run"] == "deploy" else "",
+    }
+
+
+def benchmark(about: dict, results: dict) -> dict:
+    """Return the figures of a benchmark, and how they compare."""
+    bench = results.get("vllm_benchmark_result") or {}
+    if "ok" not in bench:
+        later = "" if about["run"] == "benchmark" else " benchmark_medium.yml runs one."
+        return {"note": "Not run.%s" % later}
+    if about["check_mode"]:
+        return {"note": "Not run: check mode."}
+    compared = bench.get("compared") or {}
+    if not bench.get("runs"):
+        return {
+            "note": "No result: %s" % (bench.get("problem") or "no run was made"),
+            "problem": bench.get("problem", ""),
+        }
+    return {
+        **{key: bench.get(key, "") for key in ("problem", "profile", "at", "release", "vllm_version", "path")},
+        "ok": bool(bench.get("ok")),
+        "runs": [_run(item) for item in bench["runs"]],
+        "compared": {
+            **{key: compared.get(key, "") for key in ("at", "release", "vllm_version", "path")},
+            "rows": [
+                {key: row.get(key) for key in ("run", "metric", "before", "now", "change_percent", "worse")}
+                for row in compared.get("rows") or []
+            ],
+        }
+        if compared
+        else {},
+        "warnings": [str(text) for text in bench.get("warnings") or []],
+    }
+
+
+def _run(item: dict) -> dict:
+    plain = (
+        "name", "num_prompts", "request_rate", "max_concurrency", "input_tokens", "output_tokens", "completed",
+        "failed", "duration_s", "request_throughput", "output_throughput", "total_token_throughput", "problem",
+    )  # fmt: skip
+    times = ("ttft_ms", "tpot_ms", "itl_ms", "e2el_ms")
+    return {
+        **{key: item.get(key) for key in plain},
+        "ok": bool(item.get("ok")),
+        **{name: {key: (item.get(name) or {}).get(key) for key in PERCENTILES} for name in times},
+    }
+
+
+#: Verdicts of runs that ended badly without an error of Ansible's.
+_FAILED = ("verification_failed", "benchmark_failed", "refused", "unreachable", "host_not_fit", "serves_nothing")
+
+
+def failure(verdict: dict, results: dict, snapshot: dict, failed: dict) -> dict:
+    """Return what went wrong, where it shows, what to do, and what was done."""
+    findings = [_finding(item) for item in report_verdict.refused(results)]
+    bad = verdict["id"] in _FAILED
+    if not failed and not bad:
+        return {"note": "There was none."}
+    message = str(failed.get("message") or "").strip()
+    for name in ("vllm_verify_result", "vllm_benchmark_result"):
+        message = message or str((results.get(name) or {}).get("problem") or "").strip()
+    found = _diagnosis(results, snapshot, message)
+    release = next((item for item in snapshot.get("releases") or [] if item["name"] == found.get("release")), {})
+    return {
+        **{key: str(found.get(key) or "") for key in ("id", "ref", "class", "phase", "cause", "fix")},
+        "advice": ADVICE.get(found.get("class", ""), "What to do"),
+        "evidence": [str(line) for line in found.get("evidence") or []],
+        "message": "" if findings and verdict["id"] in ("refused", "host_not_fit") else message,
+        "task": str(failed.get("task") or ""),
+        "log": release.get("log", ""),
+        "release": found.get("release", ""),
+        "done": _done(verdict),
+        "findings": findings if verdict["id"] in ("refused", "host_not_fit", "serves_nothing") else [],
+    }
+
+
+def _done(verdict: dict) -> str:
+    """Return what was done about a failure."""
+    return {
+        "refused": "Nothing was changed on the host.",
+        "unreachable": "Nothing more was done. A service that was running there runs on without this run.",
+        "failed_went_back": "The last good release was brought back, and it was seen to answer.",
+        "failed_still_serves": "Nothing had to be done: the service was not touched, or serves all the same.",
+        "failed_nothing_serves": "No release could be brought back.",
+        "verification_failed": "Nothing was changed because of it.",
+        "benchmark_failed": "Nothing was changed because of it.",
+        "host_not_fit": "Nothing was changed: a diagnosis only looks.",
+        "serves_nothing": "Nothing was changed: a diagnosis only looks. deploy_medium.yml starts the service.",
+    }.get(verdict["id"], "It is not known what became of the service.")
+
+
+def _diagnosis(results: dict, snapshot: dict, message: str) -> dict:
+    """Return the named failure of the start that is meant; empty when there was none."""
+    found, wanted = (
+        (results.get("vllm_health_result") or {}).get("diagnosis") or {},
+        report_verdict.wanted_release(results),
+    )
+    if found.get("outcome") == "failed":
+        return {**found, "release": wanted}
+    unverified = (results.get("vllm_verify_result") or {}).get("ok") is False
+    # the way back has overwritten it; release.json remembers, and the message tells whether it is the one meant
+    for item in snapshot.get("releases") or []:
+        kept = item.get("failure") or {}
+        named = kept.get("id") and (kept["id"] in message or (kept["id"] == check_result.UNVERIFIED and unverified))
+        if named and item["name"] in (wanted or message):
+            entry = next((f for f in failure_catalogue.load([]).failures if f.id == kept["id"]), None)
+            return {"fix": entry.fix if entry else "", **kept, "release": item["name"]}
+    return {}
+
+
+def rollback(about: dict, results: dict, snapshot: dict) -> dict:
+    """Return the releases that the host keeps, and the command that goes back to one."""
+    kept = snapshot.get("releases") or []
+    if not kept:
+        seen = (
+            "The host keeps no release."
+            if snapshot.get("container")
+            else "It could not be seen which releases the host keeps."
+        )
+        return {"note": seen}
+    good = [item for item in kept if item.get("good") and not item.get("current")]
+    to = max(good, key=lambda item: item.get("good_since", ""), default={}).get("name", "")
+    return {
+        "to": to,
+        "command": "ansible-playbook rollback_medium.yml --limit %s -e vllm_service_rollback_to=%s"
+        % (shlex.quote(about["host"]), to)
+        if to
+        else "",
+        "releases": [
+            {
+                **{key: item.get(key, "") for key in ("name", "created", "image", "model", "vllm_version")},
+                "good": bool(item.get("good")),
+                "current": bool(item.get("current")),
+                "failure": (item.get("failure") or {}).get("id", ""),
+                "start_s": (item.get("start") or {}).get("total_s"),
+            }
+            for item in kept
+        ],
+    }
+
+
+def versions(about: dict, results: dict, snapshot: dict) -> dict:
+    """Return every version and digest, empty where it is not known."""
+    definition = results.get("vllm_definition") or {}
+    host = (results.get("vllm_preflight_result") or {}).get("host") or {}
+    engine = (results.get("docker_engine_result") or {}).get("engine") or host.get("docker") or {}
+    toolkit = (results.get("nvidia_container_toolkit_result") or {}).get("toolkit") or {}
+    image, gpus = snapshot.get("image") or {}, snapshot.get("gpu") or _gpu_before(results)
+    packages = [text for text in (toolkit.get("packages") or {}).values() if text]
+    return {
+        "vllm": snapshot.get("vllm_version", ""),
+        "vllm_asked": definition.get("version", ""),
+        "image": definition.get("image", ""),
+        "image_id": image.get("id", ""),
+        "image_digests": list(image.get("digests") or []),
+        "image_created": _whole_seconds(image.get("created", "")),
+        "image_size_bytes": image.get("size_bytes") or 0,
+        "model": definition.get("model", ""),
+        "model_is_local": bool(definition.get("model_is_local")),
+        "model_revision": definition.get("model_revision", ""),
+        "model_commit": snapshot.get("model_commit", ""),
+        "quantization": definition.get("quantization", ""),
+        "docker_engine": snapshot.get("engine_version") or engine.get("version", ""),
+        "docker_compose": engine.get("compose_version", ""),
+        "container_toolkit": packages[0] if packages else "",
+        "driver": gpus.get("driver_version") or "",
+        "cuda_of_driver": gpus.get("cuda_version") or "",
+        "cuda_of_image": image.get("cuda_version", ""),
+        "system": (host.get("os") or {}).get("name", ""),
+        "collection": about["collection"],
+        "ansible_core": about["ansible_core"],
+    }

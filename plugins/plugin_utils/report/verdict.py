@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Say in one word and one sentence what a run came to.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import duration
+
+#: The verdicts: id -> (tone, title). The tones are good, warn, bad and neutral.
+VERDICTS = {
+    "deployed": ("good", "Deployed"),
+    "nothing_to_do": ("good", "Nothing to do"),
+    "rolled_back": ("good", "Rolled back"),
+    "verified": ("good", "Verified"),
+    "benchmarked": ("good", "Benchmarked"),
+    "healthy": ("good", "Healthy"),
+    "planned": ("good", "Planned"),
+    "plan_uncertain": ("warn", "Planned, uncertain"),
+    "would_change": ("neutral", "Would change"),
+    "would_not_change": ("neutral", "Would change nothing"),
+    "refused": ("bad", "Refused by preflight"),
+    "failed_went_back": ("warn", "Failed, went back"),
+    "failed_still_serves": ("warn", "Failed, still serves"),
+    "failed_nothing_serves": ("bad", "Failed, nothing serves"),
+    "failed_unseen": ("bad", "Failed"),
+    "verification_failed": ("bad", "Verification failed"),
+    "benchmark_failed": ("bad", "Benchmark failed"),
+    "host_not_fit": ("warn", "Serves, but not for long"),
+    "serves_nothing": ("bad", "Nothing serves"),
+    "unreachable": ("bad", "Host unreachable"),
+}
+
+
+def verdict(run: str, check_mode: bool, results: dict, snapshot: dict, failure: dict) -> dict:
+    """Return ``{id, tone, title, sentence}``.
+
+    Args:
+        run: ``deploy``, ``rollback``, ``verify``, ``benchmark``, ``diagnose`` or ``plan``.
+        check_mode: whether nothing was to be changed.
+        results: what the roles handed on, by variable name; each may be missing.
+        snapshot: what the module ``service_snapshot`` returned; empty when it could not look.
+        failure: ``message`` and ``task`` of the task that ended the run; empty when none did.
+    """
+    name, sentence = _judged(run, check_mode, results, snapshot, failure)
+    tone, title = VERDICTS[name]
+    return {"id": name, "tone": tone, "title": title, "sentence": sentence}
+
+
+def wanted_release(results: dict) -> str:
+    """Return the name of the release that the run was to bring into service; empty when it never came so far."""
+    return _release(results, "vllm_config_result").get("name", "")
+
+
+def current_release(snapshot: dict) -> dict:
+    """Return what the host says of its current release; empty without one."""
+    return next((item for item in snapshot.get("releases") or [] if item.get("current")), {})
+
+
+def refused(results: dict) -> list[dict]:
+    """Return the findings for which preflight refuses the deployment; empty when it does not."""
+    preflight = results.get("vllm_preflight_result") or {}
+    if not preflight.get("refused"):
+        return []
+    return [item for item in preflight.get("findings") or [] if not item["ok"] and item["severity"] == "error"]
+
+
+def _release(results: dict, name: str) -> dict:
+    return (results.get(name) or {}).get("release") or {}
+
+
+def _judged(run: str, check_mode: bool, results: dict, snapshot: dict, failure: dict) -> tuple[str, str]:
+    preflight, verify = results.get("vllm_preflight_result") or {}, results.get("vllm_verify_result") or {}
+    if preflight.get("unreachable") or snapshot.get("unreachable"):
+        return "unreachable", "The host could not be reached; what it serves now is not known."
+    findings = refused(results)
+    if run == "diagnose":
+        return _diagnosed(check_mode, findings, results, snapshot, failure)
+    if findings and (failure or run == "plan" or check_mode):
+        return "refused", _refused(findings, bool(failure) and run != "plan")
+    if run in ("benchmark", "verify", "plan"):
+        judge, result = {
+            "benchmark": (_benchmark, results.get("vllm_benchmark_result") or {}),
+            "verify": (_verify, verify),
+            "plan": (_plan, preflight),
+        }[run]
+        skipped = check_mode and not failure and run != "plan"
+        return _would_ask(run, result) if skipped else judge(result, failure)
+    if failure:
+        return _failed(results, snapshot, verify)
+    return _would(results) if check_mode else _done(run, results, snapshot, verify)
+
+
+def _would_ask(run: str, result: dict) -> tuple[str, str]:
+    if run == "benchmark":
+        profile = result.get("profile", "")
+        return "would_change", "A run without check mode would measure the service%s; nothing was asked of it." % (
+            " by the profile %s" % profile if profile else "")  # fmt: skip
+    if run == "diagnose":
+        return "would_not_change", "A run without check mode would look at the service; it was not asked."
+    return "would_not_change", "A run without check mode would verify the service; nothing was asked of it."
+
+
+def _refused(findings: list[dict], ended: bool) -> str:
+    named = ", ".join(item["id"] for item in findings)
+    some = "%d check%s failed (%s)" % (len(findings), "" if len(findings) == 1 else "s", named)
+    return "%s; nothing was changed." % some if ended else "A deployment would be refused: %s." % some
+
+
+def _plan(preflight: dict, failure: dict) -> tuple[str, str]:
+    if failure:
+        return "failed_unseen", "The plan could not be made."
+    capacity = preflight.get("capacity") or {}
+    if capacity.get("fits") == "yes":
+        return "planned", "A deployment would go on: the model fits, and every required check passed."
+    if capacity:
+        return "plan_uncertain", "A deployment would go on, but the plan cannot say for certain that the model fits."
+    reason = str(preflight.get("no_capacity") or "").strip().rstrip(".")
+    return "planned", "A deployment would go on; there is no plan of GPU memory%s." % (
+        " (%s)" % reason if reason else ""
+    )
+
+
+def _diagnosed(check_mode: bool, findings: list[dict], results: dict, snapshot: dict, failure: dict) -> tuple[str, str]:
+    if check_mode and not failure:
+        return _would_ask("diagnose", {})
+    refused_today = "preflight would refuse it today (%s)" % ", ".join(item["id"] for item in findings)
+    if not _serving(snapshot):
+        named = ((results.get("vllm_health_result") or {}).get("diagnosis") or {}).get("id", "")
+        also = ", and %s" % refused_today if findings else ""
+        return "serves_nothing", "Nothing answers%s%s." % (" (%s)" % named if named else "", also)
+    if findings:
+        return "host_not_fit", "Release %s answers, but %s: its next start may fail." % (
+            _serving(snapshot),
+            refused_today,
+        )
+    if failure:
+        return "failed_still_serves", "The run failed, but release %s answers." % _serving(snapshot)
+    return "healthy", "Release %s answers, and the host has what it needs." % _serving(snapshot)
+
+
+def _verify(verify: dict, failure: dict) -> tuple[str, str]:
+    counts = verify.get("counts") or {}
+    if failure or not verify.get("ok"):
+        if not counts.get("failed"):
+            return "verification_failed", "The service could not be verified."
+        total = sum(counts.values())
+        return "verification_failed", "%d of %d checks failed that the service has to pass." % (counts["failed"], total)
+    return "verified", _checks(counts)
+
+
+def _checks(counts: dict) -> str:
+    more = ["%d %s" % (counts[key], word) for key, word in (("warned", "gave a warning"), ("skipped", "skipped"))
+            if counts.get(key)]  # fmt: skip
+    return ", ".join(["%s%d checks passed" % ("" if more else "All ", counts.get("passed", 0)), *more]) + "."
+
+
+def _benchmark(bench: dict, failure: dict) -> tuple[str, str]:
+    runs = bench.get("runs") or []
+    if failure or not bench.get("ok"):
+        good = sum(1 for item in runs if item.get("ok"))
+        return "benchmark_failed", (
+            "%d of %d runs gave a result." % (good, len(runs)) if runs else "The benchmark gave no result."
+        )
+    compared = ""
+    if bench.get("compared"):
+        worse = sum(1 for row in bench["compared"].get("rows") or [] if row.get("worse"))
+        figures = "nothing is" if not worse else "1 figure is" if worse == 1 else "%d figures are" % worse
+        compared = "; %s worse than in the last good run" % figures
+    some = "%d run%s" % (len(runs), "" if len(runs) == 1 else "s")
+    return "benchmarked", "Profile %s, %s%s." % (bench.get("profile", "?"), some, compared)
+
+
+def _serving(snapshot: dict) -> str:
+    """Return what answers now, the name of its release where it is known; empty when nothing does."""
+    name = current_release(snapshot).get("name", "")
+    return (name or "of unknown name") if snapshot.get("healthy") else ""
+
+
+def _failed(results: dict, snapshot: dict, verify: dict) -> tuple[str, str]:
+    wanted, serving = wanted_release(results), _serving(snapshot)
+    unverified = verify.get("ok") is False
+    what = "The run failed before there was a new release"
+    if wanted:
+        what = "Release %s %s" % (wanted, "failed its verification" if unverified else "did not come into service")
+    if not snapshot:
+        return "failed_unseen", "%s, and the host could not be asked what serves now." % what
+    if not serving:
+        return "failed_nothing_serves", "%s, and nothing answers now." % what
+    if serving == wanted and unverified:
+        return "verification_failed", "%s, and it still answers." % what
+    if serving == wanted:
+        return "failed_still_serves", "The run failed, but release %s answers." % wanted
+    if wanted and _release(results, "vllm_service_result").get("name") == serving:
+        return "failed_went_back", "%s; release %s serves again." % (what, serving)
+    return "failed_still_serves", "%s; release %s still serves." % (what, serving)
+
+
+def _would(results: dict) -> tuple[str, str]:
+    config, service = results.get("vllm_config_result") or {}, results.get("vllm_service_result") or {}
+    engine = (results.get("docker_engine_result") or {}).get("engine") or {}
+    would = []
+    if engine and not (engine.get("engine_sufficient") and engine.get("compose_sufficient")):
+        would.append("install or upgrade Docker")
+    if config.get("changed"):
+        would.append("deploy a new release")
+    elif service.get("changed"):
+        would.append("bring release %s into service" % _release(results, "vllm_service_result").get("name", "?"))
+    elif not (config.get("release") or {}).get("current", True):
+        would.append("switch to release %s" % wanted_release(results))
+    if not would:
+        return "would_not_change", "A run without check mode would change nothing."
+    return "would_change", "A run without check mode would %s; nothing was changed." % " and ".join(would)
+
+
+def _done(run: str, results: dict, snapshot: dict, verify: dict) -> tuple[str, str]:
+    service, health = results.get("vllm_service_result") or {}, results.get("vllm_health_result") or {}
+    name = _release(results, "vllm_service_result").get("name") or current_release(snapshot).get("name", "")
+    serves = "Release %s" % name if name else "The service"
+    total_s = (health.get("start") or {}).get("total_s")
+    took = " after a start of %s" % duration(total_s) if total_s else ""
+    checked = ""
+    if verify.get("counts"):
+        checked = " " + _checks(verify["counts"])
+    if run == "rollback":
+        if service.get("changed") or health.get("start"):
+            return "rolled_back", "%s serves%s.%s" % (serves, took, checked)
+    elif (results.get("vllm_config_result") or {}).get("changed") or health.get("start") or _switched(service):
+        return "deployed", "%s serves%s.%s" % (serves, took, checked)
+    return "nothing_to_do", "%s serves already, as it should.%s" % (serves, checked)
+
+
+def _switched(service: dict) -> bool:
+    """Tell whether ``vllm_service`` did more than delete old releases."""
+    return any(not line.endswith(": deleted") for line in service.get("summary") or [])

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The overhead's terms, against peaks and graph sizes that real starts printed."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import model_config, vllm_rules
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import overhead as vllm_overhead
+
+DATA = pathlib.Path(__file__).resolve().parents[3] / "data"
+MODELS = json.loads((DATA / "model_configs.json").read_text(encoding="utf-8"))
+
+
+def overhead(model, version, mib=81559, **changes):
+    """Overhead of a model on a card."""
+    size = model_config.shape(MODELS[model])
+    settings = {"tp": 1, "stage_layers": size["layers"], "length": 16000, "seqs": None, "tokens": None, "eager": False}
+    settings["capture_sizes"] = []
+    settings = {**settings, "gpu_name": "", **changes}
+    return vllm_overhead.overhead(size, vllm_rules.rules(version)[-1], settings, mib / 1024)
+
+
+def term(found, name):
+    """One term's (low, expected, high); None when it is not there."""
+    return next((entry["gib"] for entry in found["terms"] if entry["name"] == name), None)
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "changes", "name", "printed"),
+    [
+        pytest.param("Qwen/Qwen3-32B", (0, 11, 0), {}, "sampler", 5.64, id="h100-default"),
+        pytest.param("Qwen/Qwen3-0.6B", (0, 11, 0), {}, "sampler", 5.56, id="small-model-same-sampler"),
+        pytest.param("meta-llama/Llama-3.1-8B-Instruct", (0, 11, 0), {}, "sampler", 4.76, id="smaller-vocabulary"),
+        pytest.param("openai/gpt-oss-20b", (0, 11, 0), {}, "sampler", 7.38, id="larger-vocabulary"),
+        pytest.param("Qwen/Qwen3-4B", (0, 12, 0), {"seqs": 64}, "forward", 0.59, id="few-sequences"),
+        pytest.param(
+            "meta-llama/Llama-3.1-8B-Instruct",
+            (0, 6, 4),
+            {"mib": 24576, "length": 20000},
+            "forward",
+            2.07,
+            id="old-engine-20000",
+        ),
+        pytest.param(
+            "meta-llama/Llama-3.1-8B-Instruct",
+            (0, 6, 4),
+            {"mib": 24576, "length": 29000},
+            "forward",
+            2.99,
+            id="old-engine-29000",
+        ),
+        pytest.param("GLM-5.2-W4A16", (0, 23, 1), {"tp": 4, "seqs": 1}, "forward", 1.13, id="experts"),
+    ],
+)
+def test_peak(model, version, changes, name, printed) -> None:
+    """The printed peak of activations lies in the range, and near its expected value."""
+    low, expected, high = term(overhead(model, version, **changes), name)
+    assert low <= printed <= high
+    assert expected == pytest.approx(printed, rel=0.2)
+
+
+def test_sampler_that_does_not_sort() -> None:
+    """From 0.17 on the warm-up of 1024 sequences takes a third."""
+    assert term(overhead("Qwen/Qwen3-32B", (0, 17, 0)), "sampler")[1] < 0.4 * 5.64
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "changes", "printed"),
+    [
+        pytest.param("Qwen/Qwen2.5-72B-Instruct", (0, 19, 0), {"mib": 46068, "tp": 4}, 2.62, id="72b-tp4"),
+        pytest.param("Qwen/Qwen3-30B-A3B", (0, 10, 2), {}, 0.69, id="30b"),
+        pytest.param("meta-llama/Llama-3.1-8B-Instruct", (0, 11, 0), {"mib": 23034, "seqs": 128}, 0.38, id="8b"),
+        pytest.param("Qwen/Qwen3-235B-A22B-FP8", (0, 10, 0), {"tp": 8}, 2.6, id="235b-tp8"),
+        pytest.param("GLM-5.2-W4A16", (0, 23, 1), {"tp": 4, "seqs": 1}, 0.06, id="one-sequence"),
+    ],
+)
+def test_graphs(model, version, changes, printed) -> None:
+    """The printed size of CUDA graphs lies in the range."""
+    low, _expected, high = overhead(model, version, **changes)["graphs_gib"]
+    assert low <= printed <= high
+
+
+@pytest.mark.parametrize(
+    ("version", "eager", "counted"),
+    [
+        pytest.param((0, 19, 1), False, False, id="0.19-beside-the-budget"),
+        pytest.param((0, 20, 0), False, True, id="0.20-in-the-budget"),
+        pytest.param((0, 32, 0), True, False, id="eager"),
+    ],
+)
+def test_graphs_in_budget(version, eager, counted) -> None:
+    """Graphs count from 0.20 on, unless there are none."""
+    found = overhead("Qwen/Qwen3-32B", version, eager=eager)
+    assert (term(found, "cuda_graphs") is not None) is counted
+    assert (found["graphs_gib"][1] > 0) is not eager
+
+
+@pytest.mark.parametrize(
+    ("version", "seqs", "expected"),
+    [
+        pytest.param((0, 11, 0), 256, 67, id="0.11"),
+        pytest.param((0, 32, 0), 256, 51, id="0.32"),
+        pytest.param((0, 32, 0), 32, 11, id="few-sequences"),
+        pytest.param((0, 6, 6), 256, 35, id="old-engine"),
+    ],
+)
+def test_graph_count(version, seqs, expected) -> None:
+    """As many as vLLM's log counts."""
+    assert vllm_overhead.graph_count(version, seqs) == expected
+
+
+def test_more_gpus_share_the_forward_pass() -> None:
+    """Tensor parallel makes the forward pass smaller and NCCL larger."""
+    one = overhead("Qwen/Qwen3-32B", (0, 32, 0), seqs=8)
+    four = overhead("Qwen/Qwen3-32B", (0, 32, 0), seqs=8, tp=4)
+    assert term(four, "forward")[1] < term(one, "forward")[1]
+    assert term(four, "non_torch")[1] > term(one, "non_torch")[1]
+
+
+#: What tools/measure_gpu_memory.py printed on two H100 with NVLink, 2026-11-25 (docs/hardware.md), in GiB.
+CONTEXT, BLAS, NCCL = 619 / 1024, 68 / 1024, 846 / 1024
+
+
+def test_measured_memory_outside_pytorch() -> None:
+    """The context is a constant of its own; NCCL's group counts only where vLLM makes it after its first look."""
+    assert pytest.approx(CONTEXT, abs=0.01) == vllm_overhead.CONTEXT_GIB
+    one = term(overhead("Qwen/Qwen3-32B", (0, 10, 2)), "non_torch")
+    assert one[0] <= BLAS <= one[1]
+    assert one[2] < CONTEXT
+    before, since = (
+        term(overhead("Qwen/Qwen3-32B", version, tp=2), "non_torch") for version in ((0, 10, 2), (0, 11, 0))
+    )
+    assert before[2] > NCCL + BLAS
+    assert since[2] < NCCL
+    for printed in (0.54, 0.55):  # by starts of 0.11 with the same cards
+        assert since[0] < printed < since[2]
+
+
+@pytest.mark.parametrize("measured_mib", [168, 166])
+def test_measured_graphs(measured_mib) -> None:
+    """35 graphs of 28 layers without vLLM, on H100 and H200."""
+    graphs = 35 * 28 * vllm_overhead.GRAPH_MIB_PER_LAYER[0] + 1024 * vllm_overhead.GRAPH_POOL_GIB
+    low, _expected, high = vllm_overhead.GRAPH_RANGE
+    assert graphs * low < measured_mib < graphs * high
+
+
+def test_vision_and_pooling() -> None:
+    """An encoder is profiled beside the language model, and may be off; a pooling model has no sampler."""
+    assert term(overhead("Qwen/Qwen3-VL-30B-A3B-Instruct", (0, 12, 0)), "vision")[0] == 0.0
+    assert term(overhead("Qwen/Qwen3-VL-30B-A3B-Instruct", (0, 12, 0)), "vision")[2] > 2.7
+    assert term(overhead("intfloat/e5-mistral-7b-instruct", (0, 11, 0)), "sampler") is None
+
+
+def test_unpacked_latent_attention() -> None:
+    """On one GPU all heads of a latent attention are unpacked: that is more than the forward pass of few tokens."""
+    found = overhead("deepseek-ai/DeepSeek-R1", (0, 11, 0), seqs=4, tokens=512)
+    assert found["terms"][0]["name"] == "latent_attention"
+    # 65536 tokens x (128 heads x 256 + 576) x 2 bytes
+    assert found["terms"][0]["gib"][1] == pytest.approx(65536 * (128 * 256 + 576) * 2 / 1024**3)
+
+
+def test_tokens_follow_sequences() -> None:
+    """vLLM batches no more tokens than its sequences can have."""
+    assert overhead("Qwen/Qwen3-0.6B", (0, 32, 0), mib=24564, seqs=2, length=512)["tokens"] == 1024

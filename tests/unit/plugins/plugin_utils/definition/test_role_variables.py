@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading the roles' argument_specs and the variables they describe."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.template import Templar
+from core_versions import trust_as_template
+
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import role_variables
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.definition import PLAYBOOK_VARIABLES, RESULTS
+
+
+def test_role_options() -> None:
+    """The options of a role by entry point; a role without any has none."""
+    assert role_variables.role_options("vllm")["vllm_port"]["default"] == 5002
+    assert role_variables.role_options("vllm_config") == {}
+    assert role_variables.role_options("vllm_service", "remove") == role_variables.role_options("vllm_service")
+
+
+def test_known_variables() -> None:
+    """Every documented variable of every role, results, and what playbooks read; each with a known prefix."""
+    known = role_variables.known_variables()
+    assert {
+        "vllm_port",
+        "vllm_health_timeout_s",
+        "docker_engine_install",
+        "docker_engine_configure_keys",
+        *RESULTS,
+        *PLAYBOOK_VARIABLES,
+    } <= known
+    assert all(name.startswith(role_variables.PREFIXES) for name in known)
+
+
+def test_read_values(loader) -> None:
+    """Templated where given, the default elsewhere, and a reason where there is no value."""
+    options = {"a": {"default": 1}, "b": {"default": 2}, "c": {}, "d": {"default": 4}}
+    variables = {"b": trust_as_template("{{ x }}"), "d": trust_as_template("{{ nowhere }}"), "x": 7}
+    values, unreadable = role_variables.read_values(options, variables, Templar(loader=loader, variables=variables))
+    assert (values["a"], values["b"], values["c"]) == (1, 7, None)
+    assert list(unreadable) == ["d"]
+    assert "nowhere" in unreadable["d"]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("vllm_model", "Qwen/Qwen2.5-32B-Instruct-AWQ"),
+        ("vllm_dir", "/opt/vllm"),
+        ("vllm_gpu_devices", "0,1"),
+        ("vllm_extra_options", {}),
+        ("vllm_quantization", ""),
+        # an empty text has a meaning, or is refused later
+        ("vllm_shm_size", ""),
+        ("vllm_ipc", ""),
+        ("vllm_port", ""),
+        ("vllm_enforce_eager", ""),
+    ],
+)
+def test_unanswered_question(name, read, loader) -> None:
+    """A question of an AWX form that nobody answered arrives as an empty text."""
+    options = {name: role_variables.role_options("vllm")[name]}
+    templar = Templar(loader=loader, variables={})
+    assert role_variables.read_values(options, {name: ""}, templar) == ({name: read}, {})
+    # some versions of AWX send null instead
+    assert role_variables.read_values(options, {name: None}, templar) == ({name: options[name].get("default")}, {})

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run came to, by what its roles handed on."""
+
+from __future__ import annotations
+
+import pytest
+from report_cases import NEW, OLD, Cases
+
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as report_verdict
+
+SENTENCES = {
+    "deployed": "Release %s serves after a start of 2 min 15 s. 10 checks passed, 1 gave a warning, 1 skipped." % NEW,
+    "nothing_to_do": "Release %s serves already, as it should. 10 checks passed, 1 gave a warning, 1 skipped." % NEW,
+    "rolled_back": "Release %s serves after a start of 2 min 15 s." % OLD,
+    "verified": "All 12 checks passed.",
+    "verification_failed": "1 of 12 checks failed that the service has to pass.",
+    "benchmarked": "Profile sweep, 5 runs; 1 figure is worse than in the last good run.",
+    "benchmark_failed": "0 of 1 runs gave a result.",
+    "healthy": "Release %s answers, and the host has what it needs." % NEW,
+    "host_not_fit": ("Release %s answers, but preflight would refuse it today (port): its next start may fail." % NEW),
+    "serves_nothing": "Nothing answers (no-memory-for-kv-cache).",
+    "planned": "A deployment would go on: the model fits, and every required check passed.",
+    "plan_uncertain": "A deployment would go on, but the plan cannot say for certain that the model fits.",
+    "would_change": "A run without check mode would deploy a new release; nothing was changed.",
+    "would_not_change": "A run without check mode would change nothing.",
+    "refused": "1 check failed (port); nothing was changed.",
+    "failed_went_back": "Release %s did not come into service; release %s serves again." % (NEW, OLD),
+    "failed_still_serves": "Release %s did not come into service; release %s still serves." % (NEW, OLD),
+    "failed_nothing_serves": "Release %s did not come into service, and nothing answers now." % NEW,
+    "failed_unseen": "Release %s did not come into service, and the host could not be asked what serves now." % NEW,
+    "unreachable": "The host could not be reached; what it serves now is not known.",
+}
+
+
+def judged(case: tuple) -> dict:
+    """The verdict of a case."""
+    about, results, snapshot, failure = case
+    return report_verdict.verdict(about["run"], about["check_mode"], results, snapshot, failure)
+
+
+def test_every_verdict_has_a_case() -> None:
+    """None is forgotten."""
+    assert sorted(report_verdict.VERDICTS) == Cases.names() == sorted(SENTENCES)
+
+
+@pytest.mark.parametrize("name", sorted(SENTENCES))
+def test_verdict(name, report_cases) -> None:
+    """Each with its tone, its title and one sentence."""
+    tone, title = report_verdict.VERDICTS[name]
+    assert judged(report_cases.case(name)) == {"id": name, "tone": tone, "title": title, "sentence": SENTENCES[name]}
+
+
+@pytest.mark.parametrize("run", ["deploy", "rollback", "verify", "benchmark", "diagnose", "plan"])
+@pytest.mark.parametrize("failure", [{}, {"message": "x", "task": "y"}], ids=["well", "failed"])
+def test_nothing_known(run, failure) -> None:
+    """Results that are missing never break it, and never make a failure look well."""
+    found = report_verdict.verdict(run, False, {}, {}, failure)
+    assert found["sentence"]
+    assert not (failure and found["tone"] == "good")
+
+
+def test_failed_verification_in_a_deployment(report_cases) -> None:
+    """The new release answers, but a check failed."""
+    about, results, snapshot, _failure = report_cases.case("deployed")
+    results["vllm_verify_result"]["ok"] = False
+    found = judged((about, results, snapshot, {"message": "1 of 12 checks failed", "task": "verify"}))
+    assert found["id"] == "verification_failed"
+    assert found["sentence"] == "Release %s failed its verification, and it still answers." % NEW
+
+
+def test_failed_verification_and_went_back(report_cases) -> None:
+    """The release before serves again."""
+    about, results, snapshot, failure = report_cases.case("failed_went_back")
+    results["vllm_verify_result"] = {"ok": False, "counts": {"failed": 1}}
+    assert judged((about, results, snapshot, failure)) == {
+        "id": "failed_went_back",
+        "tone": "warn",
+        "title": "Failed, went back",
+        "sentence": "Release %s failed its verification; release %s serves again." % (NEW, OLD),
+    }
+
+
+@pytest.mark.parametrize(
+    ("run", "result", "found"),
+    [
+        ("verify", {"vllm_verify_result": {"skipped": True}}, "would_not_change"),
+        ("benchmark", {"vllm_benchmark_result": {"ok": True, "profile": "load", "runs": []}}, "would_change"),
+    ],
+)
+def test_check_mode_asks_nothing(run, result, found, report_cases) -> None:
+    """A check that was not made has not failed."""
+    about, _results, snapshot, _failure = report_cases.case("verified")
+    assert judged(({**about, "run": run, "check_mode": True}, result, snapshot, {}))["id"] == found
+    assert judged(({**about, "run": run, "check_mode": True}, {}, snapshot, {"message": "x"}))["tone"] == "bad"
+
+
+def test_verification_that_was_skipped(report_cases) -> None:
+    """A task that Ansible skipped is no verdict on the release."""
+    about, results, snapshot, _failure = report_cases.case("deployed")
+    results["vllm_verify_result"] = {"skipped": True, "changed": False}
+    assert judged((about, results, snapshot, {"message": "x", "task": "y"}))["id"] == "failed_still_serves"
+
+
+def test_failure_after_the_release_serves(report_cases) -> None:
+    """Something else failed: the release is not blamed."""
+    about, results, snapshot, _failure = report_cases.case("deployed")
+    found = judged((about, results, snapshot, {"message": "x", "task": "y"}))
+    assert (found["id"], found["sentence"]) == ("failed_still_serves", "The run failed, but release %s answers." % NEW)
+
+
+def test_failure_before_any_release(report_cases) -> None:
+    """An engine that cannot be installed leaves the service alone."""
+    about, results, snapshot, failure = report_cases.case("failed_still_serves")
+    results.pop("vllm_config_result")
+    found = judged((about, results, snapshot, failure))
+    assert found["sentence"] == "The run failed before there was a new release; release %s still serves." % OLD
+
+
+def test_started_again(report_cases) -> None:
+    """The same release in a new container is a deployment, not nothing."""
+    about, results, snapshot, failure = report_cases.case("nothing_to_do")
+    results["vllm_service_result"]["summary"] = ["%s: runs in container 0123456789ab" % NEW]
+    assert judged((about, results, snapshot, failure))["id"] == "deployed"
+
+
+def test_old_releases_deleted(report_cases) -> None:
+    """Tidying up is not a deployment."""
+    about, results, snapshot, failure = report_cases.case("nothing_to_do")
+    results["vllm_service_result"].update(changed=True, summary=["%s: deleted" % OLD])
+    assert judged((about, results, snapshot, failure))["id"] == "nothing_to_do"
+
+
+OLD_ENGINE = {"engine": {"engine_sufficient": False, "compose_sufficient": True}}
+STAGED_BEFORE = {"changed": False, "release": {"name": NEW, "current": False}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"docker_engine_result": OLD_ENGINE}, "install or upgrade Docker"),
+        ({"vllm_config_result": STAGED_BEFORE}, "switch to release %s" % NEW),
+    ],
+)
+def test_would(changes, words, report_cases) -> None:
+    """Check mode says what a run would do."""
+    about, results, snapshot, failure = report_cases.case("would_change")
+    found = judged((about, {**results, **changes}, snapshot, failure))
+    assert found["id"] == "would_change"
+    assert words in found["sentence"]
+
+
+def test_refused_in_check_mode_and_plan(report_cases) -> None:
+    """A refusal that nothing failed for is one that would come."""
+    about, results, snapshot, _failure = report_cases.case("refused")
+    found = judged(({**about, "run": "plan"}, results, snapshot, {}))
+    assert (found["id"], found["sentence"]) == ("refused", "A deployment would be refused: 1 check failed (port).")
+
+
+def test_warnings_refuse_nothing(report_cases) -> None:
+    """Only errors are counted."""
+    about, results, snapshot, failure = report_cases.case("refused")
+    warning = {"id": "gpu_shared", "ok": False, "severity": "warning", "found": "", "needed": "", "fix": ""}
+    results["vllm_preflight_result"]["findings"].append(warning)
+    assert judged((about, results, snapshot, failure))["sentence"] == SENTENCES["refused"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], "nothing is worse"),
+        ([{"worse": True}], "1 figure is worse"),
+        ([{"worse": True}, {"worse": True}], "2 figures are worse"),
+    ],
+)
+def test_compared(rows, words, report_cases) -> None:
+    """How many figures are worse."""
+    about, results, snapshot, failure = report_cases.case("benchmarked")
+    results["vllm_benchmark_result"]["compared"]["rows"] = rows
+    assert words in judged((about, results, snapshot, failure))["sentence"]
