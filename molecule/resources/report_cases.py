@@ -76,7 +76,7 @@ def start(at: str, cold: bool) -> dict:
 
 
 def release(name: str, **more: object) -> dict:
-    """A release as ``service_snapshot`` describes it."""
+    """A release as ``service_snapshot_info`` describes it."""
     return {
         "name": name,
         "created": re.sub(r"(....)(..)(..T..)(..)(..Z).*", r"\1-\2-\3:\4:\5", name),

@@ -13,7 +13,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.benchmark import watcher
 from ansible_collections.myia.vllm.plugins.plugin_utils.common import run_identity
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.redaction import redact
-from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Patient
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry
 
 
 class ActionModule(ActionBase):
@@ -95,7 +95,7 @@ class ActionModule(ActionBase):
             "runs": runs,
             **{name: args[name] for name in ("profile", "on_busy", "timeout_s", "keep", "warn_percent")},
         }
-        patient = Patient(
+        retry = Retry(
             self,
             task_vars,
             lambda said: lines.say("connection lost, trying again (%s)" % redact(said)[:200], time.monotonic()),
@@ -103,7 +103,7 @@ class ActionModule(ActionBase):
         )
 
         def ask(do: str, dead: list[str]) -> dict:
-            answer = patient.run("myia.vllm.benchmark_step", {**module_args, "do": do, "dead": dead})
+            answer = retry.run("myia.vllm.benchmark_step", {**module_args, "do": do, "dead": dead})
             if "state" not in answer:
                 said = answer.get("msg") or answer.get("module_stderr") or "The module benchmark_step gave no answer."
                 raise benchmark_watcher.NotMeasured("The host cannot be asked: %s" % str(said).strip())

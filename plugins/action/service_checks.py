@@ -10,7 +10,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
-from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Patient
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify import check_result, endpoint_checks, functional_checks
 
 
@@ -19,7 +19,7 @@ class NobodyAnswers(Exception):
 
 
 class ActionModule(ActionBase):
-    """Ask by the module ``service_ask``, as many questions a round trip as the time allows, and judge the answers."""
+    """Ask by the module ``service_query``, as many questions a round trip as the time allows, and judge the answers."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
         self._lines = ProgressLines(
             Display().display, "%s: %s" % (task_vars["inventory_hostname"], definition["container_name"])
         )
-        self._patient = Patient(self, task_vars, self._lost, args["connection_timeout_s"])
+        self._patient = Retry(self, task_vars, self._lost, args["connection_timeout_s"])
         self._budget_s, self._token, self._lock_problem = args["budget_s"], args["token"], ""
         begun_s = time.monotonic()
         checks, kind, problem = [], "", ""
@@ -91,7 +91,7 @@ class ActionModule(ActionBase):
     def _ask(self, definition: dict, questions: list[dict], url: str = "") -> dict:
         """Return one round trip's answers."""
         told = self._patient.run(
-            "myia.vllm.service_ask",
+            "myia.vllm.service_query",
             {
                 "container": definition["container_name"],
                 "port": definition["port"],
@@ -106,7 +106,7 @@ class ActionModule(ActionBase):
         if told.get("failed") or "answers" not in told:
             raise NobodyAnswers(
                 "%s Run watch_medium.yml to see how the service is, or deploy_medium.yml to start it."
-                % str(told.get("msg") or told.get("module_stderr") or "The module service_ask failed.").strip()
+                % str(told.get("msg") or told.get("module_stderr") or "The module service_query failed.").strip()
             )
         self._lock_problem = told.get("lock_problem") or ""
         if self._lock_problem:

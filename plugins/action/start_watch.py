@@ -10,7 +10,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
-from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Patient
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.definition import SECRETS
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue, failure_report
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.phases import PHASES
@@ -21,7 +21,7 @@ AFTER_NO_ANSWER_S = 10.0
 
 
 class ActionModule(ActionBase):
-    """Look at the service by the module ``service_status`` again and again, and judge on the controller."""
+    """Look at the service by the module ``service_status_info`` again and again, and judge on the controller."""
 
     TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(
@@ -62,14 +62,14 @@ class ActionModule(ActionBase):
         secrets = [str(self._templar.template(task_vars[name])) for name in SECRETS if task_vars.get(name)]
         watch = StartWatch(catalogue, limits, secrets, args["download_bytes"])
         lines = ProgressLines(Display().display, "%s: %s" % (task_vars["inventory_hostname"], args["container"]))
-        patient = Patient(
+        retry = Retry(
             self,
             task_vars,
             lambda said: lines.say("connection lost, trying again (%s)" % said[:200], time.monotonic()),
             args["connection_timeout_s"],
         )
         try:
-            problem = self._follow(args, watch, lines, patient)
+            problem = self._follow(args, watch, lines, retry)
         except ConnectionLost as error:
             result["unreachable"] = True
             result["msg"] = (
@@ -99,7 +99,7 @@ class ActionModule(ActionBase):
                 "limits: found %s; expected seconds for each phase, 0 for no limit." % given
             ) from None
 
-    def _follow(self, args: dict, watch: StartWatch, lines: ProgressLines, patient: Patient) -> str:
+    def _follow(self, args: dict, watch: StartWatch, lines: ProgressLines, retry: Retry) -> str:
         """Take look after look until the service answers; return what is wrong when it will not."""
         self._probe: dict = {}
         self._lock_problem = ""
@@ -109,9 +109,9 @@ class ActionModule(ActionBase):
             watch.refuse(args["docker_error"])
             return self._failure(args, watch)
         while True:
-            look = patient.run("myia.vllm.service_status", self._question(args, watch, cursor, first))
+            look = retry.run("myia.vllm.service_status_info", self._question(args, watch, cursor, first))
             if look.get("failed"):
-                return look.get("msg", "the module service_status failed")
+                return look.get("msg", "the module service_status_info failed")
             self._lock_problem = look["lock_problem"]
             if self._lock_problem:
                 return "This run stops: %s. Nothing more was changed by it." % look["lock_problem"]
@@ -121,7 +121,7 @@ class ActionModule(ActionBase):
             if watch.note:
                 lines.say(watch.note, now_s)
             if look["healthy"]:
-                return self._healthy(args, watch, lines, patient, cursor)
+                return self._healthy(args, watch, lines, retry, cursor)
             if watch.failed:
                 return self._failure(args, watch)
             if watch.gone or (look["state"] == "missing" and not watch.seen):
@@ -152,12 +152,12 @@ class ActionModule(ActionBase):
         }
 
     def _healthy(
-        self, args: dict, watch: StartWatch, lines: ProgressLines, patient: Patient, cursor: dict
+        self, args: dict, watch: StartWatch, lines: ProgressLines, retry: Retry, cursor: dict
     ) -> str:  # fmt: skip
         """Ask the model for a token; return what is wrong when none comes."""
         if not args["served_model_name"]:
             return ""
-        self._probe = patient.run(
+        self._probe = retry.run(
             "myia.vllm.service_probe",
             {"url": args["url"], "served_model_name": args["served_model_name"], "release": args["release"]},
         )
@@ -170,7 +170,7 @@ class ActionModule(ActionBase):
         # an engine that died of the first request says so in its log
         end_s = time.monotonic() + AFTER_NO_ANSWER_S
         while time.monotonic() < end_s and not watch.failed:
-            look = patient.run("myia.vllm.service_status", self._question(args, watch, cursor, False))
+            look = retry.run("myia.vllm.service_status_info", self._question(args, watch, cursor, False))
             if look.get("failed"):
                 break
             cursor = look["log_cursor"]

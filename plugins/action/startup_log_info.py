@@ -13,7 +13,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_c
 
 
 class ActionModule(ActionBase):
-    """Read a log from the target by the module ``text_file`` and judge it on the controller, where the catalogue is."""
+    """Read a log from the target by the module ``text_file_info`` and judge it where the catalogue is."""
 
     TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(
@@ -45,7 +45,7 @@ class ActionModule(ActionBase):
         content = args["content"] or ""
         if args["path"]:
             answer = self._execute_module(
-                module_name="myia.vllm.text_file", module_args={"path": args["path"]}, task_vars=task_vars
+                module_name="myia.vllm.text_file_info", module_args={"path": args["path"]}, task_vars=task_vars
             )
             if answer.get("failed") or answer.get("unreachable"):
                 result.update(answer)

@@ -187,8 +187,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    settings = {**module.params, "keeper_folder": os.path.join(module.params["run_dir"], module.params["project"])}
-    sources = {"keeper": inspect.getsource(benchmark_runner), "client": inspect.getsource(benchmark_client)}
+    settings = {**module.params, "runner_folder": os.path.join(module.params["run_dir"], module.params["project"])}
+    sources = {"runner": inspect.getsource(benchmark_runner), "client": inspect.getsource(benchmark_client)}
     steps = benchmark_steps.Steps(settings, sources)
     do = "look" if module.check_mode else module.params["do"]
     found = getattr(steps, do)()

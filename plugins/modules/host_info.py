@@ -161,7 +161,7 @@ def read(path: str) -> str:
 
 
 def hub_tasks(p: dict, skews: list) -> dict:
-    """Return what is to be asked of the hub, for :func:`web_reach.start`."""
+    """Return what is to be asked of the hub, for :func:`reachability.start`."""
     if not p["model"] or not p["ask_hub"]:
         return {}
     asked = {

@@ -62,8 +62,8 @@ options:
     description: Whether this is about removing the toolkit; nothing is judged then.
     type: bool
     default: false
-  proof_image:
-    description: Image that a proof would use, as for M(myia.vllm.gpu_container_proof).
+  gpu_test_image:
+    description: Image that a test would use, as for M(myia.vllm.gpu_container_test).
     type: str
     default: ""
   repository:
@@ -108,7 +108,7 @@ toolkit:
       description: Whether C(daemon.json) has them, and the running engine was told everything that is in it.
       type: bool
       returned: always
-    circumstances:
+    cache_key:
       description: Digest of everything that decides whether a container gets its GPUs.
       type: str
       returned: always
@@ -128,8 +128,8 @@ toolkit:
       type: list
       elements: dict
       returned: always
-proof:
-  description: The proof that was made under the same circumstances, as RV(myia.vllm.gpu_container_proof#module:proof).
+gpu_test:
+  description: The test that was made under the same circumstances, as RV(myia.vllm.gpu_container_test#module:gpu_test).
   returned: when there is one
   type: dict
 problems:
@@ -182,7 +182,7 @@ def main() -> None:
             "allow_vulnerable": {"type": "bool", "default": False},
             "package_files": {"type": "list", "elements": "path", "default": []},
             "removal": {"type": "bool", "default": False},
-            "proof_image": {"type": "str", "default": ""},
+            "gpu_test_image": {"type": "str", "default": ""},
             "repository": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
@@ -206,14 +206,14 @@ def main() -> None:
     old = facts["old_packages"] + facts["old_sources"]
     source_current = p["repository"] in facts["source"]
     wanted = container_toolkit.wanted_daemon_config(p["access"], p["engine"])
-    circumstances = gpu_test_cache.circumstances(
-        {"access": p["access"], "devices": p["devices"], "image": p["proof_image"]},
+    cache_key = gpu_test_cache.cache_key(
+        {"access": p["access"], "devices": p["devices"], "image": p["gpu_test_image"]},
         p["engine"],
         daemon_config.engine_identity(),
         gpus,
         driver["smi"]["driver_version"] or "",
     )
-    proof = gpu_test_cache.read(circumstances)
+    kept = gpu_test_cache.read(cache_key)
     module.exit_json(
         changed=False,
         toolkit={
@@ -230,14 +230,14 @@ def main() -> None:
             else "",
             "daemon_config": wanted,
             "daemon_current": daemon_current(wanted),
-            "circumstances": circumstances,
+            "cache_key": cache_key,
             "engine_lacks": container_toolkit.engine_lacks(p["access"], p["engine"]),
             "driver": driver["smi"]["driver_version"] or driver["module_version"] or "",
             "gpus": [{key: gpu[key] for key in ("index", "uuid", "name")} for gpu in gpus],
         },
         problems=problems,
         report=container_toolkit.report(problems) if problems else "",
-        **({"proof": proof} if proof else {}),
+        **({"gpu_test": kept} if kept else {}),
     )
 
 

@@ -44,11 +44,11 @@ options:
     type: dict
     default: {}
   snapshot:
-    description: What M(myia.vllm.service_snapshot) returned; empty when it was not run.
+    description: What M(myia.vllm.service_snapshot_info) returned; empty when it was not run.
     type: dict
     default: {}
 seealso:
-  - module: myia.vllm.service_snapshot
+  - module: myia.vllm.service_snapshot_info
 """
 
 EXAMPLES = r"""

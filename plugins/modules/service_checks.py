@@ -13,7 +13,7 @@ description:
   - Asks the endpoints that this vLLM release serves for this kind of model, looks whether the API key is needed where
     it must be and only there, and asks the model questions whose answers are known. Every check is told with what was
     seen.
-  - The questions are asked inside the service's own container by M(myia.vllm.service_ask). Changes nothing.
+  - The questions are asked inside the service's own container by M(myia.vllm.service_query). Changes nothing.
 attributes:
   check_mode:
     support: full

@@ -54,7 +54,7 @@ options:
     elements: str
     default: []
 seealso:
-  - module: myia.vllm.service_status
+  - module: myia.vllm.service_status_info
 """
 
 EXAMPLES = r"""

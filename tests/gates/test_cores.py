@@ -29,7 +29,7 @@ UNITS = (
 
 #: Modules whose tests are quick, and use between them what AnsibleModule offers: arguments, check mode, diff, commands,
 #: files. That every module can be imported is seen by test_sanity.py.
-MODULES = ("capacity_info", "docker_daemon_config", "gpu_info", "openpgp_key", "text_file")
+MODULES = ("capacity_info", "docker_daemon_config", "gpu_info", "openpgp_key", "text_file_info")
 
 
 @pytest.fixture

@@ -48,14 +48,14 @@ def info(host) -> dict:
 
 def listed(host, options: str) -> list[str]:
     """The GPUs that a container lists, by their UUIDs."""
-    image = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' myia-vllm-gpu-proof").split()[0]
+    image = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' myia-vllm-gpu-test").split()[0]
     out = host.check_output("docker run --rm %s --entrypoint /bin/sh %s -c 'nvidia-smi -L'" % (options, image))
     return [line.rpartition("UUID: ")[2].rstrip(")") for line in out.splitlines()]
 
 
 def compose_lists(host) -> list[str]:
     """The GPUs that a container lists which Compose gives the second one, by their UUIDs."""
-    image = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' myia-vllm-gpu-proof").split()[0]
+    image = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' myia-vllm-gpu-test").split()[0]
     devices = [{"driver": "nvidia", "device_ids": ["1"], "capabilities": ["gpu"]}]
     service = {
         "image": image,
@@ -315,7 +315,7 @@ class TestRemoval:
     def test_refused_while_a_container_uses_a_gpu(self, host, run_role, untouched) -> None:
         """The container is named, and nothing changes."""
         host.run("docker rm -f user")
-        image = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' myia-vllm-gpu-proof").split()[0]
+        image = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' myia-vllm-gpu-test").split()[0]
         host.check_output(
             "docker run -d --name user --runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=0 --entrypoint /bin/sh %s "
             "-c 'while :; do read -r line </dev/zero; done'" % image

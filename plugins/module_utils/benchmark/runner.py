@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep a benchmark running when the connection is lost, and what it says.
 
-``start`` runs this very file in the background (``python3 -c <this text> <folder> <settings>``): the keeper. It runs a
+``start`` runs this very file in the background (``python3 -c <this text> <folder> <settings>``): the runner. It runs a
 command (``docker exec ... benchmark_client``), takes its events in, writes each result where it is to stay, and keeps a
 small state, which ``look`` reads. It holds a lock for as long as it lives. It ends the command after the time limit,
 when it is asked to (file ``STOP``), and when nobody has looked for a while: a benchmark that nobody waits for only
-disturbs the service. The command ends with its standard input, so also when the keeper is killed.
+disturbs the service. The command ends with its standard input, so also when the runner is killed.
 
 Python standard library only; runs on target hosts. Private to this collection; may change at any time.
 """
@@ -20,16 +20,16 @@ import subprocess
 import sys
 import time
 
-#: Files in the keeper's folder: its state, its lock, when somebody looked last, and that it shall end.
+#: Files in the runner's folder: its state, its lock, when somebody looked last, and that it shall end.
 STATE, LOCK, LOOKED, STOP = "benchmark.json", "benchmark.lock", "benchmark.looked", "benchmark.stop"
 
-#: Seconds that a keeper gets to take its lock; that the command gets to end; between two looks at STOP.
+#: Seconds that a runner gets to take its lock; that the command gets to end; between two looks at STOP.
 START_S, END_S, TICK_S = 10.0, 20.0, 0.5
 
 #: Seconds without a look after which a benchmark is ended. More than a connection gets to come back.
 ABANDONED_S = 300.0
 
-#: Exit code of a keeper that finds another one.
+#: Exit code of a runner that finds another one.
 TAKEN = 75
 
 #: Lines kept of what is no event, and characters of each.
@@ -40,7 +40,7 @@ FOLDER_MODE, FILE_MODE = 0o750, 0o640
 
 
 def look(folder: str) -> dict:
-    """Return the state of the benchmark in ``folder``, as in ``Keeper``, with ``alive``; empty without one."""
+    """Return the state of the benchmark in ``folder``, as in ``Runner``, with ``alive``; empty without one."""
     alive = is_alive(folder)
     try:
         with open(os.path.join(folder, STATE), encoding="utf-8") as handle:
@@ -66,7 +66,7 @@ def note_look(folder: str) -> None:
 
 
 def is_alive(folder: str) -> bool:
-    """Tell whether a keeper lives."""
+    """Tell whether a runner lives."""
     try:
         with open(os.path.join(folder, LOCK), "rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -81,24 +81,24 @@ def start(folder: str, settings: dict, source: str, environ: dict) -> bool:
     """Begin a benchmark.
 
     Args:
-        folder: of the keeper, made with mode 0700.
+        folder: of the runner, made with mode 0700.
         settings: ``command``, ``timeout_s`` (0 for none), ``results`` (folder for the results, made when the first
             thing was measured), ``about`` (what the state holds from the beginning).
         source: text of this file.
         environ: environment of the command.
 
     Returns:
-        Whether it began; not so when another keeper lives.
+        Whether it began; not so when another runner lives.
 
     Raises:
-        OSError: the keeper does not start.
+        OSError: the runner does not start.
     """
     os.makedirs(folder, mode=0o700, exist_ok=True)
     if is_alive(folder):
         return False
     forget(folder)
     note_look(folder)
-    keeper = subprocess.Popen(
+    runner = subprocess.Popen(
         [sys.executable, "-c", source, folder, json.dumps(settings)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -109,16 +109,16 @@ def start(folder: str, settings: dict, source: str, environ: dict) -> bool:
     )
     end = time.monotonic() + START_S
     while look(folder).get("about") != settings["about"]:
-        if keeper.poll() == TAKEN:
+        if runner.poll() == TAKEN:
             return False
-        if keeper.returncode is not None or time.monotonic() > end:
+        if runner.returncode is not None or time.monotonic() > end:
             raise OSError("the process that runs the benchmark did not start")
         time.sleep(0.05)
     return True
 
 
 def stop(folder: str) -> bool:
-    """Ask a keeper to end its benchmark, and wait for it; return whether it is gone."""
+    """Ask a runner to end its benchmark, and wait for it; return whether it is gone."""
     with open(os.path.join(folder, STOP), "w", encoding="ascii"):
         pass
     end = time.monotonic() + END_S + 10
@@ -128,14 +128,14 @@ def stop(folder: str) -> bool:
 
 
 def forget(folder: str) -> None:
-    """Remove what a benchmark left, without its results; the lock stays, for a keeper may begin at this moment."""
+    """Remove what a benchmark left, without its results; the lock stays, for a runner may begin at this moment."""
     for name in (STATE, LOOKED, STOP):
         path = os.path.join(folder, name)
         if os.path.exists(path):
             os.unlink(path)
 
 
-class Keeper:
+class Runner:
     """The benchmark of one service."""
 
     def __init__(self, folder: str, settings: dict) -> None:
@@ -250,14 +250,14 @@ def write(path: str, text: str, mode: int) -> None:
 
 
 def main() -> None:
-    """Be the keeper of the folder and settings in the arguments."""
+    """Be the runner of the folder and settings in the arguments."""
     folder = sys.argv[1]
     lock = os.open(os.path.join(folder, LOCK), os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise SystemExit(TAKEN) from None
-    Keeper(folder, json.loads(sys.argv[2])).run()
+    Runner(folder, json.loads(sys.argv[2])).run()
 
 
 if __name__ == "__main__":

@@ -79,14 +79,14 @@ class Steps:
         """Take the settings.
 
         Args:
-            settings: ``container``, ``folder`` (of the service), ``keeper_folder``, ``token`` (of the caller's run),
+            settings: ``container``, ``folder`` (of the service), ``runner_folder``, ``token`` (of the caller's run),
                 ``dead`` (tokens of runs that are known to be over), ``who``, ``profile``, ``runs``, ``on_busy``,
                 ``timeout_s``, ``keep``, ``warn_percent``.
-            sources: texts of ``keeper`` and ``client``.
+            sources: texts of ``runner`` and ``client``.
             run: see :func:`limited_command.run`.
         """
         self._settings, self._sources, self._run = settings, sources, run
-        self._folder = settings["keeper_folder"]
+        self._folder = settings["runner_folder"]
 
     def look(self) -> dict:
         """Return how far the caller's own benchmark is."""
@@ -124,7 +124,7 @@ class Steps:
         path = benchmark_store.Store(self._settings["folder"]).folder(self._settings["profile"], now_s)
         client = {**about, "runs": self._settings["runs"], "on_busy": self._settings["on_busy"],
                   "timeout_s": self._settings["timeout_s"], "seed": int(now_s) % 2**31}  # fmt: skip
-        keeper = {
+        runner = {
             "command": ["docker", "exec", "--interactive", inspected["Id"], "python3", "-c", self._sources["client"],
                         json.dumps(client)],
             "timeout_s": self._settings["timeout_s"],
@@ -139,7 +139,7 @@ class Steps:
             },
         }  # fmt: skip
         try:
-            begun = benchmark_runner.start(self._folder, keeper, self._sources["keeper"], dict(os.environ))
+            begun = benchmark_runner.start(self._folder, runner, self._sources["runner"], dict(os.environ))
         except OSError as error:
             return state("refused", problem="The benchmark cannot be begun: %s." % error, note=note)
         if not begun:

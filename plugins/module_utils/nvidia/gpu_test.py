@@ -14,10 +14,10 @@ import shutil
 import tarfile
 
 #: Name of the image that is made from the host's own shell and C library, so that nothing has to be pulled.
-IMAGE = "myia-vllm-gpu-proof"
+IMAGE = "myia-vllm-gpu-test"
 
-#: Label of everything the proof leaves in the engine.
-LABEL = "io.github.myia-vllm.gpu-proof"
+#: Label of everything the test leaves in the engine.
+LABEL = "io.github.myia-vllm.gpu-test"
 
 #: Libraries that nvidia-smi loads (ldd nvidia-smi, driver 580); with glibc 2.34 and later most are empty shells.
 LIBRARIES = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1")
@@ -83,7 +83,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (
 
 
 def explain(text: str) -> dict[str, str]:
-    """Return ``{id, text, fix}`` for what a failed proof said."""
+    """Return ``{id, text, fix}`` for what a failed test said."""
     short = " ".join(text.split())[-500:]
     for pattern, identity, fix in REASONS:
         if re.search(pattern, text, re.IGNORECASE):

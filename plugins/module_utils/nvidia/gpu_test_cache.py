@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Remember that a container got its GPUs, as long as nothing has changed that could keep the next from it.
 
-A proof starts a container, which takes a second or more; most runs find everything as the last one left it. The record
+A test starts a container, which takes a second or more; most runs find everything as the last one left it. The record
 lies under /run, so a restart of the host forgets it.
 
 Private to this collection; may change at any time. Python standard library only; runs on hosts.
@@ -17,7 +17,7 @@ import os
 import shutil
 import stat
 
-PATH = "/run/myia-vllm/gpu-proof.json"
+PATH = "/run/myia-vllm/gpu-test.json"
 
 #: What takes part when a container gets a GPU: programs, and files and folders that they read.
 PROGRAMS = (
@@ -32,10 +32,8 @@ FILES = (
 ENGINE = ("version", "runtimes", "default_runtime", "cdi_spec_dirs", "cgroup_driver", "root_dir", "rootless")
 
 
-def circumstances(
-    asked: dict, engine: dict, engine_identity: str, gpus: list[dict], driver: str, root: str = "/"
-) -> str:
-    """Return a digest of everything a proof depends on.
+def cache_key(asked: dict, engine: dict, engine_identity: str, gpus: list[dict], driver: str, root: str = "/") -> str:
+    """Return a digest of everything a test depends on.
 
     Args:
         asked: how the container asks for which GPUs.
@@ -71,21 +69,21 @@ def _state(path: str) -> list[int]:
     return [found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns]
 
 
-def read(now: str, path: str = PATH) -> dict:
-    """Return the proof that was made under the circumstances ``now``; empty without one."""
+def read(key: str, path: str = PATH) -> dict:
+    """Return the test that was kept under the key ``key``; empty without one."""
     try:
         with open(path, encoding="utf-8") as handle:
             record = json.load(handle)
-        return record["proof"] if record["circumstances"] == now and record["proof"]["ok"] is True else {}
+        return record["gpu_test"] if record["cache_key"] == key and record["gpu_test"]["ok"] is True else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def write(now: str, proof: dict, path: str = PATH) -> None:
-    """Remember a proof; that it cannot be remembered costs only the next run's time."""
+def write(key: str, found: dict, path: str = PATH) -> None:
+    """Remember a test; that it cannot be remembered costs only the next run's time."""
     with contextlib.suppress(OSError):
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         temporary = path + ".new"
         with open(temporary, "w", encoding="utf-8") as handle:
-            json.dump({"circumstances": now, "proof": proof}, handle)
+            json.dump({"cache_key": key, "gpu_test": found}, handle)
         os.replace(temporary, path)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pull an image in a process of its own, which goes on when the connection is lost, and say how far it is.
 
-``start`` runs this very file in the background (``python3 -c <this text> <folder> <image>``): the keeper. It gives
+``start`` runs this very file in the background (``python3 -c <this text> <folder> <image>``): the runner. It gives
 ``docker pull`` a terminal, as Docker tells bytes to terminals only, and keeps what it says in a small file, which
-``look`` reads. The keeper holds a lock for as long as it lives, so that a process that was killed is not taken for one
+``look`` reads. The runner holds a lock for as long as it lives, so that a process that was killed is not taken for one
 that runs. Python standard library only; runs on target hosts.
 
 Private to this collection; may change at any time.
@@ -20,13 +20,13 @@ import subprocess
 import sys
 import time
 
-#: Files in the folder of a pull: what Docker said, and the keeper's lock.
+#: Files in the folder of a pull: what Docker said, and the runner's lock.
 STATE, LOCK = "pull.json", "pull.lock"
 
 #: Lines kept of what is no progress, and characters of each.
 LINES, LINE_CHARS = 40, 1000
 
-#: Seconds between two writes of the state, and that a keeper gets to take its lock.
+#: Seconds between two writes of the state, and that a runner gets to take its lock.
 WRITE_S, START_S = 1.0, 10.0
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -91,7 +91,7 @@ def size_of(text: str) -> int:
 def look(folder: str) -> dict:
     """Return ``{state, image, before, exit_code, lines, x, y, layers, layers_done, died}`` of the pull in ``folder``.
 
-    ``state`` is absent, running or ended; ``exit_code`` None and ``died`` true for a keeper that was killed;
+    ``state`` is absent, running or ended; ``exit_code`` None and ``died`` true for a runner that was killed;
     ``before`` the id of the image when it began.
     """
     running = _is_locked(folder)
@@ -117,11 +117,11 @@ def start(folder: str, image: str, before: str, source: str, environ: dict) -> N
         environ: environment of ``docker``.
 
     Raises:
-        OSError: the keeper does not start.
+        OSError: the runner does not start.
     """
     os.makedirs(folder, mode=0o700, exist_ok=True)
     forget(folder)
-    keeper = subprocess.Popen(
+    runner = subprocess.Popen(
         [sys.executable, "-c", source, folder, image, before],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -132,7 +132,7 @@ def start(folder: str, image: str, before: str, source: str, environ: dict) -> N
     )
     end = time.monotonic() + START_S
     while not os.path.exists(os.path.join(folder, STATE)):
-        if keeper.poll() is not None or time.monotonic() > end:
+        if runner.poll() is not None or time.monotonic() > end:
             raise OSError("the process that runs docker pull did not start")
         time.sleep(0.05)
 
@@ -157,7 +157,7 @@ def _is_locked(folder: str) -> bool:
 
 
 def keep(folder: str, image: str, before: str) -> None:
-    """Run ``docker pull`` to its end; the keeper's whole work."""
+    """Run ``docker pull`` to its end; the runner's whole work."""
     lock = os.open(os.path.join(folder, LOCK), os.O_WRONLY | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
@@ -165,7 +165,7 @@ def keep(folder: str, image: str, before: str) -> None:
     except OSError:
         # without terminals there are layers, but no bytes
         reader, writer = os.pipe()
-    # docker must not inherit the lock, else it would outlive a keeper that was killed (Python's files do not)
+    # docker must not inherit the lock, else it would outlive a runner that was killed (Python's files do not)
     docker = subprocess.Popen(["docker", "pull", image], stdin=subprocess.DEVNULL, stdout=writer, stderr=writer)
     os.close(writer)
     pull, written_s = Pull(), 0.0

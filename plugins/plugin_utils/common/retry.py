@@ -20,7 +20,7 @@ class ConnectionLost(Exception):
     """The host did not come back in time; the text says what the connection said last."""
 
 
-class Patient:
+class Retry:
     """Runs modules of one action."""
 
     def __init__(self, action, task_vars: dict, lost: Callable[[str], None], limit_s: float) -> None:

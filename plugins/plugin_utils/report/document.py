@@ -39,7 +39,8 @@ def build(about: dict, results: dict, snapshot: dict, failure: dict, secrets: li
         about: ``host``, ``address``, ``service``, ``run``, ``at`` (UTC, as 2026-01-31T12:00:00Z), ``check_mode``,
             ``collection`` and ``ansible_core`` (versions).
         results: what the roles handed on, by the names of ``definition.RESULTS``; each may be missing.
-        snapshot: what the module ``service_snapshot`` returned; ``{"unreachable": true}`` or empty when it could not.
+        snapshot: what the module ``service_snapshot_info`` returned; ``{"unreachable": true}`` or empty
+            when it could not.
         failure: ``message`` and ``task``; empty when nothing failed.
         secrets: values that must not be in it.
 

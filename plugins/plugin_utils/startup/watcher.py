@@ -86,7 +86,7 @@ class StartWatch:
     # ------------------------------------------------------------------ looks
 
     def take(self, look: dict, image: str = "", model: str = "") -> None:
-        """Take in one result of ``myia.vllm.service_status``."""
+        """Take in one result of ``myia.vllm.service_status_info``."""
         self.note = ""
         if look["state"] == "unknown" and self.look.get("state") != "unknown":
             self.note = "Docker does not answer (%s)" % look["error"][:200]

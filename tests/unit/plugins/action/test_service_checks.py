@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action plugin service_checks, with a service that answers right in place of the module service_ask."""
+"""The action plugin service_checks, with a service that answers right in place of the module service_query."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(action, monkeypatch, capsys):
         asked: list[dict] = []
 
         def ask(module_name, module_args, task_vars, wrap_async):
-            assert module_name == "myia.vllm.service_ask"
+            assert module_name == "myia.vllm.service_query"
             asked.append(copy.deepcopy(module_args))
             if module:
                 return module(module_args)

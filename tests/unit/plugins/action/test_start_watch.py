@@ -21,7 +21,7 @@ DEAD = {"answers": False, "problem": "a one-token completion answers 500: x.", "
 
 
 def look(now_s: float, *lines: str, **changes: object) -> dict:
-    """What service_status returns ``now_s`` seconds after the start, with new lines of the log."""
+    """What service_status_info returns ``now_s`` seconds after the start, with new lines of the log."""
     text = "".join("2026-05-28T20:26:%02d.000000000Z %s\n" % (40 + now_s % 20, line) for line in lines)
     return {
         "healthy": False, "ended": False, "state": "running", "exit_code": 0, "oom_killed": False, "restart_count": 0,
@@ -53,7 +53,7 @@ class Host:
     @property
     def looks(self) -> list[dict]:
         """The arguments of each look."""
-        return [args for name, args in self.asked if name == "service_status"]
+        return [args for name, args in self.asked if name == "service_status_info"]
 
 
 @pytest.fixture

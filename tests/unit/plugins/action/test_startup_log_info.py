@@ -40,7 +40,7 @@ def test_path(run) -> None:
     """A file is read on the target, compressed; bytes that are no text do no harm."""
     packed = base64.b64encode(gzip.compress(LOG.encode() + b"\xff\n")).decode()
     result, asked = run({"content_gz": packed}, path="/var/log/vllm.log")
-    assert asked["module_name"] == "myia.vllm.text_file"
+    assert asked["module_name"] == "myia.vllm.text_file_info"
     assert asked["module_args"] == {"path": "/var/log/vllm.log"}
     assert result["diagnosis"]["ref"] == "V14"
 

@@ -20,15 +20,15 @@ BEGUN = json.dumps({"event": "begun", "vllm_version": "0.32.0"})
 
 @pytest.fixture
 def folder(tmp_path):
-    """The keeper's folder."""
-    path = tmp_path / "keeper"
+    """The runner's folder."""
+    path = tmp_path / "runner"
     path.mkdir()
     yield str(path)
     benchmark_runner.stop(str(path))
 
 
 def settings(tmp_path, script: str, **more: object) -> dict:
-    """Settings of a keeper whose command is this shell script."""
+    """Settings of a runner whose command is this shell script."""
     return {"command": ["sh", "-c", script], "timeout_s": 0, "results": str(tmp_path / "benchmarks" / "b"),
             "about": {"token": "t"}, **more}  # fmt: skip
 
@@ -39,7 +39,7 @@ def say(*events: dict) -> str:
 
 
 def begin(folder: str, given: dict) -> bool:
-    """Start the keeper as a process."""
+    """Start the runner as a process."""
     return benchmark_runner.start(folder, given, SOURCE, dict(os.environ))
 
 
@@ -122,11 +122,11 @@ def test_command_that_stays(folder, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(benchmark_runner, "END_S", 0.2)
     monkeypatch.setattr(benchmark_runner, "TICK_S", 0.05)
     benchmark_runner.note_look(folder)
-    keeper = benchmark_runner.Keeper(folder, settings(tmp_path, "exec sleep 60", timeout_s=0.1))
+    runner = benchmark_runner.Runner(folder, settings(tmp_path, "exec sleep 60", timeout_s=0.1))
     begun = time.monotonic()
-    keeper.run()
+    runner.run()
     assert time.monotonic() - begun < 5
-    assert keeper.state["ended"]
+    assert runner.state["ended"]
 
 
 def test_abandoned(folder, tmp_path, monkeypatch) -> None:
@@ -136,15 +136,15 @@ def test_abandoned(folder, tmp_path, monkeypatch) -> None:
     long_ago = time.time() - benchmark_runner.ABANDONED_S - 1
     os.utime(os.path.join(folder, benchmark_runner.LOOKED), (long_ago, long_ago))
     assert benchmark_runner.looked_s(folder) > benchmark_runner.ABANDONED_S
-    keeper = benchmark_runner.Keeper(folder, settings(tmp_path, "cat"))
-    keeper.run()
-    assert keeper.state["problem"] == "Nobody has looked for 300 s, so it was ended."
+    runner = benchmark_runner.Runner(folder, settings(tmp_path, "cat"))
+    runner.run()
+    assert runner.state["problem"] == "Nobody has looked for 300 s, so it was ended."
     benchmark_runner.note_look(folder)
     assert benchmark_runner.looked_s(folder) < 5
 
 
 def test_killed(folder, tmp_path) -> None:
-    """A keeper that is killed is not taken for one that runs, and its command sees the end of its input."""
+    """A runner that is killed is not taken for one that runs, and its command sees the end of its input."""
     assert begin(folder, settings(tmp_path, "echo '%s'; cat > /dev/null; echo over > %s/over" % (BEGUN, tmp_path)))
     wait(folder, lambda found: found["begun"])
     with open("/proc/locks", encoding="ascii") as handle:
@@ -160,7 +160,7 @@ def test_killed(folder, tmp_path) -> None:
 
 
 def test_does_not_start(folder, tmp_path) -> None:
-    """A keeper that dies at once is an error, not a benchmark."""
+    """A runner that dies at once is an error, not a benchmark."""
     with pytest.raises(OSError, match="did not start"):
         benchmark_runner.start(folder, settings(tmp_path, "exit 0"), "raise SystemExit(1)", dict(os.environ))
 

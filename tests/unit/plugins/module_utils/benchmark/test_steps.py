@@ -60,14 +60,14 @@ def steps(tmp_path, tools, monkeypatch, service):
                 return 0, json.dumps([inspected]), "", False
             return inspected
 
-        settings = {"container": "c", "folder": service, "keeper_folder": str(tmp_path / "keeper"), "token": "mine",
+        settings = {"container": "c", "folder": service, "runner_folder": str(tmp_path / "runner"), "token": "mine",
                     "dead": [], "who": "me", "profile": "p", "runs": [RUN], "on_busy": False, "timeout_s": 60,
                     "keep": 3, "warn_percent": 10.0, **more}  # fmt: skip
-        return benchmark_steps.Steps(settings, {"keeper": SOURCE, "client": "the program"}, run)
+        return benchmark_steps.Steps(settings, {"runner": SOURCE, "client": "the program"}, run)
 
     yield make
-    if (tmp_path / "keeper").exists():
-        benchmark_runner.stop(str(tmp_path / "keeper"))
+    if (tmp_path / "runner").exists():
+        benchmark_runner.stop(str(tmp_path / "runner"))
 
 
 def ended(found: benchmark_steps.Steps) -> dict:
@@ -217,12 +217,12 @@ def test_container_dies(steps, after, problem) -> None:
     assert (result["ok"], result["problem"], result["path"]) == (False, problem, "")
 
 
-def test_keeper_is_killed(steps, tmp_path) -> None:
-    """The out-of-memory killer may take the keeper too."""
+def test_runner_is_killed(steps, tmp_path) -> None:
+    """The out-of-memory killer may take the runner too."""
     found = steps(told(more=()), "cat > /dev/null")
     assert found.start()["state"] == "running"
     with open("/proc/locks", encoding="ascii") as handle:
-        inode = os.stat(tmp_path / "keeper" / benchmark_runner.LOCK).st_ino
+        inode = os.stat(tmp_path / "runner" / benchmark_runner.LOCK).st_ino
         pid = next(int(line.split()[4]) for line in handle if line.split()[5].endswith(":%d" % inode))
     os.kill(pid, signal.SIGKILL)
     answer = ended(found)
@@ -245,7 +245,7 @@ def test_finish_ends_it(steps) -> None:
 def test_leftover(steps, tmp_path, dead, silent_s, state) -> None:
     """Somebody else's goes on; one whose run is over, or that nobody has looked at, is ended first."""
     assert steps(told(more=()), "cat > /dev/null", token="theirs", who="them").start()["state"] == "running"
-    looked = tmp_path / "keeper" / benchmark_runner.LOOKED
+    looked = tmp_path / "runner" / benchmark_runner.LOOKED
     os.utime(looked, (time.time() - silent_s,) * 2)
     found = steps(told(more=()), "cat > /dev/null", dead=dead)
     answer = found.start()
@@ -255,17 +255,17 @@ def test_leftover(steps, tmp_path, dead, silent_s, state) -> None:
         assert abs(answer["other"]["silent_s"] - silent_s) < 10
         assert found.look()["state"] == "absent"
         assert found.finish()["state"] == "absent"
-        assert benchmark_runner.is_alive(str(tmp_path / "keeper"))
+        assert benchmark_runner.is_alive(str(tmp_path / "runner"))
     else:
         assert "A benchmark of them, begun at 20" in answer["note"]
-        assert benchmark_runner.look(str(tmp_path / "keeper"))["about"]["token"] == "mine"
+        assert benchmark_runner.look(str(tmp_path / "runner"))["about"]["token"] == "mine"
 
 
 def test_look_is_a_sign_of_life(steps, tmp_path) -> None:
-    """The keeper sees that somebody waits."""
+    """The runner sees that somebody waits."""
     found = steps(told(more=()), "cat > /dev/null")
     found.start()
-    looked = tmp_path / "keeper" / benchmark_runner.LOOKED
+    looked = tmp_path / "runner" / benchmark_runner.LOOKED
     os.utime(looked, (1, 1))
     found.look()
     assert looked.stat().st_mtime > 1

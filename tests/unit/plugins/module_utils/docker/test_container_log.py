@@ -99,7 +99,7 @@ def test_first_look_without_a_beginning(docker, monkeypatch) -> None:
 
 
 def test_begin_in_seconds(docker) -> None:
-    """The start of the container may stand there in seconds since 1970, as service_status writes it."""
+    """The start of the container may stand there in seconds since 1970, as service_status_info writes it."""
     data, cursor, _more = container_log.read(docker((1, "a")), "c", {"time": "1767225600.000000000"}, 1000)
     assert (texts(data), cursor["time"]) == (["a"], stamp(1))
 

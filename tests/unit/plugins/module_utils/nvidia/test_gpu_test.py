@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The proof by a container: what it is asked, what its answer means, and what its image is made of."""
+"""The test by a container: what it is asked, what its answer means, and what its image is made of."""
 
 from __future__ import annotations
 

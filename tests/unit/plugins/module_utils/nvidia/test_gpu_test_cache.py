@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A proof is remembered until something changes that could undo it."""
+"""A test is remembered until something changes that could undo it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def root(tmp_path):
 
 
 def digest(root, **changes) -> str:
-    """The circumstances on a host, with some of them changed."""
-    return gpu_test_cache.circumstances(**{**copy.deepcopy(KNOWN), **changes}, root=str(root))
+    """The cache_key on a host, with some of them changed."""
+    return gpu_test_cache.cache_key(**{**copy.deepcopy(KNOWN), **changes}, root=str(root))
 
 
 def test_nothing_changed(root) -> None:
@@ -84,8 +84,8 @@ def test_program_changed(root, tmp_path, monkeypatch) -> None:
 
 
 def test_remembered(tmp_path) -> None:
-    """Found under the same circumstances only."""
-    path = str(tmp_path / "run" / "gpu-proof.json")
+    """Found under the same cache_key only."""
+    path = str(tmp_path / "run" / "gpu-test.json")
     assert gpu_test_cache.read("a", path) == {}
     gpu_test_cache.write("a", PROOF, path)
     assert gpu_test_cache.read("a", path) == PROOF
@@ -99,8 +99,8 @@ def test_remembered(tmp_path) -> None:
         "{",
         "[]",
         "{}",
-        '{"circumstances": "a"}',
-        json.dumps({"circumstances": "a", "proof": {**PROOF, "ok": False}}),
+        '{"cache_key": "a"}',
+        json.dumps({"cache_key": "a", "gpu_test": {**PROOF, "ok": False}}),
     ],
 )
 def test_damaged_record(tmp_path, text) -> None:
@@ -112,5 +112,5 @@ def test_damaged_record(tmp_path, text) -> None:
 def test_cannot_be_remembered(tmp_path) -> None:
     """That is no failure."""
     (tmp_path / "run").write_text("a file where the folder should be", encoding="ascii")
-    gpu_test_cache.write("a", PROOF, str(tmp_path / "run" / "gpu-proof.json"))
-    assert gpu_test_cache.read("a", str(tmp_path / "run" / "gpu-proof.json")) == {}
+    gpu_test_cache.write("a", PROOF, str(tmp_path / "run" / "gpu-test.json"))
+    assert gpu_test_cache.read("a", str(tmp_path / "run" / "gpu-test.json")) == {}

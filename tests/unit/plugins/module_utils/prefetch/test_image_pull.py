@@ -103,7 +103,7 @@ def test_from_start_to_end(pull) -> None:
     assert os.stat(folder).st_mode & 0o777 == 0o700
 
 
-def test_killed_keeper(pull) -> None:
+def test_killed_runner(pull) -> None:
     """A process that was killed is not taken for one that runs, and says so."""
     folder = pull("sleep 5")
     (pid,) = [int(name) for name in os.listdir("/proc") if name.isdigit() and _command(name).count(folder)]
@@ -121,7 +121,7 @@ def _command(pid: str) -> str:
 
 
 def test_no_docker(tmp_path) -> None:
-    """Without docker the keeper does not start, and that is said."""
+    """Without docker the runner does not start, and that is said."""
     with pytest.raises(OSError, match="did not start"):
         image_pull.start(str(tmp_path / "state"), "i", "", SOURCE, {"PATH": str(tmp_path)})
 

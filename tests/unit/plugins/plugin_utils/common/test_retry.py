@@ -9,7 +9,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common import retry
-from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Patient
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry
 
 DROPPED = AnsibleConnectionFailure("Failed to connect\nConnection timed out")
 UNREACHABLE = {"unreachable": True, "msg": "no route"}
@@ -41,11 +41,11 @@ def clock(monkeypatch):
     return slept
 
 
-def make(answers: list, limit_s: float = 120, **action) -> tuple[Patient, mock.MagicMock, list[str]]:
-    """A Patient on an action that gives these answers; what it said of lost connections."""
+def make(answers: list, limit_s: float = 120, **action) -> tuple[Retry, mock.MagicMock, list[str]]:
+    """A Retry on an action that gives these answers; what it said of lost connections."""
     plugin, said = mock.MagicMock(**action), []
     plugin._execute_module.side_effect = answers
-    return Patient(plugin, {"v": 1}, said.append, limit_s), plugin, said
+    return Retry(plugin, {"v": 1}, said.append, limit_s), plugin, said
 
 
 def test_nothing_happens(clock) -> None:

@@ -42,7 +42,7 @@ def iso(seconds: float) -> str:
 
 
 def packed(text: str) -> str:
-    """A log as service_status hands it on."""
+    """A log as service_status_info hands it on."""
     return base64.b64encode(gzip.compress(text.encode())).decode() if text else ""
 
 
@@ -53,7 +53,7 @@ def recording(name: str) -> list[str]:
 
 
 class Container:
-    """A container that says its lines ``gap_s`` apart, and what service_status sees of it."""
+    """A container that says its lines ``gap_s`` apart, and what service_status_info sees of it."""
 
     def __init__(self, lines: list[str], gap_s: float = 1.0, started_s: float = T0, identity: str = "a" * 64) -> None:
         self.lines = [(started_s + (number + 1) * gap_s, line) for number, line in enumerate(lines)]
@@ -124,7 +124,7 @@ def follow(watch: StartWatch, container: Container, until_s: float, step_s: floa
 
 def test_looks_are_those_of_the_module(documentation) -> None:
     """What is fed here has the keys that the module returns."""
-    assert set(Container([]).look(T0)) == set(documentation("service_status", "RETURN")) - {"starts", "lock"}
+    assert set(Container([]).look(T0)) == set(documentation("service_status_info", "RETURN")) - {"starts", "lock"}
 
 
 # ---------------------------------------------------------------------- healthy

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: text_file
+module: text_file_info
 short_description: Read the beginning and the end of a text file of any size
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
@@ -35,7 +35,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: Read a log
-  myia.vllm.text_file:
+  myia.vllm.text_file_info:
     path: /var/log/vllm.log
   register: log
 """

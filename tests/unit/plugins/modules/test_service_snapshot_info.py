@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module service_snapshot, run as a program with stand-ins for docker and nvidia-smi and a real HTTP server."""
+"""The module service_snapshot_info, run as a program with stand-in commands and a real HTTP server."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def look(run_module, tools, bare_path, folder):
         ])  # fmt: skip
         path = tools("docker", docker or script)
         return run_module(
-            "service_snapshot", container="c", url=url, folder=folder, search="%s:%s" % (path, bare_path), **more
+            "service_snapshot_info", container="c", url=url, folder=folder, search="%s:%s" % (path, bare_path), **more
         )
 
     return call
@@ -107,7 +107,7 @@ def look(run_module, tools, bare_path, folder):
 def test_all(look, server, documentation) -> None:
     """Everything in one answer, with the documented keys."""
     answer = look(server(ANSWERS), gpus=False)
-    assert set(answer) - {"changed", "invocation", "_output"} == set(documentation("service_snapshot", "RETURN"))
+    assert set(answer) - {"changed", "invocation", "_output"} == set(documentation("service_snapshot_info", "RETURN"))
     assert (answer["changed"], answer["healthy"], answer["vllm_version"]) == (False, True, "0.32.0")
     assert answer["kv_cache"] == {"tokens": 1600, "blocks": 100, "block_size": 16}
     assert answer["image"]["digests"] == ["vllm/vllm-openai@sha256:2"]
@@ -137,7 +137,11 @@ def test_no_container(look, server) -> None:
 def test_nothing_there(run_module, bare_path, tmp_path) -> None:
     """A fresh host: no docker, no service, no GPU. It is no failure."""
     answer = run_module(
-        "service_snapshot", container="c", url="http://127.0.0.1:9", folder=str(tmp_path / "none"), search=bare_path
+        "service_snapshot_info",
+        container="c",
+        url="http://127.0.0.1:9",
+        folder=str(tmp_path / "none"),
+        search=bare_path,
     )
     assert not answer.get("failed")
     assert "docker is not installed" in answer["problem"]

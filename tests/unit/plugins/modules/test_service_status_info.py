@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module service_status, run as a program with a stand-in docker and a real HTTP server."""
+"""The module service_status_info, run as a program with a stand-in docker and a real HTTP server."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def run(run_module, tools, bare_path, tmp_path):
         script = "echo '%s' >&2; exit 1" % err if err else "cat <<'END'\n%s\nEND" % json.dumps([out])
         logs = "[ \"$1\" = logs ] && { cat <<'END'\n%sEND\nexit 0; }" % lines
         folder = tools("docker", 'echo "$@" >>%s/asked\n%s\n%s' % (tmp_path, logs, script))
-        return run_module("service_status", container="c", url=url, search="%s:%s" % (folder, bare_path), **more)
+        return run_module("service_status_info", container="c", url=url, search="%s:%s" % (folder, bare_path), **more)
 
     return call
 
@@ -167,7 +167,7 @@ def test_no_container(err, state, ended, run, server) -> None:
 
 def test_no_docker(run_module, bare_path) -> None:
     """Without the docker command the module fails and says so."""
-    answer = run_module("service_status", container="c", url="http://127.0.0.1:9/", search=bare_path)
+    answer = run_module("service_status_info", container="c", url="http://127.0.0.1:9/", search=bare_path)
     assert answer["failed"] is True
     assert "docker" in answer["msg"]
 
@@ -214,7 +214,7 @@ def test_what_docker_says(run, server) -> None:
 
 def test_documented_keys(run, server, service, documentation) -> None:
     """RETURN names exactly what is returned, with a container and without one."""
-    documented = set(documentation("service_status", "RETURN"))
+    documented = set(documentation("service_status_info", "RETURN"))
     own = {"changed", "invocation", "_output"}
     assert set(run(server + "200", INSPECT, folder=service.path)) - own == documented
     assert set(run(server + "200", INSPECT)) - own == documented - {"lock", "starts"}

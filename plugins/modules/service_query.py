@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: service_ask
+module: service_query
 short_description: Ask a vLLM service questions from inside its own container
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
@@ -65,7 +65,7 @@ options:
 
 EXAMPLES = r"""
 - name: Ask for the models
-  myia.vllm.service_ask:
+  myia.vllm.service_query:
     container: myia-vllm-medium-qwen3
     port: 5002
     model: Qwen2.5-32B-Instruct-AWQ

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: service_status
+module: service_status_info
 short_description: Look once at a service's container and its /health endpoint
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
@@ -66,7 +66,7 @@ options:
 
 EXAMPLES = r"""
 - name: Look at the service
-  myia.vllm.service_status:
+  myia.vllm.service_status_info:
     container: myia-vllm-medium-qwen3
     url: http://127.0.0.1:5002/health
   register: service

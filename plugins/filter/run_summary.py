@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: closing_message
+name: run_summary
 short_description: Word the end of a failed deployment
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
@@ -21,7 +21,7 @@ options:
 EXAMPLES = r"""
 - name: Fail
   ansible.builtin.fail:
-    msg: "{{ story | myia.vllm.closing_message }}"
+    msg: "{{ story | myia.vllm.run_summary }}"
 """
 
 RETURN = r"""
@@ -38,4 +38,4 @@ class FilterModule:
 
     def filters(self) -> dict:
         """Return the filters by name."""
-        return {"closing_message": run_summary.text}
+        return {"run_summary": run_summary.text}

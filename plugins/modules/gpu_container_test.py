@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: gpu_container_proof
+module: gpu_container_test
 short_description: Prove that a container gets exactly the GPUs it asks for
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
@@ -37,9 +37,9 @@ options:
     description: Image with a shell in C(/bin/sh) to use in place of the one that is made. It is not pulled.
     type: str
     default: ""
-  circumstances:
+  cache_key:
     description:
-      - The RV(myia.vllm.nvidia_toolkit_info#module:toolkit.circumstances) under which the proof is made. One that
+      - The RV(myia.vllm.nvidia_toolkit_info#module:toolkit.cache_key) under which the test is made. One that
         succeeds is remembered with them in C(/run), for M(myia.vllm.nvidia_toolkit_info) to find. Empty to remember
         nothing.
     type: str
@@ -52,14 +52,14 @@ options:
 
 EXAMPLES = r"""
 - name: Prove that GPU 1 reaches a container
-  myia.vllm.gpu_container_proof:
+  myia.vllm.gpu_container_test:
     devices: ["1"]
-  register: proof
+  register: gpus
 """
 
 RETURN = r"""
-proof:
-  description: What was seen. A proof that fails is an answer here, not a failure of the module.
+gpu_test:
+  description: What was seen. A test that fails is an answer here, not a failure of the module.
   returned: success
   type: dict
   contains:
@@ -107,8 +107,8 @@ def make_image(module: AnsibleModule) -> tuple[str, bool]:
     )
     if done.returncode != 0:
         module.fail_json(
-            msg="the image for the proof cannot be made: %s. Free space on Docker's disk, or name an image with a "
-            "shell in nvidia_container_toolkit_proof_image." % done.stderr.decode(errors="replace").strip()
+            msg="the image for the test cannot be made: %s. Free space on Docker's disk, or name an image with a "
+            "shell in nvidia_container_toolkit_gpu_test_image." % done.stderr.decode(errors="replace").strip()
         )
     # those of an older C library
     _status, out, _err, _timed_out = host_command.run(
@@ -126,7 +126,7 @@ def main() -> None:
             "access": {"type": "str", "choices": ["runtime", "cdi", "deploy"], "default": "runtime"},
             "devices": {"type": "list", "elements": "str", "default": ["all"]},
             "image": {"type": "str", "default": ""},
-            "circumstances": {"type": "str", "default": ""},
+            "cache_key": {"type": "str", "default": ""},
             "timeout_s": {"type": "float", "default": 60.0},
         },
     )
@@ -140,21 +140,21 @@ def main() -> None:
     )
     if timed_out:
         host_command.run(["docker", "rm", "--force", name], 20.0)
-    proof = {"ok": False, **gpu_test.judge(out, wanted), "error": None, "image": image}
+    found = {"ok": False, **gpu_test.judge(out, wanted), "error": None, "image": image}
     if timed_out:
-        proof["error"] = {
+        found["error"] = {
             "id": "hang",
             "text": "no answer within %g s" % p["timeout_s"],
             "fix": "The driver hangs: see journalctl -k | grep -e NVRM -e Xid, and reboot the host.",
         }
     elif status != 0:
-        proof["error"] = gpu_test.explain(out + err)
+        found["error"] = gpu_test.explain(out + err)
     elif unknown:
-        proof["error"] = gpu_test.explain("%s: unknown device" % ", ".join(unknown))
-    proof["ok"] = proof["error"] is None and not proof["missing"] and not proof["extra"] and bool(proof["gpus"])
-    if proof["ok"] and p["circumstances"]:
-        gpu_test_cache.write(p["circumstances"], proof)
-    module.exit_json(changed=made, proof=proof)
+        found["error"] = gpu_test.explain("%s: unknown device" % ", ".join(unknown))
+    found["ok"] = found["error"] is None and not found["missing"] and not found["extra"] and bool(found["gpus"])
+    if found["ok"] and p["cache_key"]:
+        gpu_test_cache.write(p["cache_key"], found)
+    module.exit_json(changed=made, gpu_test=found)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: service_snapshot
+module: service_snapshot_info
 short_description: Look once at everything that a report shows of a service
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
@@ -56,12 +56,12 @@ options:
     default: 10
 seealso:
   - module: myia.vllm.report
-  - module: myia.vllm.service_status
+  - module: myia.vllm.service_status_info
 """
 
 EXAMPLES = r"""
 - name: Look at the service
-  myia.vllm.service_snapshot:
+  myia.vllm.service_snapshot_info:
     container: myia-vllm-medium-qwen3
     url: http://127.0.0.1:5002
     folder: /opt/vllm/medium

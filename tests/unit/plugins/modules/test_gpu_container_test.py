@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module gpu_container_proof, run as a program with stand-ins for docker and nvidia-smi."""
+"""The module gpu_container_test, run as a program with stand-ins for docker and nvidia-smi."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(run_module, tools, tmp_path):
             'echo "$@" >>%s\ncase "$1" in run) %s\n;; image) exit 1 ;; import) cat >/dev/null ;; esac'
             % (log, script or "cat <<'END'\n%s\nEND" % out),
         )
-        answer = run_module("gpu_container_proof", search="%s:/usr/bin:/bin" % folder, devices=["0", "1"], **more)
+        answer = run_module("gpu_container_test", search="%s:/usr/bin:/bin" % folder, devices=["0", "1"], **more)
         return answer, log.read_text(encoding="utf-8")
 
     return call
@@ -29,8 +29,8 @@ def run(run_module, tools, tmp_path):
 def test_both_gpus(run) -> None:
     """Exactly the GPUs asked for; the image was made, and the container asks as the service does."""
     answer, log = run()
-    assert answer["proof"]["ok"] is True
-    assert [gpu["uuid"] for gpu in answer["proof"]["gpus"]] == ["GPU-aaaa", "GPU-bbbb"]
+    assert answer["gpu_test"]["ok"] is True
+    assert [gpu["uuid"] for gpu in answer["gpu_test"]["gpus"]] == ["GPU-aaaa", "GPU-bbbb"]
     assert answer["changed"] is True
     assert "import --change=LABEL" in log
     assert "run --rm --pull=never --network=none" in log
@@ -40,7 +40,7 @@ def test_both_gpus(run) -> None:
 def test_given_image(run) -> None:
     """An image that is named is used, and nothing is made."""
     answer, log = run(image="mine:1", access="cdi")
-    assert (answer["changed"], answer["proof"]["image"]) == (False, "mine:1")
+    assert (answer["changed"], answer["gpu_test"]["image"]) == (False, "mine:1")
     assert "import" not in log
     assert "--device=nvidia.com/gpu=0 --device=nvidia.com/gpu=1 --entrypoint=/bin/sh mine:1" in log
 
@@ -63,18 +63,18 @@ def test_given_image(run) -> None:
 def test_not_proved(given, expected, run) -> None:
     """Each is an answer that says what was seen, not a failure of the module."""
     answer, log = run(image="mine:1", **given)
-    proof = answer["proof"]
-    assert proof["ok"] is False
+    found = answer["gpu_test"]
+    assert found["ok"] is False
     if isinstance(expected, str):
-        assert proof["error"]["id"] == expected
-        assert proof["error"]["fix"]
+        assert found["error"]["id"] == expected
+        assert found["error"]["fix"]
     else:
-        assert {key: proof[key] for key in expected} == expected
+        assert {key: found[key] for key in expected} == expected
     if expected == "hang":
-        assert "rm --force myia-vllm-gpu-proof-" in log
+        assert "rm --force myia-vllm-gpu-test-" in log
 
 
 def test_documented_keys(run, documentation) -> None:
     """RETURN names exactly what is returned."""
     answer, _log = run()
-    assert set(answer["proof"]) == set(documentation("gpu_container_proof", "RETURN")["proof"]["contains"])
+    assert set(answer["gpu_test"]) == set(documentation("gpu_container_test", "RETURN")["gpu_test"]["contains"])

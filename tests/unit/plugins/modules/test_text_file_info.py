@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module text_file: whole small files, the two ends of large ones."""
+"""The module text_file_info: whole small files, the two ends of large ones."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def test_ends(content, max_bytes, expected, left_out, run_module, tmp_path) -> N
     """Up to the limit all of it, above it the first and the last half, and how much is missing."""
     path = tmp_path / "file"
     path.write_bytes(content)
-    answer = run_module("text_file", path=str(path), max_bytes=max_bytes)
+    answer = run_module("text_file_info", path=str(path), max_bytes=max_bytes)
     assert (unpacked(answer), answer["size"], answer["left_out"]) == (expected, len(content), left_out)
     assert answer["changed"] is False
 
 
 def test_no_file(run_module, tmp_path) -> None:
     """It says which file, why, and what to do."""
-    answer = run_module("text_file", path=str(tmp_path / "none"))
+    answer = run_module("text_file_info", path=str(tmp_path / "none"))
     assert answer["msg"] == (
         "Cannot read %s/none: No such file or directory. Give the path of a text file on this host." % tmp_path
     )

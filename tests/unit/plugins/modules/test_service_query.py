@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module service_ask, run as a program with a docker that notes what it is asked and answers as a container."""
+"""The module service_query, run as a program with a docker that notes what it is asked and answers as a container."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(run_module, tools, bare_path, tmp_path):
     def call(docker: str, **args) -> tuple[dict, object]:
         folder = tools("docker", DOCKER % docker)
         answer = run_module(
-            "service_ask",
+            "service_query",
             **{
                 "container": "vllm-medium",
                 "port": 5002,
@@ -59,7 +59,7 @@ def test_asks_in_the_container(run, documentation) -> None:
     order = json.loads((folder / "docker.order").read_text())
     assert order.pop("questions") == [{"id": "a", "kind": "paths"}]
     assert order == {"port": 5002, "model": "qwen", "budget_s": 20.0, "timeout_s": 120.0}
-    assert set(answer) - {"changed", "invocation", "_output"} == set(documentation("service_ask", "RETURN"))
+    assert set(answer) - {"changed", "invocation", "_output"} == set(documentation("service_query", "RETURN"))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_nobody_to_ask(run, docker: str, said: str) -> None:
 
 def test_no_docker(run_module, bare_path, tmp_path) -> None:
     answer = run_module(
-        "service_ask", container="x", port=1, model="m", folder=str(tmp_path), questions=[], search=bare_path
+        "service_query", container="x", port=1, model="m", folder=str(tmp_path), questions=[], search=bare_path
     )
     assert "docker is not installed" in answer["msg"]
 
