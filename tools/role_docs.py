@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write the variable tables of the roles' READMEs and ``.env.example`` from the argument_specs.
+"""Write the roles' defaults, the variable tables of their READMEs and ``.env.example`` from the argument_specs.
 
 Usage: ``python tools/role_docs.py`` writes; with ``--check`` it only says what is out of date (exit status 1).
 """
@@ -10,6 +10,7 @@ import json
 import pathlib
 import re
 import sys
+import textwrap
 
 import yaml
 from ansible.plugins.loader import init_plugin_loader
@@ -53,15 +54,73 @@ def table(role: str) -> str:
     return text
 
 
+def serve_facts() -> dict[str, str]:
+    """Return by variable which option of ``vllm serve`` it sets, and its limits."""
+    from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (  # noqa: PLC0415 loader first
+        serve_options,
+    )
+
+    found = {}
+    for option in serve_options.SERVE_OPTIONS:
+        if option.told_by != "option":
+            continue
+        limits = "" if option.least is None else ", %d or more" % option.least
+        if option.most is not None:
+            limits = ", %d to %d" % (option.least, option.most)
+        found[option.variable] = " (`--%s`%s)" % (option.flag, ", above 0, at most 1" if option.share else limits)
+    return found
+
+
 def rows(options: dict) -> str:
     """Return the table of some options."""
+    facts = serve_facts()
     lines = ["| variable | type | default | what it is |", "|---|---|---|---|"]
     for name, option in options.items():
         kind = option.get("type", "str")
         if option.get("choices"):
             kind = "%s: %s" % (kind, ", ".join("`%s`" % choice for choice in option["choices"]))
-        lines.append("| `%s` | %s | %s | %s |" % (name, kind, shown_default(option), plain(option["description"])))
+        lines.append(
+            "| `%s` | %s | %s | %s |"
+            % (name, kind, shown_default(option), plain(option["description"]) + facts.get(name, ""))
+        )
     return "\n".join(lines) + "\n"
+
+
+def first_sentence(description: str | list[str]) -> str:
+    """Return the first sentence of a description without Ansible's markup."""
+    text = description if isinstance(description, str) else description[0]
+    text = re.sub(r"\b[VCOMP]\((?:[\w.]+#role:\w+:)?([^()]*)\)", r"\1", " ".join(text.split()))
+    return re.split(r"(?<=[a-z0-9)\]\"'])\. (?=[A-Z/a-z\[])", text)[0].rstrip(".") + "."
+
+
+class Dumper(yaml.SafeDumper):
+    """Indents lists, as yamllint asks for."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Begin a collection."""
+        super().increase_indent(flow, False)
+
+
+def as_yaml(name: str, value: object) -> str:
+    """Return a variable with its value; a text that might be taken for something else is quoted."""
+    if isinstance(value, str) and (
+        not value or not (value[0].isalpha() or value[0] == "/") or ": " in value or "|" in value
+    ):
+        return "%s: %s\n" % (name, json.dumps(value))
+    return yaml.dump({name: value}, Dumper=Dumper, sort_keys=False, width=118, default_flow_style=False)
+
+
+def defaults(role: str) -> tuple[pathlib.Path, str]:
+    """Return the path and the wanted text of a role's defaults."""
+    text = "---\n# Written by `make docs-roles` from meta/argument_specs.yml, which documents each in full.\n"
+    for spec in specs(role).values():
+        for name, option in (spec.get("options") or {}).items():
+            if not re.search("^%s:" % name, text, re.MULTILINE):
+                comment = textwrap.fill(
+                    first_sentence(option["description"]), 118, initial_indent="# ", subsequent_indent="# "
+                )
+                text += "\n%s\n%s" % (comment, as_yaml(name, option.get("default")))
+    return ROOT / "roles" / role / "defaults" / "main.yml", text if "\n\n" in text else "---\n{}\n"
 
 
 def readme(role: str) -> tuple[pathlib.Path, str]:
@@ -96,7 +155,7 @@ def main() -> int:
     check = "--check" in sys.argv[1:]
     roles = sorted(path.parent.parent.name for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
     outdated = []
-    for path, wanted in [*map(readme, roles), env_example()]:
+    for path, wanted in [*map(readme, roles), *map(defaults, roles), env_example()]:
         if path.exists() and path.read_text(encoding="utf-8") == wanted:
             continue
         outdated.append(str(path.relative_to(ROOT)))

@@ -51,9 +51,7 @@ class ActionModule(ActionBase):
             return result
         host = answer["host"]
         compare_clock(host["clock"], before, time.time())
-        judged = preflight_checks.check(
-            definition, host, args["min_free_gib"], preflight_arguments.circumstances(values)
-        )
+        judged = preflight_checks.check(definition, host, args["min_free_gib"], preflight_arguments.settings(values))
         findings = judged["findings"]
         refused = preflight_checks.refused(findings, args["skip"])
         if refused and args["refuse"]:

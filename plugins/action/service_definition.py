@@ -13,6 +13,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variable
     role_constants,
     role_options,
 )
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import CONVERTERS
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify import functional_checks
 
@@ -69,7 +70,7 @@ class ActionModule(ActionBase):
         values, unreadable = read_values({name: options[name] for name in names}, task_vars, self._templar)
         problems = ["%s: %s" % item for item in sorted(unreadable.items())]
         try:
-            extra, skip = (definition.CONVERTERS["list"](values.get(name) or []) for name in names)
+            extra, skip = (CONVERTERS["list"](values.get(name) or []) for name in names)
             functional_checks.read(role_constants("vllm_verify")["__vllm_verify_checks"], extra, skip)
         except ValueError:
             problems.append("%s and %s must be lists." % names)

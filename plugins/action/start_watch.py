@@ -11,7 +11,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.definition import SECRETS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue, failure_report
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.phases import PHASES
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.watcher import StartWatch

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_definition
-short_description: Check the vllm variables and hand on the definition of the service
+short_description: Check the vllm variables and return the definition of the service
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Reads every C(vllm_*) variable of the host, checks each and their combination, and returns the service's
     definition. The role C(myia.vllm.vllm) documents the variables, and registers the result as C(vllm_definition).
+  - Every option of C(vllm serve) that has a variable of its own is returned too, under the variable's name without
+    C(vllm_).
   - Reports all problems at once, each with the variable and the fix. Refuses C(vllm_*) variables that nobody defines.
   - Runs on the controller and contacts no host. Neither the definition nor any message holds a secret.
 attributes:

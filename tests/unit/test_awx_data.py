@@ -12,7 +12,8 @@ from ansible.template import Templar
 from awx_modules import argument_errors, module_options
 from awx_rules import check_survey
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition, role_variables
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import role_variables
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FILES = sorted((ROOT / "awx").glob("*.yml"))
@@ -122,7 +123,7 @@ def test_surveys(data) -> None:
         check_survey(item["survey_spec"], {})
         for question in item["survey_spec"]["spec"]:
             assert question["variable"] in options
-            assert question["variable"] not in definition.SECRETS
+            assert question["variable"] not in SECRETS
             assert question["type"] != "password"
 
 
@@ -137,7 +138,7 @@ def test_every_step_of_a_workflow_gets_its_answers(data) -> None:
 def test_injectors(data) -> None:
     """The credential sets exactly the variables that are secrets, each from a field that is one."""
     (kind,) = data["controller_credential_types"]
-    assert set(kind["injectors"]["extra_vars"]) == set(definition.SECRETS)
+    assert set(kind["injectors"]["extra_vars"]) == set(SECRETS)
     fields = {field["id"]: field for field in kind["inputs"]["fields"]}
     assert all(field["secret"] for field in fields.values())
     assert {text.strip("{} ") for text in kind["injectors"]["extra_vars"].values()} == set(fields)
@@ -146,7 +147,7 @@ def test_injectors(data) -> None:
 def test_secrets_that_the_role_refuses_in_an_inventory() -> None:
     """They are those of the service."""
     variables = load(ROOT / "roles" / "vllm_awx" / "vars" / "main.yml")
-    assert variables["__vllm_awx_secret_names"] == list(definition.SECRETS)
+    assert variables["__vllm_awx_secret_names"] == list(SECRETS)
 
 
 def test_collections_for_the_project_are_those_of_galaxy_yml() -> None:

@@ -15,7 +15,7 @@ import yaml
 from jinja2 import meta
 from parsed_yaml import walk
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.definition import PLAYBOOK_VARIABLES, RESULTS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES, RESULTS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.definition import INT_LIMITS, SECRETS, SHARES
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import serve_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.rules import INT_LIMITS
 
 #: AWX's own limits of a text, in characters (its form for a new question).
 TEXT_LIMITS = (0, 1024)
@@ -80,7 +82,7 @@ def _kind(name: str, option: dict) -> tuple[str, dict]:
         low, high = INT_LIMITS.get(name, (None, None))
         return "integer", _limits(low, high)
     if kind == "float":
-        return "float", _limits(*((0, 1) if name in SHARES else (None, None)))
+        return "float", _limits(*((0, 1) if name in serve_options.shares() else (None, None)))
     if kind in ("dict", "list"):
         return "textarea", _limits(*TEXTAREA_LIMITS)
     return "text", _limits(*TEXT_LIMITS)

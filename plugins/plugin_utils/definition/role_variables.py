@@ -12,11 +12,7 @@ import pathlib
 import yaml
 from ansible.errors import AnsibleError
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.definition import (
-    PLAYBOOK_VARIABLES,
-    RESULTS,
-    SECRETS,
-)
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES, RESULTS, SECRETS
 
 ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
 

@@ -163,14 +163,6 @@ def fitting_overrides(version: str, overrides: dict) -> dict:
     return {**theta, **others, "rope_scaling": scaling}
 
 
-def capture_sizes_option(version: str) -> str:
-    """Return the option of ``vllm serve`` that takes the sizes of CUDA graphs: vllm engine/arg_utils.py.
-
-    0.11.0 takes a single number for the largest size and captures all of its own below.
-    """
-    return "cudagraph-capture-sizes" if release(version) >= (0, 11, 1) else "cuda-graph-sizes"
-
-
 def overrides_problem(version: str, overrides: dict) -> str:
     """Return what is wrong with ``vllm_hf_overrides`` for ``version``, or ""."""
     if "rope_scaling" in overrides and release(version) >= ROPE_SCALING_GONE:

@@ -6,8 +6,9 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition as definitions
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import TRUE
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import read_values, role_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import CONVERTERS
 
 #: Variables of other roles, and of the role vllm those that the definition does not hold since they may be secret.
 VARIABLES = {
@@ -26,16 +27,16 @@ def variables(task_vars: dict, templar) -> dict:
         found, unreadable = read_values(options, task_vars, templar)
         found.update({name: options[name].get("default") for name in unreadable})
         for name, value in found.items():
-            values[name] = definitions.CONVERTERS[options[name].get("type", "str")](value)
+            values[name] = CONVERTERS[options[name].get("type", "str")](value)
     return values
 
 
-def circumstances(values: dict) -> dict:
-    """Return :data:`preflight.CIRCUMSTANCES` of an operator's variables."""
+def settings(values: dict) -> dict:
+    """Return :data:`preflight.SETTINGS` of an operator's variables."""
     env = {str(name): str(value) for name, value in values["vllm_extra_env"].items()}
 
     def is_on(name: str) -> bool:
-        return env.get(name, "").strip().lower() in definitions.TRUE
+        return env.get(name, "").strip().lower() in TRUE
 
     skipped = ""
     if is_on("HF_HUB_OFFLINE"):
@@ -60,7 +61,7 @@ def circumstances(values: dict) -> dict:
 def module_args(definition: dict, values: dict) -> dict:
     """Return the options of ``host_info``; the token is the only secret among them."""
     local = definition["model_is_local"]
-    around = circumstances(values)
+    around = settings(values)
     return {
         "port": definition["port"],
         "project": definition["project"],

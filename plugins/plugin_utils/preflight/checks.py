@@ -26,7 +26,7 @@ IDS = (
 )  # fmt: skip
 
 #: What of the operator's variables matters beside the definition, with the defaults of the roles.
-CIRCUMSTANCES = {
+SETTINGS = {
     "pull": "missing",
     "docker_install": True,
     "docker_min_version": "20.10",
@@ -40,20 +40,20 @@ CIRCUMSTANCES = {
 }
 
 
-def check(definition: dict, host: dict, min_free_gib: float | None, circumstances: dict | None = None) -> dict:
+def check(definition: dict, host: dict, min_free_gib: float | None, settings: dict | None = None) -> dict:
     """Return what every check says, and the plan.
 
     Args:
         definition: the ``vllm_definition``.
         host: what the module ``host_info`` returned.
         min_free_gib: free space in GiB that a first deployment needs; None: worked out from image and weights.
-        circumstances: see :data:`CIRCUMSTANCES`, whose values stand for what is missing.
+        settings: see :data:`SETTINGS`, whose values stand for what is missing.
 
     Returns:
         ``findings`` in the order of :data:`IDS` (see :func:`preflight_finding.finding`), those that do not apply left
         out; ``capacity`` (see the module ``capacity_info``; None without a plan) and ``no_capacity`` (why).
     """
-    c = {**CIRCUMSTANCES, **(circumstances or {})}
+    c = {**SETTINGS, **(settings or {})}
     config = host["model"]["config"]
     found = [preflight_host.operating_system(host), preflight_host.root(host)]
     healthy = False

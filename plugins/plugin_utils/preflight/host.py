@@ -172,23 +172,23 @@ def shm(definition: dict, host: dict) -> dict:
     )
 
 
-def docker(definition: dict, host: dict, circumstances: dict) -> list[dict]:
+def docker(definition: dict, host: dict, settings: dict) -> list[dict]:
     """Engine and Compose are new enough where they are there; the role docker_engine installs what is not."""
     engine = host["docker"]
-    wanted = circumstances["docker_min_version"]
+    wanted = settings["docker_min_version"]
     if definition["accelerator"] == "nvidia" and definition["gpu_access"] == "cdi" and not at_least(wanted, CDI_ENGINE):
         wanted = CDI_ENGINE
     return [
-        _version("docker", "Docker Engine", engine["version"], wanted, engine, circumstances),
+        _version("docker", "Docker Engine", engine["version"], wanted, engine, settings),
         _version(
-            "compose", "Docker Compose", engine["compose_version"], circumstances["compose_min_version"], engine,
-            circumstances,
+            "compose", "Docker Compose", engine["compose_version"], settings["compose_min_version"], engine,
+            settings,
         ),
     ]  # fmt: skip
 
 
-def _version(identity: str, name: str, there: str, wanted: str, engine: dict, circumstances: dict) -> dict:
-    installs = circumstances["docker_install"]
+def _version(identity: str, name: str, there: str, wanted: str, engine: dict, settings: dict) -> dict:
+    installs = settings["docker_install"]
     dead = identity == "docker" and engine["installed"] and not engine["answering"]
     found = "%s %s" % (name, there) if there else "no %s" % name
     fix = "Set docker_engine_install to true, or install %s %s or later yourself." % (name, wanted)

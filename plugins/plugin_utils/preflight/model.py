@@ -21,16 +21,16 @@ UNCOUNTED = (
 SUGGESTIONS = 3
 
 
-def hub(definition: dict, host: dict, circumstances: dict) -> dict:
+def hub(definition: dict, host: dict, settings: dict) -> dict:
     """The host may download the model. A hub that is silent does not matter where the model is there already."""
     model = host["model"]
     error = model["error"]
-    if circumstances["hub_skipped"]:
+    if settings["hub_skipped"]:
         return finding(
             "hub",
-            model["cached"] or circumstances["hub_skipped"] != "HF_HUB_OFFLINE",
+            model["cached"] or settings["hub_skipped"] != "HF_HUB_OFFLINE",
             "%s is set in vllm_extra_env; %s is %sin vllm_hf_cache"
-            % (circumstances["hub_skipped"], definition["model"], "" if model["cached"] else "not "),
+            % (settings["hub_skipped"], definition["model"], "" if model["cached"] else "not "),
             "the model in the cache, since the hub is not asked",
             "Take HF_HUB_OFFLINE out for the first deployment, or copy the model into the cache.",
             severity="warning",
@@ -39,7 +39,7 @@ def hub(definition: dict, host: dict, circumstances: dict) -> dict:
         return finding("hub", True, "%s may be read" % definition["model"], "a model that may be downloaded", "")
     found, _stop, fix = error["text"].partition(". ")
     silent = error["kind"] in ("unreachable", "invalid")
-    harmless = silent and (model["cached"] or circumstances["hub_proxied"])
+    harmless = silent and (model["cached"] or settings["hub_proxied"])
     if silent and model["cached"]:
         found += "; the model is in the cache, though"
     return finding(

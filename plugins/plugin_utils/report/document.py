@@ -12,7 +12,7 @@ import re
 
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.redaction import redact
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import sections as report_sections
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as report_verdict
 
@@ -95,7 +95,7 @@ def secrets_of(values: dict, more: list) -> list[str]:
             are secrets count too, by the rule that the host masks by.
         more: other secrets, None among them.
     """
-    pairs = [("VLLM_API_KEY_", values.get(name)) for name in definition.SECRETS]
+    pairs = [("VLLM_API_KEY_", values.get(name)) for name in SECRETS]
     for variable, begin in (("vllm_extra_env", "EXTRA_ENV_"), ("vllm_extra_options", "EXTRA_OPTION_")):
         extra = values.get(variable)
         pairs += [

@@ -12,7 +12,7 @@ import json
 import re
 import shlex
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.definition import LOOPBACK
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import LOOPBACK
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import worst_first
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as report_verdict
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.definition import CONVERTERS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import CONVERTERS
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify import check_result
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify.check_result import Verdict, failed, passed, skipped
 

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import awx_survey, definition, role_variables
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
 
 OPTIONS = role_variables.all_options()
 
@@ -56,7 +57,7 @@ def test_question(name, wanted) -> None:
 def test_answers_that_are_the_defaults_change_nothing(values) -> None:
     """Every variable but secrets: the default of its question is read back as the default of its role."""
     options = role_variables.role_options("vllm")
-    names = [name for name in options if name not in definition.SECRETS]
+    names = [name for name in options if name not in SECRETS]
     answers = {name: asked(name)["default"] for name in names}
     given = {name: answer for name, answer in answers.items() if answer != ""}
     assert len(given) > 30
@@ -76,7 +77,7 @@ def test_what_the_inventory_sets_is_shown() -> None:
 def test_text_has_no_markup() -> None:
     """Descriptions are written for ansible-doc; a form shows plain text."""
     for name in OPTIONS:
-        if name not in definition.SECRETS:
+        if name not in SECRETS:
             text = asked(name)["question_description"]
             assert not any(mark in text for mark in ("V(", "O(", "C(", "P(", "M(")), text
 

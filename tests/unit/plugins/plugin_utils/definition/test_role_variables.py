@@ -8,7 +8,7 @@ from ansible.template import Templar
 from core_versions import trust_as_template
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import role_variables
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.definition import PLAYBOOK_VARIABLES, RESULTS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES, RESULTS
 
 
 def test_role_options() -> None:

@@ -23,7 +23,7 @@ def read(loader):
 
 def test_defaults(read) -> None:
     """They are the roles' own, and those that the checks assume."""
-    assert preflight_arguments.circumstances(read()) == preflight_checks.CIRCUMSTANCES
+    assert preflight_arguments.settings(read()) == preflight_checks.SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_defaults(read) -> None:
 )
 def test_environment_of_the_container(env, changes, read) -> None:
     """Only whether something is set is taken over."""
-    assert preflight_arguments.circumstances(read(vllm_extra_env=env)) == {**preflight_checks.CIRCUMSTANCES, **changes}
+    assert preflight_arguments.settings(read(vllm_extra_env=env)) == {**preflight_checks.SETTINGS, **changes}
 
 
 def test_other_roles(read) -> None:
@@ -53,7 +53,7 @@ def test_other_roles(read) -> None:
         docker_engine_install="false",
         docker_engine_min_version="25.0",
     )
-    around = preflight_arguments.circumstances(values)
+    around = preflight_arguments.settings(values)
     assert (around["pull"], around["docker_install"], around["docker_min_version"]) == ("never", False, "25.0")
 
 

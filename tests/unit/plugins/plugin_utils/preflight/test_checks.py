@@ -37,7 +37,7 @@ def dead_engine(said: str = "Cannot connect") -> dict:
 
 NO_DOCKER = {**dead_engine("not installed"), "docker.installed": False, "docker.compose_version": ""}
 
-#: id of the check, severity, changes of the host, changed variables, circumstances, words of the report
+#: id of the check, severity, changes of the host, changed variables, settings, words of the report
 FAILING = [
     ("operating_system", "error", {"os.version": "11", "os.name": "Debian 11"}, {}, {}, "found Debian 11"),
     ("operating_system", "error", {"os.id": "arch", "os.name": ""}, {}, {}, "found arch"),

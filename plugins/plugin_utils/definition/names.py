@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names that the whole definition uses: secrets, images, container variables, forms of ids.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Variables whose values must not appear anywhere but in ``.env``.
+SECRETS = ("vllm_hf_token", "vllm_api_key")
+
+#: Variables that no message quotes: secrets, and what may hold some.
+UNQUOTED = (*SECRETS, "vllm_extra_env")
+
+#: Variables that roles hand on (results), beside those that an operator sets.
+RESULTS = (
+    "vllm_definition",
+    "vllm_preflight_result",
+    "vllm_config_result",
+    "vllm_service_result",
+    "vllm_health_result",
+    "vllm_verify_result",
+    "vllm_benchmark_result",
+    "vllm_report_result",
+    "docker_engine_result",
+    "nvidia_container_toolkit_result",
+)
+
+#: ``vllm_*`` names that playbooks read before any role is loaded, and what a run hands on by ``set_stats``: the next
+#: job of an AWX workflow gets that as an extra variable.
+PLAYBOOK_VARIABLES = ("vllm_hosts", "vllm_serial", "vllm_reports")
+
+#: Default images by accelerator; the vLLM project publishes both under its version tag.
+IMAGES = {"nvidia": "vllm/vllm-openai:v%s", "cpu": "vllm/vllm-openai-cpu:v%s"}
+
+#: Container variables that have a variable of their own, with that variable.
+FIRST_CLASS_ENV = {
+    "HF_TOKEN": "vllm_hf_token",
+    "HUGGING_FACE_HUB_TOKEN": "vllm_hf_token",
+    "VLLM_API_KEY": "vllm_api_key",
+    "NVIDIA_VISIBLE_DEVICES": "vllm_gpu_devices",
+    "CUDA_VISIBLE_DEVICES": "vllm_gpu_devices",
+    "VLLM_NO_USAGE_STATS": "vllm_usage_stats",
+    "DO_NOT_TRACK": "vllm_usage_stats",
+}
+
+#: The same for ``vllm_accelerator: cpu`` only; on GPUs they mean nothing and stay free.
+FIRST_CLASS_ENV_CPU = {
+    "VLLM_CPU_KVCACHE_SPACE": "vllm_cpu_kv_cache_gib",
+    "VLLM_CPU_OMP_THREADS_BIND": "vllm_cpu_omp_threads_bind",
+}
+
+#: Container variables that break the service, with the reason.
+FORBIDDEN_ENV = {
+    "VLLM_PORT": "vLLM takes it for its internal ports, not for the API; use vllm_port",
+    "VLLM_SERVER_DEV_MODE": "it opens unauthenticated development endpoints",
+}
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+#: What huggingface_hub and vLLM take for a variable that is on.
+TRUE = ("1", "true", "yes", "on")
+
+HUB_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$")
+
+#: A repository of ``vllm_prefetch_models``: an id, and a revision behind an @.
+HUB_REVISION = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?)(?:@([\w./-]+))?\Z")
+
+
+def extra_option_env(name: str) -> str:
+    """Return the name in ``.env`` of an option of ``vllm_extra_options``."""
+    return "EXTRA_OPTION_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
