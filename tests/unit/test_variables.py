@@ -18,6 +18,7 @@ from parsed_yaml import walk
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES, RESULTS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+AWX = ROOT / "roles" / "vllm_awx" / "vars" / "awx"
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 
 #: What Ansible gives to every task. A fact is none of them: those stand in ansible_facts.
@@ -138,7 +139,7 @@ def made_by(role: str) -> set[str]:
 @functools.cache
 def data_of_awx() -> frozenset[str]:
     """What vllm_awx loads by include_vars."""
-    return frozenset(name for path in (ROOT / "awx").glob("*.yml") for name in parsed(path) or {})
+    return frozenset(name for path in AWX.glob("*.yml") for name in parsed(path) or {})
 
 
 def test_the_parser_sees() -> None:
@@ -180,8 +181,8 @@ def used_anywhere() -> frozenset[str]:
     for role in ROLES:
         for path in files_of(role):
             found |= used_in(path)
-    for folder in ("playbooks", "awx"):
-        for path in (ROOT / folder).glob("*.yml"):
+    for folder in (ROOT / "playbooks", AWX):
+        for path in folder.glob("*.yml"):
             found |= used_in(path)
     for path in (ROOT / "templates").glob("*.j2"):
         found |= used_in(path)
@@ -203,9 +204,11 @@ def test_defined_variables_are_used(role) -> None:
 
 
 WITH_TASKS = sorted(
-    path
-    for pattern in ("*.yml", "playbooks/*.yml", "molecule/*/*.yml", "molecule/resources/playbooks/*.yml", "awx/*.yml")
-    for path in ROOT.glob(pattern)
+    {
+        path
+        for pattern in ("*.yml", "playbooks/*.yml", "molecule/*/*.yml", "molecule/resources/playbooks/*.yml")
+        for path in [*ROOT.glob(pattern), *AWX.glob("*.yml")]
+    }
 )
 
 

@@ -15,7 +15,7 @@ import jinja2
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import view as report_view
 
-TEMPLATES = pathlib.Path(__file__).resolve().parents[3] / "templates" / "report"
+TEMPLATES = pathlib.Path(__file__).resolve().parents[3] / "roles" / "vllm_report" / "templates"
 
 #: Sign of a tone, so that it is not told by colour alone.
 SIGNS = {"good": "✓", "warn": "!", "bad": "✗", "neutral": "•", "": ""}
