@@ -309,3 +309,13 @@ def test_templates_are_no_programs(root) -> None:
     """Nothing in templates/ is executable."""
     files = [path for path in (root / "templates").rglob("*") if path.is_file()]
     assert not [path for path in files if path.stat().st_mode & stat.S_IXUSR]
+
+
+@pytest.mark.parametrize("engine", ["20.10", "26.1"])
+def test_medium_is_what_it_was(engine, render, root) -> None:
+    """A byte that differs recreates users' containers: a change that is meant has a changelog line, too."""
+    golden = root / "tests" / "unit" / "data" / "golden" / "medium"
+    given = yaml.safe_load((root / "inventories/medium/group_vars/medium/main.yml").read_text(encoding="utf-8"))
+    _found, compose_text, env_text = render(engine=engine, **given)
+    assert compose_text == (golden / ("compose-engine-%s.yml" % engine)).read_text(encoding="utf-8")
+    assert env_text == (golden / "env").read_text(encoding="utf-8")
