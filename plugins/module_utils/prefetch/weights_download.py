@@ -58,8 +58,9 @@ BY_FORMAT = {
 
 #: Other formats of the same weights, and large files that nobody loads (vllm transformers_utils/repo_utils.py).
 SKIPPED = (
-    "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.onnx_data", "*.ot", "*.tflite", "*.mlmodel", "*.png", "*.jpg",
-    "*.jpeg", "*.gif", "*.webp", "*.mp3", "*.mp4", "*.wav", "*.flac", "*.parquet", "*.arrow", "*.ipynb", "*.zip", "*.tar*",
+    "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.onnx_data", "*.ot", "*.tflite", "*.mlmodel",
+    "*.png", "*.jpg", "*.jpeg", "*.gif", "*.webp", "*.mp3", "*.mp4", "*.wav", "*.flac",
+    "*.parquet", "*.arrow", "*.ipynb", "*.zip", "*.tar*",
 )  # fmt: skip
 
 #: Folders that hold the weights once more, for other programs.
@@ -212,9 +213,8 @@ class Download:
         for name, file in self.files.items():
             path = self._in_snapshot(name)
             if os.path.lexists(path) and _size(path) != file["size"]:
-                target = os.path.realpath(path)
-                _remove(path)
-                _remove(target)
+                for found in (os.path.realpath(path), path):
+                    _remove(found)
             if file["blob"] and _size(self._blob(file)) not in (-1, file["size"]):
                 os.unlink(self._blob(file))
 
