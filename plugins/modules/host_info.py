@@ -195,6 +195,44 @@ def model_facts(p: dict, cache_dir: str, answers: dict) -> dict:
     return facts
 
 
+def read_now(run, p: dict, docker: dict) -> dict:
+    """Return what the host itself tells at once.
+
+    Args:
+        run: of ``docker_cli.runner``.
+        p: the module's parameters.
+        docker: of ``docker_cli.engine_info``.
+    """
+    release = host_facts.os_release(read("/etc/os-release"))
+    inodes = host_facts.listening_inodes(p["port"], [read("/proc/net/tcp"), read("/proc/net/tcp6")])
+    root_dir = docker["root_dir"] or "/var/lib/docker"
+    cache_dir = p["hf_cache"] if p["hf_cache"].startswith("/") else "%s/volumes/%s/_data" % (root_dir, p["hf_cache"])
+    paths = list(dict.fromkeys([*p["paths"], root_dir, *([cache_dir] if p["hf_cache"] else [])]))
+    return {
+        "os": {
+            "id": release.get("ID", ""),
+            "id_like": release.get("ID_LIKE", ""),
+            "version": release.get("VERSION_ID", ""),
+            "name": release.get("PRETTY_NAME", ""),
+        },
+        "uid": os.geteuid(),
+        "wsl": "microsoft" in os.uname().release.lower(),
+        "docker": docker,
+        "port": {
+            "listening": bool(inodes),
+            "owner": host_facts.owner_of(inodes) if inodes else {},
+            "containers": host_facts.containers_on_port(run, p["port"]) if docker["answering"] else [],
+        },
+        "containers": gpu_claims.running(run, docker["default_runtime"]) if docker["answering"] else [],
+        "own_containers": host_facts.own_containers(run, p["project"]) if docker["answering"] else [],
+        "free_gib": {path: host_facts.free_gib(path) for path in paths},
+        "file_systems": {path: host_facts.file_system(path) for path in paths},
+        "docker_root": root_dir,
+        "cache_dir": cache_dir,
+        "shm_free_mib": host_facts.free_mib("/dev/shm"),
+    }
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -229,44 +267,15 @@ def main() -> None:
     registry = reachability.start(
         {"registry": lambda: reachability.ask_registry(registry_name, skews.append)} if pulled else {}
     )
-    release = host_facts.os_release(read("/etc/os-release"))
-    inodes = host_facts.listening_inodes(p["port"], [read("/proc/net/tcp"), read("/proc/net/tcp6")])
-    root_dir = docker["root_dir"] or "/var/lib/docker"
-    cache_dir = p["hf_cache"] if p["hf_cache"].startswith("/") else "%s/volumes/%s/_data" % (root_dir, p["hf_cache"])
-    paths = list(dict.fromkeys([*p["paths"], root_dir, *([cache_dir] if p["hf_cache"] else [])]))
-    containers = gpu_claims.running(run, docker["default_runtime"]) if docker["answering"] else []
-    host = {
-        "os": {
-            "id": release.get("ID", ""),
-            "id_like": release.get("ID_LIKE", ""),
-            "version": release.get("VERSION_ID", ""),
-            "name": release.get("PRETTY_NAME", ""),
-        },
-        "uid": os.geteuid(),
-        "wsl": "microsoft" in os.uname().release.lower(),
-        "docker": docker,
-        "port": {
-            "listening": bool(inodes),
-            "owner": host_facts.owner_of(inodes) if inodes else {},
-            "containers": host_facts.containers_on_port(run, p["port"]) if docker["answering"] else [],
-        },
-        "containers": containers,
-        "own_containers": host_facts.own_containers(run, p["project"]) if docker["answering"] else [],
-        "free_gib": {path: host_facts.free_gib(path) for path in paths},
-        "file_systems": {path: host_facts.file_system(path) for path in paths},
-        "docker_root": root_dir,
-        "cache_dir": cache_dir,
-        "shm_free_mib": host_facts.free_mib("/dev/shm"),
-        "image_present": image_present,
-    }
+    host = {**read_now(run, p, docker), "image_present": image_present}
     if driver_look:
         driver = driver_look.result()
         host["gpu"] = driver.pop("smi")
         host["driver"] = driver
         for gpu in host["gpu"]["gpus"]:
             for process in gpu["processes"]:
-                process.update(gpu_claims.container_of(read("/proc/%s/cgroup" % process["pid"]), containers))
-    host["model"] = model_facts(p, cache_dir, reachability.collect(hub))
+                process.update(gpu_claims.container_of(read("/proc/%s/cgroup" % process["pid"]), host["containers"]))
+    host["model"] = model_facts(p, host["cache_dir"], reachability.collect(hub))
     answers = reachability.collect(registry)
     host["registry"] = {}
     if pulled:

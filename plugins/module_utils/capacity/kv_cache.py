@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ansible_collections.myia.vllm.plugins.module_utils.capacity import model_config, vllm_rules
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import model_config, vllm_rules, weights
 from ansible_collections.myia.vllm.plugins.module_utils.host.facts import GIB
 
 #: Share of the layers that keep a sparse indexer's key: all, or about a quarter as in GLM-5.2, whose config.json does
@@ -47,7 +47,7 @@ def number_bytes(size: dict, kv_cache_dtype: str, dtype: str, quantization: str 
     name = str(kv_cache_dtype or "auto").lower().replace("torch.", "")
     if name == "auto":
         plain = 4.0 if str(dtype).replace("torch.", "") in ("float32", "float") else 2.0
-        method = model_config.bits_per_weight(size["config"])[2]
+        method = weights.bits_per_weight(size["config"])[2]
         foreign = quantization and not str(quantization).startswith(method)
         follows = version is None or version >= (0, 12)
         fp8 = follows and not foreign and model_config.checkpoint_kv_is_fp8(size["config"])
@@ -141,9 +141,9 @@ def held(size: dict, rules: dict, settings: dict, batch: dict) -> dict:
     """Return what a room for the KV cache holds.
 
     Args:
-        size: of ``model_shape.shape``.
+        size: of ``model_config.shape``.
         rules: one entry of ``vllm_rules.rules``.
-        settings: of ``capacity.plan``; ``length`` is the wanted length in tokens.
+        settings: of ``estimate.plan``; ``length`` is the wanted length in tokens.
         batch: ``room_gib``; ``number_bytes`` of a number of the cache; ``indexed``, the share of layers that keep a
             sparse indexer; ``tokens``, max_num_batched_tokens.
 

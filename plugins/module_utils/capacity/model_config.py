@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read out of a Hugging Face ``config.json`` what decides a model's memory: layers, heads, experts, windows, length.
+"""Read out of a Hugging Face ``config.json`` what decides a model's memory: layers, heads, experts, windows.
 
 Private to this collection; may change at any time. Pure Python, standard library only; runs on target hosts too.
 """
@@ -26,20 +26,6 @@ NAMES = {
     "moe_intermediate": ("moe_intermediate_size", "moe_ffn_hidden_size"),
     "shared_intermediate": ("shared_expert_intermediate_size", "shared_intermediate_size"),
 }
-
-#: Keys of the longest sequence, the smallest of which vLLM takes (vLLM 0.11 to 0.32, ``config/model.py``,
-#: ``_get_and_verify_max_len``).
-LENGTH_KEYS = (
-    "max_position_embeddings",
-    "n_positions",
-    "max_seq_len",
-    "seq_length",
-    "model_max_length",
-    "max_target_positions",
-    "max_sequence_length",
-    "max_seq_length",
-    "seq_len",
-)
 
 #: ``layer_types`` and block letters of the families, by how the layer keeps its past.
 LAYER_KINDS = {
@@ -71,19 +57,6 @@ ALL_SLIDING = ("mistral", "mixtral", "phi3", "starcoder2")
 
 #: Families whose feed-forward has two matrices rather than a gate's three (their published model code).
 UNGATED = ("opt", "gpt2", "gptneox", "gptj", "gptbigcode", "bloom", "falcon", "mpt", "phi", "starcoder2", "nemotron")
-
-#: RoPE types whose ``max_position_embeddings`` is the scaled length already, for every vLLM (0.11 to 0.32).
-ALREADY_SCALED = ("su", "longrope", "llama3", "default", "mrope")
-#: The same from `YARN_ALREADY_SCALED_SINCE` on: the factor is not applied a second time.
-YARN = ("yarn", "deepseek_yarn", "deepseek_llama_scaling")
-#: First vLLM that takes ``max_position_embeddings`` as already scaled by YaRN: its ``config/model.py`` multiplies the
-#: original length in 0.29.0 and does not in 0.30.0 (read in the wheels of both).
-YARN_ALREADY_SCALED_SINCE = (0, 30)
-#: First vLLM that reads ``rope_parameters``; 0.11.0 to 0.11.2 know ``rope_scaling`` only (``config/model.py`` and
-#: ``transformers_utils/config.py`` of each).
-ROPE_PARAMETERS_SINCE = (0, 12)
-#: Families whose positions are learned or absolute, so that there is nothing to scale (their published model code).
-NO_ROPE = ("opt", "gpt2", "gptbigcode", "bloom", "mpt")
 
 
 class ShapeError(ValueError):
@@ -133,7 +106,7 @@ def shape(config: dict, overrides: dict | None = None) -> dict:
         ShapeError: the configuration lacks layers, heads or hidden size.
     """
     flat = merged(config, overrides)
-    size = {name: _first(flat, keys) for name, keys in NAMES.items()}
+    size = {name: first(flat, keys) for name, keys in NAMES.items()}
     missing = [NAMES[name][0] for name in ("layers", "hidden", "heads") if not size[name]]
     if missing:
         raise ShapeError(
@@ -168,7 +141,7 @@ def shape(config: dict, overrides: dict | None = None) -> dict:
         "gated": family not in UNGATED,
         "multimodal": _multimodal(config, flat),
         "pooling": _pooling(flat),
-        "vision_hidden": _first(vision, ("hidden_size", "embed_dim", "width")) or 0,
+        "vision_hidden": first(vision, ("hidden_size", "embed_dim", "width")) or 0,
         "name": flat.get("_name_or_path") or "/".join(flat["architectures"]),
         "family": family,
         "config": flat,
@@ -191,144 +164,12 @@ def linear_state_bytes(size: dict, tensor_parallel: int) -> int:
         heads = flat.get("mamba_num_heads") or flat.get("mamba_n_heads") or flat.get("n_mamba_heads")
         head_dim = flat.get("mamba_head_dim") or flat.get("mamba_d_head") or 64
         inner = heads * head_dim if isinstance(heads, int) else (flat.get("mamba_expand") or 2) * size["hidden"]
-        state_size = _first(flat, ("ssm_state_size", "mamba_d_state", "state_size")) or 16
-        groups = _first(flat, ("n_groups", "mamba_n_groups")) or 1
-        conv_kernel = _first(flat, ("conv_kernel", "mamba_d_conv")) or 4
+        state_size = first(flat, ("ssm_state_size", "mamba_d_state", "state_size")) or 16
+        groups = first(flat, ("n_groups", "mamba_n_groups")) or 1
+        conv_kernel = first(flat, ("conv_kernel", "mamba_d_conv")) or 4
         conv = (inner + 2 * groups * state_size) * (conv_kernel - 1) * 2
         state = inner * state_size * _width(flat.get("mamba_ssm_cache_dtype"), 4)
     return math.ceil((conv + state) / tensor_parallel)
-
-
-def parameters(size: dict) -> dict:
-    """Return the model's parameters by how a checkpoint stores them.
-
-    Returns:
-        ``linear`` (attention and feed-forward), ``expert`` (routed experts), ``embedding`` (embeddings and output
-        head), ``vision``: numbers of parameters.
-    """
-    flat, hidden, layers = size["config"], size["hidden"], size["layers"]
-    head_dim, heads = size["head_dim"], size["heads"]
-    attention = hidden * head_dim * (2 * heads + 2 * size["kv_heads"])
-    if size["mla_dim"]:
-        nope, rope = flat.get("qk_nope_head_dim") or 128, flat.get("qk_rope_head_dim") or 0
-        value, rank = flat.get("v_head_dim") or 128, flat["kv_lora_rank"]
-        query = heads * (nope + rope)
-        low_rank = flat.get("q_lora_rank")
-        attention = low_rank * (hidden + query) if low_rank else hidden * query
-        attention += hidden * size["mla_dim"] + rank * heads * (nope + value) + heads * value * hidden
-    linear_attention = attention
-    if flat.get("linear_num_value_heads"):
-        key_dim = flat["linear_num_key_heads"] * flat["linear_key_head_dim"]
-        value_dim = flat["linear_num_value_heads"] * flat["linear_value_head_dim"]
-        linear_attention = hidden * (2 * key_dim + 3 * value_dim + 2 * flat["linear_num_value_heads"])
-    recurrent = size["kinds"].get("linear", 0)
-    matrices = 3 if size["gated"] else 2
-    dense = (layers - size["moe_layers"]) * matrices * hidden * size["intermediate"]
-    shared = size["moe_layers"] * (3 * hidden * size["shared_intermediate"] + hidden * size["experts"])
-    vision = flat.get("vision_config") if isinstance(flat.get("vision_config"), dict) else {}
-    depth = _first(vision, ("depth", "num_hidden_layers", "num_layers")) or 0
-    wide = size["vision_hidden"]
-    # attention is four square matrices; a feed-forward of four times the width is eight
-    tower = depth * (4 * wide * wide + 3 * wide * (vision.get("intermediate_size") or 2.67 * wide))
-    return {
-        "linear": int((layers - recurrent) * attention + recurrent * linear_attention + dense + shared),
-        "expert": int(size["moe_layers"] * size["experts"] * 3 * hidden * size["moe_intermediate"]),
-        "embedding": size["vocab"] * hidden * (1 if size["tied"] or size["pooling"] else 2),
-        "vision": int(tower),
-    }
-
-
-def bits_per_weight(config: dict, quantization: str | None = None) -> tuple[float, bool, str]:
-    """Return the bits of a quantized weight, whether only experts are quantized, and the method's name.
-
-    A group of g weights shares one 16 bit scale and (AWQ, GPTQ) one zero point of the weight's own width: that is
-    how those formats are defined. Blocks of MXFP4 are 32 weights with one 8 bit scale, of NVFP4 16 with one.
-
-    Args:
-        config: a flattened configuration.
-        quantization: what ``--quantization`` gives; decides where the checkpoint is not quantized.
-    """
-    quant = config.get("quantization_config") if isinstance(config.get("quantization_config"), dict) else {}
-    method = str(quant.get("quant_method") or quantization or "").lower()
-    algorithm = str(quant.get("quant_algo") or "").lower()
-    bits = 16.0
-    if method.startswith(("awq", "gptq", "auto-round", "auto_round", "autoround")):
-        width = quant.get("bits") or quant.get("w_bit") or 4
-        group = quant.get("group_size") or quant.get("q_group_size") or 128
-        bits = width + ((16 + width) / group if group > 0 else 0)
-    elif method == "compressed-tensors":
-        bits = _compressed_bits(quant)
-    elif method == "mxfp4":
-        bits = 4 + 8 / 32
-    elif "nvfp4" in method + algorithm or "fp4" in method + algorithm:
-        bits = 4 + 8 / 16
-    elif method.startswith("bitsandbytes"):
-        # 4 bit with one 32 bit scale for 64 weights; 8 bit when the checkpoint says so
-        bits = 8.0 if quant.get("load_in_8bit") else 4.5
-    elif "fp8" in method + algorithm or "int8" in method or "w8a8" in method or method == "modelopt":
-        bits = 8.0
-    return bits, method == "mxfp4", method
-
-
-def estimated_weights_bytes(size: dict, quantization: str | None = None, dtype: str = "auto") -> int:
-    """Return the bytes of a model's weights, worked out from its architecture."""
-    count = parameters(size)
-    wide = weight_width_bytes(size["config"], dtype)
-    bits, experts_only, _method = bits_per_weight(size["config"], quantization)
-    narrow = bits / 8 if bits < 16 else wide
-    linear = wide if experts_only else narrow
-    return int(count["linear"] * linear + count["expert"] * narrow + (count["embedding"] + count["vision"]) * wide)
-
-
-def weight_width_bytes(config: dict, dtype: str = "auto") -> int:
-    """Return the bytes of an unquantized weight on the GPU: vLLM loads a float32 checkpoint as 16 bit by ``auto``."""
-    return 4 if str(dtype).replace("torch.", "") in ("float32", "float") else 2
-
-
-def derived_length(size: dict, version: tuple | None) -> dict:
-    """Return the longest sequence that the model's configuration allows, as vLLM derives it.
-
-    Before 0.30 vLLM multiplies YaRN's ``original_max_position_embeddings`` by the factor; later it takes
-    ``max_position_embeddings`` as already scaled (``_get_and_verify_max_len`` of both).
-
-    Args:
-        size: of `shape`.
-        version: vLLM's version as a tuple, or None where it is not known.
-
-    Returns:
-        ``tokens`` (None when the configuration has no limit), ``native_tokens`` (without scaling), ``rope_type``,
-        ``rope_theta``, ``factor``, ``original_tokens``; ``rope_key`` that this version reads, whether it has
-        ``ignored`` another, and whether YaRN can stretch the model at all (``scalable``).
-    """
-    flat = size["config"]
-    lengths = [flat[key] for key in LENGTH_KEYS if isinstance(flat.get(key), int)]
-    native = min(lengths) if lengths else None
-    rope = _rope(flat, version)
-    kind = str(rope.get("rope_type") or rope.get("type") or "default")
-    factor = rope.get("factor") or 1.0
-    original = rope.get("original_max_position_embeddings") or native
-    tokens = native
-    if native and "gemma3" not in size["family"] and kind not in ALREADY_SCALED:
-        if kind not in YARN:
-            tokens = int(native * factor)
-        elif version is not None and version < YARN_ALREADY_SCALED_SINCE:
-            tokens = int((original if kind == "yarn" else native) * factor)
-    return {
-        "tokens": tokens,
-        "native_tokens": original if kind in YARN else native,
-        "rope_type": kind,
-        "rope_theta": rope.get("rope_theta") or flat.get("rope_theta"),
-        "factor": factor if kind != "default" else 1.0,
-        "original_tokens": rope.get("original_max_position_embeddings"),
-        "rope_key": rope_key(version),
-        "ignored": version is not None and version < ROPE_PARAMETERS_SINCE and bool(flat.get("rope_parameters")),
-        "scalable": kind in ("default", *YARN) and size["family"] not in NO_ROPE,
-    }
-
-
-def rope_key(version: tuple | None) -> str:
-    """Return the key of ``config.json`` from which a version of vLLM reads how positions are scaled."""
-    return "rope_scaling" if version is not None and version < ROPE_PARAMETERS_SINCE else "rope_parameters"
 
 
 def checkpoint_kv_is_fp8(config: dict) -> bool:
@@ -348,7 +189,8 @@ def _merge(base: dict, changes: dict) -> dict:
     return result
 
 
-def _first(config: dict, keys: tuple):
+def first(config: dict, keys: tuple) -> int | None:
+    """Return the first number but 0 that a configuration has under one of ``keys``."""
     return next((config[key] for key in keys if isinstance(config.get(key), int) and config[key]), None)
 
 
@@ -439,23 +281,3 @@ def _pooling(flat: dict) -> bool:
         return True
     last = str(flat.get("_name_or_path") or "").rstrip("/").rpartition("/")[2].lower()
     return bool(re.search(r"(^|[-_.])(embed(ding)?s?|rerank(er)?|reward)([-_.]|$)", last))
-
-
-def _rope(flat: dict, version: tuple | None) -> dict:
-    """Return the RoPE parameters; of models that keep one set a layer type, those of the full layers."""
-    old, new = flat.get("rope_scaling"), flat.get("rope_parameters")
-    rope = (old if rope_key(version) == "rope_scaling" else new or old) or {}
-    if isinstance(rope, dict) and isinstance(rope.get("full_attention"), dict):
-        rope = rope["full_attention"]
-    return rope if isinstance(rope, dict) else {}
-
-
-def _compressed_bits(quant: dict) -> float:
-    """Return the bits of a weight of a compressed-tensors checkpoint: its widest group of layers."""
-    found = []
-    for group in (quant.get("config_groups") or {}).values():
-        weights = (group or {}).get("weights") or {}
-        width, block = weights.get("num_bits"), weights.get("group_size")
-        if width:
-            found.append(width + (16 / block if isinstance(block, int) and block > 0 else 0))
-    return float(max(found)) if found else 8.0

@@ -84,9 +84,9 @@ def overhead(size: dict, rules: dict, settings: dict, total_gib: float) -> dict:
     """Return the memory of a GPU that is neither weights nor KV cache.
 
     Args:
-        size: of ``model_shape.shape``.
+        size: of ``model_config.shape``.
         rules: one entry of ``vllm_rules.rules``.
-        settings: of ``capacity.plan``.
+        settings: of ``estimate.plan``.
         total_gib: memory of a GPU as ``nvidia-smi`` reports it.
 
     Returns:

@@ -58,30 +58,10 @@ BY_FORMAT = {
 
 #: Other formats of the same weights, and large files that nobody loads (vllm transformers_utils/repo_utils.py).
 SKIPPED = (
-    "*.ckpt",
-    "*.gguf",
-    "*.h5",
-    "*.msgpack",
-    "*.onnx",
-    "*.onnx_data",
-    "*.ot",
-    "*.tflite",
-    "*.mlmodel",
-    "*.png",
-    "*.jpg",
-    "*.jpeg",
-    "*.gif",
-    "*.webp",
-    "*.mp3",
-    "*.mp4",
-    "*.wav",
-    "*.flac",
-    "*.parquet",
-    "*.arrow",
-    "*.ipynb",
-    "*.zip",
-    "*.tar*",
-)
+    "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.onnx_data", "*.ot", "*.tflite", "*.mlmodel",
+    "*.png", "*.jpg", "*.jpeg", "*.gif", "*.webp", "*.mp3", "*.mp4", "*.wav", "*.flac",
+    "*.parquet", "*.arrow", "*.ipynb", "*.zip", "*.tar*",
+)  # fmt: skip
 
 #: Folders that hold the weights once more, for other programs.
 COPIES = ("original", "metal", "onnx", "openvino", "coreml")
@@ -127,16 +107,14 @@ def looks_complete(hub: str, model: dict) -> dict:
     folder = os.path.join(repo, "snapshots", commit)
     if not commit or not os.path.isdir(folder) or glob.glob(os.path.join(glob.escape(repo), "blobs", "*.incomplete")):
         return {}
-    names = [
-        os.path.relpath(os.path.join(top, name), folder) for top, _dirs, found in os.walk(folder) for name in found
-    ]
-    sizes = {name: _size(os.path.join(folder, name)) for name in names}
-    wanted = set(names)
-    for name in fnmatch.filter(names, "*.index.json"):
+    paths = [os.path.join(top, name) for top, _dirs, names in os.walk(folder) for name in names]
+    sizes = {os.path.relpath(path, folder): _size(path) for path in paths}
+    wanted = set(sizes)
+    for name in fnmatch.filter(sizes, "*.index.json"):
         with open(os.path.join(folder, name), encoding="utf-8") as handle:
             wanted.update((json.load(handle).get("weight_map") or {}).values())
-    weights = [name for name in names if _matches(name, [pattern for kind in WEIGHTS for pattern in kind])]
-    if any(sizes.get(name, -1) < 0 for name in wanted) or ("config.json" in names and not weights):
+    weights = [name for name in sizes if _matches(name, [pattern for kind in WEIGHTS for pattern in kind])]
+    if any(sizes.get(name, -1) < 0 for name in wanted) or ("config.json" in sizes and not weights):
         return {}
     return {"commit": commit, "files": sizes}
 
@@ -235,10 +213,8 @@ class Download:
         for name, file in self.files.items():
             path = self._in_snapshot(name)
             if os.path.lexists(path) and _size(path) != file["size"]:
-                target = os.path.realpath(path)
-                for found in dict.fromkeys((path, target)):
-                    if os.path.lexists(found):
-                        os.unlink(found)
+                for found in (os.path.realpath(path), path):
+                    _remove(found)
             if file["blob"] and _size(self._blob(file)) not in (-1, file["size"]):
                 os.unlink(self._blob(file))
 
@@ -269,12 +245,8 @@ class Download:
         for task in concurrent.futures.as_completed([pool.submit(self._fetch, name) for name in large]):
             task.result()
         # small files, and a name for each: by the commit, so that no branch moves yet
-        snapshot_download(
-            self.model["id"],
-            revision=self.commit,
-            allow_patterns=[glob.escape(name) for name in self.files],
-            max_workers=WORKERS,
-        )
+        names = [glob.escape(name) for name in self.files]
+        snapshot_download(self.model["id"], revision=self.commit, allow_patterns=names, max_workers=WORKERS)
         missing = [name for name, file in self.files.items() if _size(self._in_snapshot(name)) != file["size"]]
         if missing:
             raise OSError("Consistency check failed: file should be of size %d but has size %d (%s)" % (
@@ -288,6 +260,8 @@ class Download:
 
         file = self.files[name]
         blob, partial = self._blob(file), self._blob(file) + ".incomplete"
+        url = hf_hub_url(self.model["id"], name, revision=self.commit)
+        headers = build_hf_headers(library_name="myia.vllm")
         os.makedirs(os.path.dirname(blob), exist_ok=True)
         for _attempt in (1, 2):
             with open(partial, "ab") as handle:
@@ -302,14 +276,7 @@ class Download:
                     have = 0
                 try:
                     if have < file["size"]:
-                        url = hf_hub_url(self.model["id"], name, revision=self.commit)
-                        http_get(
-                            url,
-                            handle,
-                            resume_size=have,
-                            headers=build_hf_headers(library_name="myia.vllm"),
-                            expected_size=file["size"],
-                        )
+                        http_get(url, handle, resume_size=have, headers=headers, expected_size=file["size"])
                     handle.flush()
                     if _sha256(partial) == file["blob"]:
                         os.replace(partial, blob)

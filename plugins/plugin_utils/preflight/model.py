@@ -6,7 +6,7 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
-from ansible_collections.myia.vllm.plugins.module_utils.capacity import estimate, model_config
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import estimate, length, model_config
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import gpu as preflight_gpu
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import finding
 
@@ -91,7 +91,7 @@ def max_model_len(definition: dict, config: dict, longer_allowed: bool) -> dict 
         longer_allowed: whether VLLM_ALLOW_LONG_MAX_MODEL_LEN is set for the container.
     """
     try:
-        verdict = estimate.length_verdict(
+        verdict = length.length_verdict(
             config, definition["max_model_len"], definition["version"], definition["hf_overrides"]
         )
     except ValueError:

@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import json
-import pathlib
 
 import pytest
+from capacity_cases import DATA, GIB, MODELS
 
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import kv_cache, model_config, vllm_rules
 
-DATA = pathlib.Path(__file__).resolve().parents[3] / "data"
-MODELS = json.loads((DATA / "model_configs.json").read_text(encoding="utf-8"))
 CASES = [json.loads(line) for line in (DATA / "kv_cases.jsonl").read_text(encoding="utf-8").splitlines()]
-GIB = 1024**3
 
 
 def held(config, *, tp=1, pp=1, version=(0, 11, 0), length=4096, gib=10.0, width=2.0, indexed=1.0, tokens=2048):

@@ -1,20 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sizes read out of config.json, a family at a time. Numbers of parameters are those the models' cards name."""
+"""Sizes read out of config.json, a family at a time."""
 
 from __future__ import annotations
 
-import json
-import pathlib
-
 import pytest
+from capacity_cases import MODELS, QWEN, SMALL
 
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import model_config
-
-DATA = pathlib.Path(__file__).resolve().parents[3] / "data"
-MODELS = json.loads((DATA / "model_configs.json").read_text(encoding="utf-8"))
-QWEN = json.loads((DATA / "qwen2.5-32b-instruct-awq" / "config.json").read_text(encoding="utf-8"))
-#: The least that a configuration needs.
-SMALL = {"num_hidden_layers": 8, "hidden_size": 1024, "num_attention_heads": 8}
 
 
 @pytest.mark.parametrize(
@@ -117,101 +109,6 @@ def test_incomplete() -> None:
     """What is missing is named, and what was found."""
     with pytest.raises(model_config.ShapeError, match=r"no num_hidden_layers, num_attention_heads \(found hidden_size"):
         model_config.shape({"hidden_size": 1024})
-
-
-@pytest.mark.parametrize(
-    ("model", "billions"),
-    [
-        pytest.param("meta-llama/Llama-3.1-8B-Instruct", 8.03, id="llama-8b"),
-        pytest.param("Qwen/Qwen2.5-72B-Instruct", 72.7, id="qwen-72b"),
-        pytest.param("Qwen/Qwen3-0.6B", 0.596, id="tied"),
-        pytest.param("Qwen/Qwen3-30B-A3B", 30.5, id="moe"),
-        pytest.param("Qwen/Qwen3-235B-A22B-FP8", 235, id="large-moe"),
-        pytest.param("deepseek-ai/DeepSeek-R1", 671, id="latent-attention"),
-        pytest.param("openai/gpt-oss-120b", 116.8, id="gpt-oss"),
-    ],
-)
-def test_parameters(model, billions) -> None:
-    """Within two percent of the number that the model's card names."""
-    count = sum(model_config.parameters(model_config.shape(MODELS[model])).values())
-    assert count / 1e9 == pytest.approx(billions, rel=0.02)
-
-
-@pytest.mark.parametrize(
-    ("quant", "asked", "bits"),
-    [
-        pytest.param({}, None, 16, id="none"),
-        pytest.param({"quant_method": "awq", "bits": 4, "group_size": 128}, None, 4.15625, id="awq"),
-        pytest.param({"quant_method": "gptq", "bits": 8, "group_size": -1}, None, 8, id="gptq-no-groups"),
-        pytest.param({"quant_method": "fp8"}, None, 8, id="fp8"),
-        pytest.param({}, "fp8", 8, id="fp8-while-loading"),
-        pytest.param({"quant_method": "mxfp4"}, None, 4.25, id="mxfp4"),
-        pytest.param({"quant_method": "modelopt", "quant_algo": "NVFP4"}, None, 4.5, id="nvfp4"),
-        pytest.param({"quant_method": "bitsandbytes", "load_in_4bit": True}, None, 4.5, id="bitsandbytes"),
-        pytest.param({"quant_method": "bitsandbytes", "load_in_8bit": True}, None, 8, id="bitsandbytes-8"),
-        pytest.param(
-            {
-                "quant_method": "compressed-tensors",
-                "config_groups": {"a": {"weights": {"num_bits": 4, "group_size": 32}}},
-            },
-            None,
-            4.5,
-            id="compressed-tensors",
-        ),
-    ],
-)
-def test_bits(quant, asked, bits) -> None:
-    """Bits of a weight with its share of the scales."""
-    assert model_config.bits_per_weight({"quantization_config": quant}, asked)[0] == bits
-
-
-def test_seed_weights() -> None:
-    """Qwen2.5-32B-Instruct-AWQ: the files on the hub have 19.33 GB."""
-    assert model_config.estimated_weights_bytes(model_config.shape(QWEN)) / 1e9 == pytest.approx(19.33, rel=0.005)
-
-
-YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
-
-
-@pytest.mark.parametrize(
-    ("config", "version", "tokens"),
-    [
-        pytest.param({"max_position_embeddings": 32768}, (0, 11, 0), 32768, id="plain"),
-        pytest.param({"max_position_embeddings": 8192, "seq_length": 4096}, (0, 11, 0), 4096, id="smallest"),
-        pytest.param({"max_position_embeddings": 32768, "rope_scaling": YARN}, (0, 11, 0), 131072, id="yarn-0.11"),
-        pytest.param({"max_position_embeddings": 32768, "rope_scaling": YARN}, (0, 29, 0), 131072, id="yarn-0.29"),
-        pytest.param({"max_position_embeddings": 32768, "rope_parameters": YARN}, (0, 30, 0), 32768, id="yarn-0.30"),
-        pytest.param({"max_position_embeddings": 131072, "rope_parameters": YARN}, (0, 32, 0), 131072, id="both-0.32"),
-        pytest.param({"max_position_embeddings": 131072, "rope_scaling": YARN}, (0, 11, 0), 131072, id="both-0.11"),
-        pytest.param({"max_position_embeddings": 32768, "rope_parameters": YARN}, (0, 11, 2), 32768, id="ignored-0.11"),
-        pytest.param({"max_position_embeddings": 32768, "rope_parameters": YARN}, (0, 12, 0), 131072, id="read-0.12"),
-        pytest.param(
-            {"max_position_embeddings": 131072, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}},
-            (0, 11, 0),
-            131072,
-            id="llama3-is-scaled",
-        ),
-        pytest.param(
-            {"max_position_embeddings": 4096, "rope_scaling": {"type": "linear", "factor": 2.0}},
-            (0, 32, 0),
-            8192,
-            id="linear",
-        ),
-        pytest.param({}, (0, 32, 0), None, id="no-limit"),
-    ],
-)
-def test_derived_length(config, version, tokens) -> None:
-    """The longest sequence, by version."""
-    assert model_config.derived_length(model_config.shape({**SMALL, **config}), version)["tokens"] == tokens
-
-
-def test_overrides() -> None:
-    """--hf-overrides reach the length, also of a model with a nested configuration."""
-    overrides = {"max_position_embeddings": 131072, "rope_parameters": YARN}
-    for config in (QWEN, {"text_config": QWEN, "vision_config": {"hidden_size": 1280}}):
-        size = model_config.shape(config, overrides)
-        assert model_config.derived_length(size, (0, 32, 0))["tokens"] == 131072
-    assert model_config.shape({"text_config": QWEN}, {"text_config": {"num_hidden_layers": 32}})["layers"] == 32
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,11 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
-
 import pytest
+from capacity_cases import MODELS
 
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import model_config, vllm_rules
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import overhead as vllm_overhead
-
-DATA = pathlib.Path(__file__).resolve().parents[3] / "data"
-MODELS = json.loads((DATA / "model_configs.json").read_text(encoding="utf-8"))
 
 
 def overhead(model, version, mib=81559, **changes):

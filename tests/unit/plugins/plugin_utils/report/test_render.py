@@ -9,6 +9,7 @@ import re
 import pytest
 from report_cases import Cases
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import blocks
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import document as report_document
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import plots as report_plots
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import render as report_render
@@ -144,7 +145,7 @@ def test_twins_say_the_same(name, document) -> None:
     for text in wanted:
         assert plain(text) in markdown, text
         # bars without a text have a dash only where they cannot be seen
-        assert text == report_view.UNKNOWN or plain(text) in page, text
+        assert text == blocks.UNKNOWN or plain(text) in page, text
 
 
 @pytest.mark.parametrize("name", Cases.names())
@@ -233,20 +234,3 @@ def test_markdown(text, shown) -> None:
 def test_fence(text, marks) -> None:
     """Longer than what is inside."""
     assert report_render.fence(text) == marks
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (None, report_view.UNKNOWN),
-        (0, "0"),
-        (158304, "158,304"),
-        (9.08, "9.08"),
-        (18.634, "18.6"),
-        (1463.9, "1,464"),
-        (0.0345, "0.0345"),
-    ],
-)
-def test_number(value, shown) -> None:
-    """Three digits that count."""
-    assert report_view.number(value) == shown

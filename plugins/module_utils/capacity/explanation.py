@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tell the arithmetic of a plan in lines that an operator can follow.
+
+Private to this collection; may change at any time. Pure Python, standard library only; runs on target hosts too.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import vllm_rules
+
+
+def lines(result: dict, size: dict, settings: dict, memory: dict, terms: list[dict]) -> list[str]:
+    """Return the arithmetic.
+
+    Args:
+        result: the plan so far.
+        size: of ``model_config.shape``.
+        settings: what was asked for, with vLLM's defaults.
+        memory: of one GPU in GiB.
+        terms: of ``overhead.overhead``.
+    """
+    card_gib, total, weights = memory["card_gib"], memory["total_gib"], memory["weights_gib"]
+    tp, kv, tokens = settings["tp"], result["kv_cache_gib_per_gpu"], result["kv_tokens"]
+    found = [
+        "GPU memory: nvidia-smi reports %d MiB = %.2f GiB, of which CUDA offers %.2f to %.2f GiB"
+        % (card_gib * 1024, card_gib, total[0], total[2]),
+        "Budget: %.2f x that = %.2f to %.2f GiB"
+        % (settings["utilization"], result["budget_gib_per_gpu"]["low"], result["budget_gib_per_gpu"]["high"]),
+        "Weights: %.2f GiB / tensor parallel %d%s = %.2f GiB a GPU (%s)"
+        % (
+            weights[1] * tp * size["layers"] / settings["stage_layers"],
+            tp,
+            " x %d of %d layers" % (settings["stage_layers"], size["layers"]) if settings["pp"] > 1 else "",
+            weights[1],
+            result["weights_source"],
+        ),
+    ]
+    for term in terms:
+        found.append(
+            "Overhead, %s: %.2f to %.2f GiB (%s)"
+            % (term["name"].replace("_", " "), term["gib"][0], term["gib"][2], term["text"])
+        )
+    found += [
+        "KV cache: budget - weights - overhead = %.2f to %.2f GiB a GPU" % (kv["low"], kv["high"]),
+        "KV cache a token and GPU: %s = %d bytes" % (_kv_formula(size, tp), result["kv_bytes_per_token_per_gpu"]),
+        "That holds %d to %d tokens; one sequence of %d tokens needs %.2f GiB, so %.2f to %.2f of them fit at once"
+        % (
+            tokens["low"],
+            tokens["high"],
+            settings["length"],
+            result["kv_cache_needed_gib_per_gpu"],
+            result["concurrency"]["low"],
+            result["concurrency"]["high"],
+        ),
+        "Longest sequence that fits: %d to %d tokens"
+        % (result["max_model_len"]["low"], result["max_model_len"]["high"]),
+        "Length: %s" % result["length"]["text"],
+        "Verdict: %s" % result["fits"],
+    ]
+    if len(vllm_rules.rules(settings["version"])) > 1:
+        found.insert(
+            -4,
+            "The version leaves open how vLLM starts: what follows spans every way, what stands above is the newest",
+        )
+    return found
+
+
+def _kv_formula(size: dict, tp: int) -> str:
+    layers = ", ".join("%d %s" % (number, kind) for kind, number in size["kinds"].items())
+    if size["mla_dim"]:
+        return "latent attention, %d numbers in each of %d layers, on every GPU" % (size["mla_dim"], size["layers"])
+    return "2 x %s layers x %d of %d heads x %d numbers" % (
+        layers,
+        max(1, math.ceil(size["kv_heads"] / tp)),
+        size["kv_heads"],
+        size["head_dim"],
+    )

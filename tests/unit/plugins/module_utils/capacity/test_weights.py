@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bytes of weights. Numbers of parameters are those the models' cards name."""
+
+from __future__ import annotations
+
+import pytest
+from capacity_cases import GIB, MODELS, QWEN, medium
+
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import estimate, model_config, weights
+
+
+@pytest.mark.parametrize(
+    ("model", "billions"),
+    [
+        pytest.param("meta-llama/Llama-3.1-8B-Instruct", 8.03, id="llama-8b"),
+        pytest.param("Qwen/Qwen2.5-72B-Instruct", 72.7, id="qwen-72b"),
+        pytest.param("Qwen/Qwen3-0.6B", 0.596, id="tied"),
+        pytest.param("Qwen/Qwen3-30B-A3B", 30.5, id="moe"),
+        pytest.param("Qwen/Qwen3-235B-A22B-FP8", 235, id="large-moe"),
+        pytest.param("deepseek-ai/DeepSeek-R1", 671, id="latent-attention"),
+        pytest.param("openai/gpt-oss-120b", 116.8, id="gpt-oss"),
+    ],
+)
+def test_parameters(model, billions) -> None:
+    """Within two percent of the number that the model's card names."""
+    count = sum(weights.parameters(model_config.shape(MODELS[model])).values())
+    assert count / 1e9 == pytest.approx(billions, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("quant", "asked", "bits"),
+    [
+        pytest.param({}, None, 16, id="none"),
+        pytest.param({"quant_method": "awq", "bits": 4, "group_size": 128}, None, 4.15625, id="awq"),
+        pytest.param({"quant_method": "gptq", "bits": 8, "group_size": -1}, None, 8, id="gptq-no-groups"),
+        pytest.param({"quant_method": "fp8"}, None, 8, id="fp8"),
+        pytest.param({}, "fp8", 8, id="fp8-while-loading"),
+        pytest.param({"quant_method": "mxfp4"}, None, 4.25, id="mxfp4"),
+        pytest.param({"quant_method": "modelopt", "quant_algo": "NVFP4"}, None, 4.5, id="nvfp4"),
+        pytest.param({"quant_method": "bitsandbytes", "load_in_4bit": True}, None, 4.5, id="bitsandbytes"),
+        pytest.param({"quant_method": "bitsandbytes", "load_in_8bit": True}, None, 8, id="bitsandbytes-8"),
+        pytest.param(
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {"a": {"weights": {"num_bits": 4, "group_size": 32}}},
+            },
+            None,
+            4.5,
+            id="compressed-tensors",
+        ),
+    ],
+)
+def test_bits(quant, asked, bits) -> None:
+    """Bits of a weight with its share of the scales."""
+    assert weights.bits_per_weight({"quantization_config": quant}, asked)[0] == bits
+
+
+def test_seed_weights() -> None:
+    """Qwen2.5-32B-Instruct-AWQ: the files on the hub have 19.33 GB."""
+    assert weights.estimated_weights_bytes(model_config.shape(QWEN)) / 1e9 == pytest.approx(19.33, rel=0.005)
+
+
+def test_weights_on_a_stage() -> None:
+    """With pipeline parallel the stage with most layers decides: 16 of 61 layers, not a quarter."""
+    r1 = {"model_config": MODELS["deepseek-ai/DeepSeek-R1"], "gpu_memory_mib": 143771, "vllm_version": "0.11.0"}
+    found = estimate.plan(
+        **r1, weights_bytes=610 * GIB, tensor_parallel_size=8, pipeline_parallel_size=4, max_model_len=4096
+    )
+    assert found["weights_gib_per_gpu"] == pytest.approx(610 * 16 / 61 / 8, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments", "factor"),
+    [
+        pytest.param({"torch_dtype": "bfloat16"}, {}, 1.0, id="as-stored"),
+        pytest.param({"torch_dtype": "float32"}, {}, 0.5, id="float32-read-as-16-bit"),
+        pytest.param({"torch_dtype": "float32"}, {"dtype": "float32"}, 1.0, id="float32-kept"),
+        pytest.param({"torch_dtype": "bfloat16"}, {"quantization": "fp8"}, 0.56, id="quantized-while-loading"),
+    ],
+)
+def test_files_on_the_gpu(config, arguments, factor) -> None:
+    """Bytes of files are not always the bytes on the GPU; given ones are."""
+    plain = {**MODELS["meta-llama/Llama-3.1-8B-Instruct"], **config}
+    shared = {"model_config": plain, "gpu_memory_mib": 81559, "weights_bytes": 16 * GIB, "max_model_len": 4096}
+    found = estimate.plan(**shared, weights_source="files", vllm_version="0.11.0", **arguments)
+    assert found["weights_gib_per_gpu"] == pytest.approx(16 * factor, rel=0.02)
+    assert estimate.plan(**shared, **arguments)["weights_gib_per_gpu"] == 16
+
+
+def test_estimated_weights_widen() -> None:
+    """Weights worked out from the architecture are a wider range than given ones."""
+    given = medium(weights_bytes=int(18.0 * GIB))
+    estimated = medium()
+    assert (given["weights_source"], estimated["weights_source"]) == ("given", "estimated")
+    width = {
+        name: plan["kv_tokens"]["high"] / plan["kv_tokens"]["low"]
+        for name, plan in (("given", given), ("estimated", estimated))
+    }
+    assert width["estimated"] > width["given"] * 1.05
