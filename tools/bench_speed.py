@@ -388,7 +388,7 @@ def watched(bed: Bed, variables: str) -> tuple[str, float]:
         if line.startswith("TASK ["):
             if begun_s and not verdict_s:
                 verdict_s = time.monotonic() - begun_s
-            if "Watch until the service answers" in line and not begun_s:
+            if "Wait until the service answers" in line and not begun_s:
                 begun_s = time.monotonic()
     process.wait()
     return "".join(lines), verdict_s

@@ -94,7 +94,7 @@ def tasks_of(play: dict) -> list[dict]:
 def play_variables(plays: list[dict]) -> dict[str, str]:
     """Return the variables that stand in the plays' own keywords, with their defaults."""
     text = " ".join(str(play.get(keyword, "")) for play in plays for keyword in ("hosts", "serial"))
-    return dict(re.findall(r"\{\{ (\w+) \| default\('(.*?)'\) \}\}", text))
+    return dict(re.findall(r"(\w+) \| default\('(.*?)'\)", text))
 
 
 def role_variables(plays: list[dict]) -> dict[str, dict]:
@@ -122,7 +122,7 @@ def _step(place: str, task: dict) -> str:
 
 
 def _commands(name: str, plays: list[dict]) -> str:
-    on_hosts = any(play["hosts"] != "localhost" for play in plays)
+    on_hosts = any(play.get("connection") != "local" for play in plays)
     inventory = " -i inventories/medium --vault-id medium@prompt" if on_hosts else ""
     root = (ROOT / ("%s.yml" % name)).exists()
     rows = ["ansible-playbook%s %s.yml" % (inventory, name)] if root else []
@@ -141,7 +141,7 @@ def page(path: pathlib.Path) -> str:
     parts = ["# %s\n" % path.stem, "%s\n" % purpose, "**Changes:** %s\n" % changes]
     parts += ["## Run it\n", _commands(path.stem, plays), "## What it does\n"]
     for play in plays:
-        where = "the controller" if play["hosts"] == "localhost" else "the hosts"
+        where = "the controller" if play.get("connection") == "local" else "the hosts"
         parts.append("1. **%s**, on %s" % (play["name"], where))
         parts += [_step(place, task) for place, task in walk(tasks_of(play)) if "block" not in task]
     parts.append("\n## Variables\n")

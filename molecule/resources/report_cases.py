@@ -372,7 +372,7 @@ class Cases:
         kept = {key: found[key] for key in ("id", "ref", "class", "phase", "cause", "evidence", "certain")}
         failed = release(NEW, good=False, failure={**kept, "at": "2026-01-31T12:07:00Z"}, log=story["log"])
         failed.pop("good_since")
-        return {"message": run_summary.text(story), "task": "Tell what happened"}, failed
+        return {"message": run_summary.text(story), "task": "Fail with a summary of the deployment"}, failed
 
     def case(self, name: str) -> tuple[dict, dict, dict, dict]:
         """Return ``(about, results, snapshot, failure)``."""
@@ -399,6 +399,13 @@ class Cases:
         results["vllm_service_result"].update(changed=False, summary=[])
         results["vllm_health_result"] = {"healthy": True, "state": "running", "id": "ab" * 32}
         return {}, {**results, "vllm_verify_result": verification()}, seen, {}
+
+    def _part_done(self, results, seen):
+        for name in ("vllm_service_result", "vllm_health_result"):
+            results.pop(name)
+        for item in seen["releases"]:
+            item["current"] = item["name"] == OLD
+        return {}, results, seen, {}
 
     def _rolled_back(self, results, seen):
         results.pop("vllm_config_result")
@@ -445,7 +452,7 @@ class Cases:
         failure, _failed = self.went_wrong(back="")
         health = {**results["vllm_health_result"], "healthy": False, "diagnosis": diagnosis(), "state": "exited"}
         gone = {**seen, "healthy": False, "container": {**seen["container"], "state": "exited", "memory_bytes": 0}}
-        return self.looked(gone, {**failure, "task": "Watch until the service answers"}, vllm_health_result=health)
+        return self.looked(gone, {**failure, "task": "Wait until the service answers"}, vllm_health_result=health)
 
     def _benchmarked(self, _results, seen):
         results = {"vllm_definition": self.definition, "vllm_benchmark_result": benchmarked("sweep")}
@@ -498,7 +505,7 @@ class Cases:
         few = {"vllm_definition": self.definition, "vllm_preflight_result": result}
         old = snapshot(self.host["gpu"], OLD)
         old["releases"] = old["releases"][1:]
-        return {}, few, old, {"message": result["report"], "task": "Refuse what cannot start"}
+        return {}, few, old, {"message": result["report"], "task": "Fail when preflight refuses the deployment"}
 
     def _failed_went_back(self, results, seen):
         failure, failed = self.went_wrong()
@@ -536,7 +543,7 @@ class Cases:
 
     def _failed_unseen(self, results, seen):
         few = {key: results[key] for key in ("vllm_definition", "vllm_preflight_result", "vllm_config_result")}
-        return {}, few, {}, {"message": "The host did not answer for 2 min.", "task": "Watch until the service answers"}
+        return {}, few, {}, {"message": "The host did not answer for 2 min.", "task": "Wait until the service answers"}
 
     def _unreachable(self, _results, seen):
         lost = {"unreachable": True, "msg": "ssh: connect to host gpu01.example.org port 22: No route to host"}
@@ -545,7 +552,7 @@ class Cases:
             {},
             few,
             {"unreachable": True},
-            {"message": "gpu01 cannot be reached.", "task": "Stop when the host cannot be reached"},
+            {"message": "gpu01 cannot be reached.", "task": "Fail when the host is unreachable"},
         )
 
 

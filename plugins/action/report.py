@@ -13,8 +13,11 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_core
 from ansible.utils.display import Display
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import RESULTS
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import read_values, role_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import (
+    read_values,
+    result_names,
+    role_options,
+)
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import document as report_document
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import files as report_files
 
@@ -49,7 +52,7 @@ class ActionModule(ActionBase):
             }
         )
         result["changed"] = False
-        results = {name: self._value(task_vars, name) or {} for name in RESULTS}
+        results = {name: self._value(task_vars, name) or {} for name in result_names()}
         host = task_vars["inventory_hostname"]
         about = {
             "host": host,

@@ -63,8 +63,8 @@ EXAMPLES = r"""
 RETURN = r"""
 verdict:
   description: >-
-    V(deployed), V(nothing_to_do), V(rolled_back), V(verified), V(benchmarked), V(planned), V(plan_uncertain),
-    V(would_change), V(would_not_change), V(refused), V(failed_went_back), V(failed_still_serves),
+    V(deployed), V(nothing_to_do), V(part_done), V(rolled_back), V(verified), V(benchmarked), V(planned),
+    V(plan_uncertain), V(would_change), V(would_not_change), V(refused), V(failed_went_back), V(failed_still_serves),
     V(failed_nothing_serves), V(failed_unseen), V(verification_failed), V(benchmark_failed) or V(unreachable).
   returned: success
   type: str

@@ -16,6 +16,12 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir()
 #: tasks_from files without argument_specs of their own; the reason stands in the file.
 WITHOUT_SPECS = {("vllm", "define")}
 
+#: Modules of other collections that need nothing on a host but Python: they run a command that the role needs anyhow.
+COMMANDS_ONLY = {"community.docker.docker_compose_v2", "community.general.zypper"}
+
+#: Modules of Ansible itself that need a library which no package manager of the host brings.
+WITH_LIBRARIES = {"ansible.builtin.expect", "ansible.builtin.pip"}
+
 #: YAML files in which a role may be used.
 USES = [
     *ROOT.glob("*.yml"),
@@ -147,6 +153,34 @@ def test_own_variables_are_documented(role) -> None:
                 bare = re.sub(r"'[^']*'|\"[^\"]*\"|\.\w+", "", str(text))
                 used = set(re.findall(r"(?<![\w.])(?:vllm|docker_engine|nvidia_container_toolkit)_\w+", bare))
                 assert used <= known, "%s: %s" % (path.name, sorted(used - known))
+
+
+def modules_on_hosts() -> dict[str, str]:
+    """The modules that roles and playbooks run on hosts, each with a file in which it is used."""
+    found = {}
+    for path in [
+        *ROOT.glob("playbooks/*.yml"),
+        *ROOT.glob("roles/*/tasks/*.yml"),
+        *ROOT.glob("roles/*/handlers/*.yml"),
+    ]:
+        # runs on the controller, which an execution environment equips
+        if "vllm_awx" not in path.parts:
+            for node in walk(yaml.safe_load(path.read_text(encoding="utf-8"))):
+                found.update(
+                    {key: str(path.relative_to(ROOT)) for key in node if re.fullmatch(r"\w+\.\w+\.\w+", str(key))}
+                )
+    return found
+
+
+def test_hosts_need_python_alone() -> None:
+    """No module that runs on hosts needs a library there, as those do that speak to Docker by `requests`.
+
+    A new module is added above once its documentation was read: `ansible-doc` lists its requirements.
+    """
+    modules = modules_on_hosts()
+    assert modules.keys() >= COMMANDS_ONLY
+    own = {name for name in modules if name.startswith(("ansible.builtin.", "myia.vllm."))} - WITH_LIBRARIES
+    assert {name: path for name, path in modules.items() if name not in own | COMMANDS_ONLY} == {}
 
 
 def as_list(value: object) -> list:

@@ -15,7 +15,8 @@ import yaml
 from jinja2 import meta
 from parsed_yaml import walk
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES, RESULTS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import result_names
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 AWX = ROOT / "roles" / "vllm_awx" / "vars" / "awx"
@@ -29,6 +30,7 @@ MAGIC = {
     "ansible_failed_result",
     "ansible_failed_task",
     "ansible_playbook_python",
+    "ansible_run_tags",
     "ansible_version",
     "inventory_hostname",
     "item",
@@ -39,6 +41,7 @@ MAGIC = {
     "q",
     "query",
     "role_path",
+    "undef",
 }
 
 #: Keys of tasks whose text is an expression without braces.
@@ -151,7 +154,6 @@ def test_the_parser_sees() -> None:
     assert {name for text in texts([task]) if "{" in text for name in names_in(text)} == set("abcegi")
     assert made_in(ROOT / "roles" / "vllm_service" / "tasks" / "start.yml") >= {
         "__vllm_service_leftovers",
-        "__vllm_service_leftover",
         "__vllm_health_target",
     }
 
@@ -159,7 +161,7 @@ def test_the_parser_sees() -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_used_variables_are_defined(role) -> None:
     """By a role of this collection, by its playbooks, or by Ansible."""
-    known = {*MAGIC, *RESULTS, *PLAYBOOK_VARIABLES, *options()}
+    known = {*MAGIC, *result_names(), *PLAYBOOK_VARIABLES, *options()}
     known |= {name for other in ROLES for name in made_by(other)}
     if role == "vllm_awx":
         known |= data_of_awx()
@@ -169,7 +171,7 @@ def test_used_variables_are_defined(role) -> None:
 
 def test_templates_use_what_is_defined() -> None:
     """The same of what lands on hosts; the templates of reports are rendered by a plugin with values of its own."""
-    known = {*MAGIC, *RESULTS, *options(), *(name for role in ROLES for name in made_by(role))}
+    known = {*MAGIC, *result_names(), *options(), *(name for role in ROLES for name in made_by(role))}
     for path in (ROOT / "templates").glob("*.j2"):
         assert used_in(path) - known == set(), path.relative_to(ROOT)
 

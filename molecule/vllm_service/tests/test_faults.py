@@ -146,6 +146,24 @@ def test_registry_does_not_answer(host, fault, quick) -> None:
 # ---------------------------------------------------------------------------------------------- interruptions
 
 
+def test_way_back_after_an_interrupted_compose(host, fault, quick, leave_behind, only_the_service) -> None:
+    """What a Compose left that was killed does not keep the last good release from coming back."""
+    first = host.check_output("docker inspect -f '{{.Id}}' %s" % NAME)
+
+    def leave() -> None:
+        """Leave it while the new release fails to start."""
+        for _ in range(600):
+            seen = host.run("docker inspect -f '{{.Id}}' %s" % NAME).stdout.strip()
+            if seen not in ("", first):
+                return leave_behind()
+            time.sleep(0.2)
+
+    variables, name = FAULTS["unknown flag"]
+    found = fault("interrupted Compose", "vLLM", name, {**variables, "vllm_max_num_seqs": 62}, act=leave)
+    assert "Remove containers left by an interrupted run" in found.run.output
+    only_the_service()
+
+
 @pytest.mark.full
 def test_docker_restarts_during_the_start(host, play) -> None:
     """The engine is restarted while vLLM starts: the start is repeated once, and the deployment succeeds."""
@@ -155,7 +173,7 @@ def test_docker_restarts_during_the_start(host, play) -> None:
     output = process.communicate(timeout=600)[0]
     assert process.returncode == 0, output
     # killed while it starts, or Compose's own call cut off: which of them is a matter of a second
-    assert "Say why it is started once more" in output
+    assert "Show why the start is retried" in output
     assert host.check_output("curl -s -o /dev/null -w '%{http_code}' 127.0.0.1:5002/health") == "200"
 
 

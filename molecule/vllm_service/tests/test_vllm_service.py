@@ -20,6 +20,12 @@ def container(host) -> str:
     return host.check_output("docker inspect -f '{{.Id}} {{.State.StartedAt}}' %s" % NAME)
 
 
+def test_host_has_python_alone(host) -> None:
+    """No library beside Python's own, such as the one that community.docker's modules want: no role may need it."""
+    assert host.run("python3 -c 'import json'").rc == 0
+    assert host.run("python3 -c 'import requests'").rc != 0
+
+
 def test_running_and_kept(host) -> None:
     """The container runs, will survive a reboot, and its release is marked good."""
     assert host.check_output("docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' %s" % NAME) == "unless-stopped"
@@ -141,6 +147,15 @@ def test_caches_outlive_releases(host, play) -> None:
     assert host.check_output("readlink /opt/vllm/medium/current") == before
     assert json.loads(host.check_output("curl -fsS 127.0.0.1:5002/v1/models"))["data"][0]["max_model_len"] == 1024
     assert host.check_output("stat -c %%u:%%g %s/mine" % volume) == "1234:5678"
+
+
+def test_start_after_an_interrupted_compose(host, play, leave_behind, only_the_service) -> None:
+    """What a Compose left that was killed is removed before the next one would trip over it."""
+    leave_behind()
+    run = play("-e", "vllm_max_num_seqs=63")
+    assert run.status == 0, run.output
+    assert "Remove containers left by an interrupted run" in run.output
+    only_the_service()
 
 
 def test_remove(host, play) -> None:

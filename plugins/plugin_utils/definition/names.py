@@ -14,20 +14,6 @@ SECRETS = ("vllm_hf_token", "vllm_api_key")
 #: Variables that no message quotes: secrets, and what may hold some.
 UNQUOTED = (*SECRETS, "vllm_extra_env")
 
-#: Variables that roles hand on (results), beside those that an operator sets.
-RESULTS = (
-    "vllm_definition",
-    "vllm_preflight_result",
-    "vllm_config_result",
-    "vllm_service_result",
-    "vllm_health_result",
-    "vllm_verify_result",
-    "vllm_benchmark_result",
-    "vllm_report_result",
-    "docker_engine_result",
-    "nvidia_container_toolkit_result",
-)
-
 #: ``vllm_*`` names that playbooks read before any role is loaded, and what a run hands on by ``set_stats``: the next
 #: job of an AWX workflow gets that as an extra variable.
 PLAYBOOK_VARIABLES = ("vllm_hosts", "vllm_serial", "vllm_reports")

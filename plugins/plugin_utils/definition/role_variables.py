@@ -12,7 +12,7 @@ import pathlib
 import yaml
 from ansible.errors import AnsibleError
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES, RESULTS, SECRETS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES, SECRETS
 
 ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
 
@@ -43,6 +43,16 @@ def role_constants(role: str) -> dict:
 
 
 @functools.cache
+def result_names() -> tuple[str, ...]:
+    """Return the variables that the roles return, in the order of the roles' names.
+
+    They are the public ones in a role's vars/main.yml.
+    """
+    files = sorted(ROLES.glob("*/vars/main.yml"))
+    return tuple(name for path in files for name in role_constants(path.parts[-3]) if not name.startswith("__"))
+
+
+@functools.cache
 def all_options() -> dict:
     """Return the options that the roles of this collection document, by variable name."""
     return {
@@ -56,7 +66,7 @@ def all_options() -> dict:
 @functools.cache
 def known_variables() -> frozenset[str]:
     """Return every variable name that a role of this collection documents or hands on."""
-    return frozenset({*RESULTS, *PLAYBOOK_VARIABLES, *all_options()})
+    return frozenset({*result_names(), *PLAYBOOK_VARIABLES, *all_options()})
 
 
 def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str, str]]:

@@ -38,7 +38,7 @@ def build(about: dict, results: dict, snapshot: dict, failure: dict, secrets: li
     Args:
         about: ``host``, ``address``, ``service``, ``run``, ``at`` (UTC, as 2026-01-31T12:00:00Z), ``check_mode``,
             ``collection`` and ``ansible_core`` (versions).
-        results: what the roles handed on, by the names of ``definition.RESULTS``; each may be missing.
+        results: what the roles returned, by the names of ``role_variables.result_names()``; each may be missing.
         snapshot: what the module ``service_snapshot_info`` returned; ``{"unreachable": true}`` or empty
             when it could not.
         failure: ``message`` and ``task``; empty when nothing failed.

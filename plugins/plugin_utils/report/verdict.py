@@ -12,6 +12,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import d
 VERDICTS = {
     "deployed": ("good", "Deployed"),
     "nothing_to_do": ("good", "Nothing to do"),
+    "part_done": ("neutral", "Ran in part"),
     "rolled_back": ("good", "Rolled back"),
     "verified": ("good", "Verified"),
     "benchmarked": ("good", "Benchmarked"),
@@ -74,7 +75,7 @@ def _judged(run: str, check_mode: bool, results: dict, snapshot: dict, failure: 
     preflight, verify = results.get("vllm_preflight_result") or {}, results.get("vllm_verify_result") or {}
     if preflight.get("unreachable") or snapshot.get("unreachable"):
         return "unreachable", "The host could not be reached; what it serves now is not known."
-    findings = refused(results)
+    findings, run = refused(results), _kind(run, results)
     if run == "diagnose":
         return _diagnosed(check_mode, findings, results, snapshot, failure)
     if findings and (failure or run == "plan" or check_mode):
@@ -90,6 +91,14 @@ def _judged(run: str, check_mode: bool, results: dict, snapshot: dict, failure: 
     if failure:
         return _failed(results, snapshot, verify)
     return _would(results) if check_mode else _done(run, results, snapshot, verify)
+
+
+def _kind(run: str, results: dict) -> str:
+    """Return what a run was; a deployment that only verified or measured, by its tags, counts as such a run."""
+    if run == "deploy" and not wanted_release(results) and not results.get("vllm_service_result"):
+        asked = [kind for kind in ("benchmark", "verify") if results.get("vllm_%s_result" % kind)]
+        return [*asked, run][0]
+    return run
 
 
 def _would_ask(run: str, result: dict) -> tuple[str, str]:
@@ -216,6 +225,8 @@ def _would(results: dict) -> tuple[str, str]:
 
 def _done(run: str, results: dict, snapshot: dict, verify: dict) -> tuple[str, str]:
     service, health = results.get("vllm_service_result") or {}, results.get("vllm_health_result") or {}
+    if not service:
+        return _part_done(results, snapshot)
     name = _release(results, "vllm_service_result").get("name") or current_release(snapshot).get("name", "")
     serves = "Release %s" % name if name else "The service"
     total_s = (health.get("start") or {}).get("total_s")
@@ -229,6 +240,13 @@ def _done(run: str, results: dict, snapshot: dict, verify: dict) -> tuple[str, s
     elif (results.get("vllm_config_result") or {}).get("changed") or health.get("start") or _switched(service):
         return "deployed", "%s serves%s.%s" % (serves, took, checked)
     return "nothing_to_do", "%s serves already, as it should.%s" % (serves, checked)
+
+
+def _part_done(results: dict, snapshot: dict) -> tuple[str, str]:
+    """Judge a run whose tags left out the role that brings a release into service."""
+    staged, serving = wanted_release(results), _serving(snapshot)
+    what = "Release %s is staged" % staged if staged and staged != serving else "The service was not touched"
+    return "part_done", "%s; %s." % (what, "release %s answers" % serving if serving else "nothing answers")
 
 
 def _switched(service: dict) -> bool:

@@ -8,7 +8,7 @@ from ansible.template import Templar
 from core_versions import trust_as_template
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import role_variables
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES, RESULTS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES
 
 
 def test_role_options() -> None:
@@ -26,10 +26,16 @@ def test_known_variables() -> None:
         "vllm_health_timeout_s",
         "docker_engine_install",
         "docker_engine_configure_keys",
-        *RESULTS,
+        *role_variables.result_names(),
         *PLAYBOOK_VARIABLES,
     } <= known
     assert all(name.startswith(role_variables.PREFIXES) for name in known)
+
+
+def test_result_names() -> None:
+    """Each role that returns something declares it by its own name; vllm_awx knows no service and returns nothing."""
+    roles = {path.name for path in role_variables.ROLES.iterdir()} - {"vllm", "vllm_awx"}
+    assert set(role_variables.result_names()) == {"vllm_definition", *(role + "_result" for role in roles)}
 
 
 def test_read_values(loader) -> None:

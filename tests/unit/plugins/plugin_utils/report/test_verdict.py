@@ -11,6 +11,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as
 SENTENCES = {
     "deployed": "Release %s serves after a start of 2 min 15 s. 10 checks passed, 1 gave a warning, 1 skipped." % NEW,
     "nothing_to_do": "Release %s serves already, as it should. 10 checks passed, 1 gave a warning, 1 skipped." % NEW,
+    "part_done": "Release %s is staged; release %s answers." % (NEW, OLD),
     "rolled_back": "Release %s serves after a start of 2 min 15 s." % OLD,
     "verified": "All 12 checks passed.",
     "verification_failed": "1 of 12 checks failed that the service has to pass.",
@@ -57,6 +58,28 @@ def test_nothing_known(run, failure) -> None:
     found = report_verdict.verdict(run, False, {}, {}, failure)
     assert found["sentence"]
     assert not (failure and found["tone"] == "good")
+
+
+@pytest.mark.parametrize(
+    ("case", "verdict"),
+    [
+        ("verified", "verified"),
+        ("verification_failed", "verification_failed"),
+        ("benchmarked", "benchmarked"),
+        ("benchmark_failed", "benchmark_failed"),
+    ],
+)
+def test_a_deployment_by_its_tags(case, verdict, report_cases) -> None:
+    """A deployment that only verified or measured is judged as the playbook that does nothing else."""
+    about, results, snapshot, failure = report_cases.case(case)
+    assert judged(({**about, "run": "deploy"}, results, snapshot, failure))["id"] == verdict
+
+
+def test_a_part_that_touched_nothing(report_cases) -> None:
+    """No release was staged; what answers is said, and when nothing does."""
+    about, _results, snapshot, _failure = report_cases.case("part_done")
+    assert judged((about, {}, snapshot, {}))["sentence"] == "The service was not touched; release %s answers." % OLD
+    assert judged((about, {}, {}, {}))["sentence"] == "The service was not touched; nothing answers."
 
 
 def test_failed_verification_in_a_deployment(report_cases) -> None:

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lookup that gives a play its hosts once the options of the run make sense."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: checked_hosts
+short_description: Hosts of a play, once tags and start of the run make sense
+version_added: 0.1.0
+author: myia.vllm contributors (@myia)
+description:
+  - Returns the given pattern of hosts. Fails when C(--tags) or C(--skip-tags) name what a playbook of this collection
+    does not have, or leave out what the rest needs, and when C(--start-at-task) would skip the definition of the
+    service.
+  - A play's C(hosts) is read before its first task, whichever tasks are chosen; a task could be skipped itself.
+  - Options of playbooks that are not of this collection are not judged.
+options:
+  _terms:
+    description: Pattern of hosts.
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Deploy the medium vLLM service
+  hosts: "{{ lookup('myia.vllm.checked_hosts', vllm_hosts | default('medium')) }}"
+  tasks: []
+"""
+
+RETURN = r"""
+_raw:
+  description: The patterns that were given.
+  type: list
+  elements: str
+"""
+
+from ansible import context
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import run_options
+
+
+class LookupModule(LookupBase):
+    """Ansible's entry point."""
+
+    def run(self, terms, variables=None, **kwargs):
+        """Return the patterns; raises AnsibleLookupError when the options of the run make no sense."""
+        options = context.CLIARGS
+        problem = run_options.problem(
+            options.get("args") or (),
+            options.get("tags") or ("all",),
+            options.get("skip_tags") or (),
+            options.get("start_at_task"),
+        )
+        if problem:
+            raise AnsibleLookupError(problem)
+        return terms

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lookup checked_hosts, by its full name in a template."""
+
+from __future__ import annotations
+
+import pytest
+from ansible import context
+from ansible.errors import AnsibleError
+from ansible.template import Templar
+from ansible.utils.context_objects import CLIArgs
+from core_versions import trust_as_template
+
+
+@pytest.fixture
+def hosts(loader, monkeypatch):
+    """Ask the lookup for the hosts of a play, in a run with options."""
+
+    def ask(**options) -> str:
+        monkeypatch.setattr(context, "CLIARGS", CLIArgs({"args": ["myia.vllm.deploy_medium"], **options}))
+        text = trust_as_template("{{ lookup('myia.vllm.checked_hosts', 'a,b') }}")
+        return Templar(loader=loader, variables={}).template(text)
+
+    return ask
+
+
+def test_pattern(hosts) -> None:
+    """It is returned as it was given, also where other commands than ansible-playbook ask."""
+    assert hosts() == "a,b"
+    assert hosts(tags=["service"], skip_tags=["verify"], start_at_task=None) == "a,b"
+    assert hosts(args=None) == "a,b"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tags": ["servcie"]}, "--tags servcie"),
+        ({"skip_tags": ["always"]}, "--skip-tags always"),
+        ({"start_at_task": "Stage the release"}, "--start-at-task Stage the release"),
+    ],
+)
+def test_refused(hosts, options, words) -> None:
+    """The option is named."""
+    with pytest.raises(AnsibleError, match=words):
+        hosts(**options)
