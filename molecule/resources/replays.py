@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 
+import docker
 import yaml
+from docker.models.containers import Container
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 NAME = "myia-vllm-medium-qwen3"
@@ -32,7 +34,7 @@ def replayed(host, name: str, lines: list[str], then: str = "exit 1", seconds: f
     """Put a log on the host and return the variables of a deployment that replays it."""
     text = "\n".join(lines) + "\n"
     subprocess.run(
-        ["docker", "exec", "--interactive", container_of(host), "sh", "-c", "cat > /srv/standin/%s.log" % name],
+        ["docker", "exec", "--interactive", container_of(host).name, "sh", "-c", "cat > /srv/standin/%s.log" % name],
         input=text.encode(), check=True,
     )  # fmt: skip
     return {
@@ -62,10 +64,10 @@ def worker_dies(cut: str, *texts: str) -> list[str]:
     ]
 
 
-def container_of(host) -> str:
+def container_of(host) -> Container:
     """Return the container that is the test host."""
     scenario = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]).name
-    return "myia-%s-%s" % (scenario, host.backend.hostname)
+    return docker.from_env().containers.get("myia-%s-%s" % (scenario, host.backend.hostname))
 
 
 def install(host) -> None:
@@ -74,7 +76,7 @@ def install(host) -> None:
     # A container that an earlier scenario left in the shared engine starts with the host, before anything can remove
     # it, and the engine makes a folder of a file to mount that is not there.
     host.check_output("mkdir -p /srv/standin && rm -rf /srv/standin/vllm")
-    subprocess.run(["docker", "cp", str(script), container_of(host) + ":/srv/standin/vllm"], check=True)
+    subprocess.run(["docker", "cp", str(script), container_of(host).name + ":/srv/standin/vllm"], check=True)
 
 
 def healthy(host) -> dict:

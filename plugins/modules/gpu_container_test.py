@@ -126,7 +126,7 @@ def main() -> None:
             "access": {"type": "str", "choices": ["runtime", "cdi", "deploy"], "default": "runtime"},
             "devices": {"type": "list", "elements": "str", "default": ["all"]},
             "image": {"type": "str", "default": ""},
-            "cache_key": {"type": "str", "default": ""},
+            "cache_key": {"type": "str", "default": "", "no_log": False},
             "timeout_s": {"type": "float", "default": 60.0},
         },
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The collection on each supported ansible-core but the newest, on which all other tests run."""
+"""The collection on each supported ansible-core but the one in .venv, on which all other tests run."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ MODULES = ("capacity_info", "docker_daemon_config", "gpu_info", "openpgp_key", "
 
 
 @pytest.fixture
-def older(core):
+def other(core):
     """One of the versions that nothing else tests."""
     if core.own:
         pytest.skip("the unit tests have run on this one")
     return core
 
 
-def test_units(older) -> None:
+def test_units(other) -> None:
     """The unit tests pass."""
     paths = [*UNITS, *("modules/test_%s.py" % name for name in MODULES)]
     done = subprocess.run(
-        [older.bin / "pytest", "-q", "-p", "no:cacheprovider", *("tests/unit/plugins/" + path for path in paths)],
+        [other.bin / "pytest", "-q", "-p", "no:cacheprovider", *("tests/unit/plugins/" + path for path in paths)],
         cwd=ROOT,
-        env=older.environment(),
+        env=other.environment(),
         capture_output=True,
         text=True,
         timeout=600,

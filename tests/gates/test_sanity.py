@@ -15,7 +15,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
-#: What another ansible-core may judge differently. The newest runs every test; pylint alone takes 35 seconds.
+#: What another ansible-core may judge differently. The one in .venv runs every test; pylint alone takes 35 seconds.
 OF_THE_CORE = ("action-plugin-docs", "ansible-doc", "compile", "import", "runtime-metadata", "validate-modules")
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import yaml
 from awx_modules import argument_errors, module_options
-from awx_rules import Refused, check_rrule, check_survey
-from awx_standin import FIELDS, LINKS, UNIFIED, AwxStandin
+from awx_standin import FIELDS, LINKS, UNIFIED, AwxStandin, Refused
+from awx_standin.schedules import check_rrule
+from awx_standin.surveys import check_survey
 
 QUESTION = {"question_name": "Q", "variable": "vllm_q", "type": "text", "required": False}
 ORGANIZATION = {"organization": "Platform"}

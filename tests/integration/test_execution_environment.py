@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+import docker
 import pytest
 import yaml
 
@@ -69,20 +70,29 @@ def test_shipped_definition_renders(tmp_path) -> None:
 
 
 @pytest.fixture(scope="module")
+def engine() -> Iterator[docker.DockerClient]:
+    """This machine's engine."""
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
 def image(paths) -> str:
     """The image that tools/images has built; told anew in case something has changed since."""
     output(ROOT / "tools" / "images", "ee")
     return paths["ee_image"]
 
 
-def test_image_holds_what_was_asked_for(image) -> None:
+def test_image_holds_what_was_asked_for(engine, image) -> None:
     """The build has installed the ranges of the definition, the collections, and what these need."""
     definition = yaml.safe_load((ROOT / "execution-environment.yml").read_text(encoding="utf-8"))["dependencies"]
     script = (
         "ansible --version | head -n 1; ansible-runner --version; ansible-galaxy collection list 2>/dev/null; "
         "python3 -c 'import pygal' && echo pygal; ssh -V 2>&1; command -v vllm || echo no vLLM"
     )
-    said = output("docker", "run", "--rm", "--network=none", "--user=root", image, "sh", "-c", script)
+    command = ["sh", "-c", script]
+    said = engine.containers.run(image, command, remove=True, network_mode="none", user="root").decode()
     assert definition["ansible_core"]["package_pip"] == "ansible-core>=2.19,<2.20"
     assert "ansible [core 2.19." in said
     assert re.search(r"^2\.\d+\.\d+$", said, re.MULTILINE)
@@ -112,36 +122,29 @@ def start(make_job, paths):
 
 
 @pytest.fixture(scope="module")
-def submit(image) -> Iterator[list[str]]:
+def submit(engine, image) -> Iterator[list[str]]:
     """A control node and an execution node of receptor, in one container; the command that submits work to them."""
-    container = output(
-        "docker",
-        "run",
-        "--detach",
-        "--rm",
-        "--network=none",
-        "--user=root",
-        # the worker removes its private data directory, where it would be otherwise
-        "--workdir=/",
-        "--entrypoint=",
+    container = engine.containers.run(
         image,
-        "sh",
-        "-c",
-        RECEPTOR,
-    ).strip()
-    client = ["docker", "exec", "--interactive", container, "receptorctl", "--socket", "/tmp/control.sock"]
+        ["sh", "-c", RECEPTOR],
+        detach=True,
+        entrypoint="",
+        network_mode="none",
+        user="root",
+        # the worker removes its private data directory, where it would be otherwise
+        working_dir="/",
+    )
+    client = ["receptorctl", "--socket", "/tmp/control.sock"]
+    work = ["work", "submit", "ansible-runner", "--node", "execution", "--payload", "-", "--follow", "--rm"]
     try:
         until = time.monotonic() + 60
-        while subprocess.run(
-            [*client, "ping", "--count", "1", "execution"], capture_output=True, check=False
-        ).returncode:
-            assert time.monotonic() < until, "the execution node does not answer: " + output(
-                "docker", "logs", container
-            )
+        while container.exec_run([*client, "ping", "--count", "1", "execution"]).exit_code:
+            assert time.monotonic() < until, "the execution node does not answer: " + container.logs().decode()
             time.sleep(0.5)
-        yield [*client, "work", "submit", "ansible-runner", "--node", "execution", "--payload", "-", "--follow", "--rm"]
+        # the payload goes in by standard input, which the SDK has no plain way for
+        yield ["docker", "exec", "--interactive", container.id, *client, *work]
     finally:
-        subprocess.run(["docker", "rm", "--force", container], capture_output=True, check=False)
+        container.remove(force=True)
 
 
 def told(result) -> list[tuple]:
@@ -180,9 +183,9 @@ def test_refusal_in_the_execution_environment_and_through_receptor(start, image,
     assert reports[0] == reports[1]
 
 
-def test_cancelled_container_is_gone(start, image, answers) -> None:
+def test_cancelled_container_is_gone(engine, start, image, answers) -> None:
     """Cancelling a job stops its container, and with it whatever ran in it."""
     job = start(survey=answers, check=True, job_id=55)
     result = job.run(image=image, cancel=lambda events: any(event["event"] == "runner_on_start" for event in events))
     assert result.status == "canceled"
-    assert output("docker", "ps", "--all", "--quiet", "--filter", "name=ansible_runner_55") == ""
+    assert engine.containers.list(all=True, filters={"name": "ansible_runner_55"}) == []

@@ -10,7 +10,7 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from awx_modules import argument_errors, module_options
-from awx_rules import check_survey
+from awx_standin.surveys import check_survey
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import role_variables
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS

@@ -9,8 +9,7 @@ import stat
 
 import pytest
 import yaml
-from ansible.template import Templar
-from core_versions import trust_as_template
+from ansible.template import Templar, trust_as_template
 
 #: Time a graph capture took on the seed's host, in seconds; a health check must not count before.
 GRAPH_CAPTURE_S = 535

@@ -61,9 +61,7 @@ def ssh(standin_host, tmp_path_factory):
         "command -v sshd || { apt-get update && apt-get install --yes openssh-server; } >/dev/null 2>&1; "
         "mkdir -p /root/.ssh && echo '%s' >> /root/.ssh/authorized_keys && systemctl start ssh" % public
     )
-    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
-    inspect = ["docker", "inspect", "--format", form, container_of(standin_host)]
-    address = subprocess.run(inspect, check=True, capture_output=True, text=True).stdout.split()[0]
+    address = next(iter(container_of(standin_host).attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
     options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=3"
     return ["-e", json.dumps({
         "ansible_connection": "ssh", "ansible_host": address, "ansible_user": "root",

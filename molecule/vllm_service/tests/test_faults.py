@@ -59,7 +59,7 @@ HUB = {
 def hub(host) -> str:
     """Serve the tiny model on the host by a STAND-IN for the Hugging Face hub; returns the address for containers."""
     script = ROOT / "molecule" / "resources" / "standins" / "hub"
-    subprocess.run(["docker", "cp", str(script), container_of(host) + ":/srv/hub"], check=True)
+    subprocess.run(["docker", "cp", str(script), container_of(host).name + ":/srv/hub"], check=True)
     gateway = host.check_output("docker network inspect bridge -f '{{(index .IPAM.Config 0).Gateway}}'")
     repos = ["test/tiny=/srv/models/tiny-qwen3", "test/gated=/srv/models/tiny-qwen3,gated"]
     # in a script and silent: the journal keeps the command lines of what speaks, and the token is looked for there

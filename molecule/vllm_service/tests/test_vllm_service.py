@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import json
 import pathlib
-import subprocess
 
 import pytest
+from replays import container_of
 
 NAME = "myia-vllm-medium-qwen3"
 RELEASES = "/opt/vllm/medium/releases"
@@ -124,7 +124,7 @@ def test_survives_a_restart_of_docker(host) -> None:
 @pytest.mark.full
 def test_survives_a_reboot(host, play) -> None:
     """The same when the host boots; and nothing is to be done afterwards."""
-    subprocess.run(["docker", "restart", "myia-vllm_service-%s" % host.backend.hostname], check=True)
+    container_of(host).restart()
     host.check_output("for i in $(seq 120); do systemctl is-active -q docker && exit 0; sleep 1; done; exit 1")
     assert healthy_within(host, 300)
     run = play("-e", "vllm_max_model_len=1024")

@@ -8,7 +8,7 @@ import pathlib
 
 import pytest
 import yaml
-from core_versions import trust_as_template
+from ansible.template import trust_as_template
 from report_cases import NEW
 
 from ansible_collections.myia.vllm.plugins.action import report as plugin_file

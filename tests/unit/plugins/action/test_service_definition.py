@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible.parsing.vault import VaultLib, VaultSecret
-from core_versions import give_vault_secrets, trust_as_template
+from ansible.parsing.vault import VaultLib, VaultSecret, VaultSecretsContext
+from ansible.template import trust_as_template
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import serve_options
 
@@ -26,7 +26,8 @@ def run(action):
 def secrets(monkeypatch, loader) -> list:
     """The vault passwords that the operator gave: none, until a test adds one."""
     given: list = []
-    give_vault_secrets(monkeypatch, loader, given)
+    monkeypatch.setattr(VaultSecretsContext, "_current", VaultSecretsContext(given))
+    loader.set_vault_secrets(given)
     return given
 
 

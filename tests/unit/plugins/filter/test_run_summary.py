@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from ansible.template import Templar
-from core_versions import trust_as_template
+from ansible.template import Templar, trust_as_template
 
 
 def test_filter(loader) -> None:

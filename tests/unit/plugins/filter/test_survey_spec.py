@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible.template import Templar
-from core_versions import trust_as_template
+from ansible.template import Templar, trust_as_template
 
 
 def rendered(loader, text: str, **variables: object) -> object:

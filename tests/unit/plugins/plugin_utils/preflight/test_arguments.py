@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible.template import Templar
-from core_versions import trust_as_template
+from ansible.template import Templar, trust_as_template
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import arguments as preflight_arguments
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import checks as preflight_checks
