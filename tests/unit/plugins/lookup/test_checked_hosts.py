@@ -6,9 +6,8 @@ from __future__ import annotations
 import pytest
 from ansible import context
 from ansible.errors import AnsibleError
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 from ansible.utils.context_objects import CLIArgs
-from core_versions import trust_as_template
 
 
 @pytest.fixture
