@@ -24,13 +24,20 @@ class Core:
         self.name = version.rpartition(".")[0]
         requirements = (ROOT / "requirements-test.txt").read_text(encoding="utf-8")
         self.own = "ansible-core==%s\n" % version in requirements
-        self.bin = BIN if self.own else ROOT / ".cache" / "cores" / self.name / "bin"
+        folder = ROOT / ".cache" / "cores" / self.name
+        self.bin = BIN if self.own else folder / "bin"
+        # where this machine's own Python is too old, its programs run in a container
+        self._inside = [folder / "inside"] if (folder / "inside").exists() else []
+
+    def command(self, program: str, *argv: str | os.PathLike) -> list[str | os.PathLike]:
+        """The command that runs a program of it."""
+        return [*self._inside, self.bin / program, *argv]
 
     @property
     def python(self) -> str:
         """The version of the Python it runs on: 3.11."""
         code = "import sys; print('%d.%d' % sys.version_info[:2])"
-        return subprocess.check_output([self.bin / "python", "-c", code], text=True).strip()
+        return subprocess.check_output(self.command("python", "-c", code), text=True).strip()
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment in which its programs find each other."""

@@ -44,7 +44,7 @@ def test_units(other) -> None:
     """The unit tests pass."""
     paths = [*UNITS, *("modules/test_%s.py" % name for name in MODULES)]
     done = subprocess.run(
-        [other.bin / "pytest", "-q", "-p", "no:cacheprovider", *("tests/unit/plugins/" + path for path in paths)],
+        other.command("pytest", "-q", "-p", "no:cacheprovider", *("tests/unit/plugins/" + path for path in paths)),
         cwd=ROOT,
         env=other.environment(),
         capture_output=True,
@@ -61,7 +61,7 @@ def test_units(other) -> None:
 def ansible(core, installed: pathlib.Path, program: str, *argv: str | os.PathLike) -> str:
     """Run a program of that version on the installed collection; return what it says."""
     done = subprocess.run(
-        [core.bin / program, *argv],
+        core.command(program, *argv),
         cwd=installed,
         env=core.environment(ANSIBLE_COLLECTIONS_PATH="%s:%s" % (installed, DEPENDENCIES), ANSIBLE_HOME=str(installed)),
         capture_output=True,

@@ -51,7 +51,7 @@ def test_sanity(core, unpacked, home) -> None:
     # `make lint` runs antsibull-changelog, and here it would take an environment more
     options = ["--skip-test", "changelog"] if core.own else [word for name in OF_THE_CORE for word in ("--test", name)]
     done = subprocess.run(
-        [core.bin / "ansible-test", "sanity", "--python", core.python, *options],
+        core.command("ansible-test", "sanity", "--python", core.python, *options),
         cwd=unpacked,
         env=core.environment(HOME=str(home)),
         stdin=subprocess.DEVNULL,

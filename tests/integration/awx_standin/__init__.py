@@ -4,8 +4,8 @@
 The AWX server is in no package registry, so these tests cannot have the real one. This server keeps its objects in
 memory and runs no job; a project's update ends at once. It takes the part of /api/v2 that the modules of awx.awx 24.6.1
 ask for, and refuses what AWX refuses, in AWX's words: wrong types, choices, references, surveys, credential types and
-inputs, playbooks, prompts, workflow links, schedules. Permissions are not modelled: there is one administrator. What AWX
-takes silently, and a test should still see, is recorded: `ignored` and `doubts`.
+inputs, playbooks, prompts, workflow links, schedules. Permissions are not modelled: there is one administrator. What
+AWX takes silently, and a test should still see, is recorded: `ignored` and `doubts`.
 """
 
 from __future__ import annotations

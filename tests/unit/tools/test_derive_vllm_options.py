@@ -233,7 +233,7 @@ def test_enable_and_disable(tool, wheel) -> None:
 def test_what_is_not_understood(path, old, new, words, tool, wheel) -> None:
     """An error, not a table with holes."""
     assert old in SOURCES[path]
-    with pytest.raises(tool.vllm_arguments.SourceError, match=words):
+    with pytest.raises(tool.vllm_source.SourceError, match=words):
         tool.read_wheel(wheel(**{path: SOURCES[path].replace(old, new)}))
 
 

@@ -9,7 +9,7 @@ import pathlib
 import pytest
 import yaml
 from ansible.template import trust_as_template
-from report_cases import NEW
+from report_samples import NEW
 
 from ansible_collections.myia.vllm.plugins.action import report as plugin_file
 

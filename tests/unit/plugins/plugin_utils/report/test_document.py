@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from report_cases import NEW, Cases
+from report_cases import Cases
+from report_samples import NEW
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import document as report_document
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import render as report_render

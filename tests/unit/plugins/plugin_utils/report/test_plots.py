@@ -6,7 +6,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 import pytest
-from report_cases import benchmarked
+from report_samples import benchmarked
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import plots as report_plots
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import sections as report_sections

@@ -6,7 +6,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from report_cases import ABOUT, FOLDER, NEW, OLD, diagnosis, release, start, verification
+from report_samples import ABOUT, FOLDER, NEW, OLD, diagnosis, release, start, verification
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import sections as report_sections
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as report_verdict

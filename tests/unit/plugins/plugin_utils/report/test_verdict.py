@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from report_cases import NEW, OLD, Cases
+from report_cases import Cases
+from report_samples import NEW, OLD
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as report_verdict
 
