@@ -72,7 +72,7 @@ def test_cores() -> None:
 
 
 def test_cores_agree() -> None:
-    """cores.txt begins with what meta/runtime.yml asks for, on which everything else here runs too, and leaves out none."""
+    """cores.txt begins with what meta/runtime.yml asks for, which everything else here runs on, and leaves out none."""
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
     assert runtime["requires_ansible"] == ">=%s.0" % next(iter(supported()))
     (pin,) = re.findall(
