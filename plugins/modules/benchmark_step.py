@@ -161,7 +161,6 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils.benchmark import client as benchmark_client
-from ansible_collections.myia.vllm.plugins.module_utils.benchmark import runner as benchmark_runner
 from ansible_collections.myia.vllm.plugins.module_utils.benchmark import steps as benchmark_steps
 
 
@@ -188,8 +187,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     settings = {**module.params, "runner_folder": os.path.join(module.params["run_dir"], module.params["project"])}
-    sources = {"runner": inspect.getsource(benchmark_runner), "client": inspect.getsource(benchmark_client)}
-    steps = benchmark_steps.Steps(settings, sources)
+    steps = benchmark_steps.Steps(settings, inspect.getsource(benchmark_client))
     do = "look" if module.check_mode else module.params["do"]
     found = getattr(steps, do)()
     changed = (do == "start" and found["state"] == "running") or bool(found["result"].get("path"))

@@ -85,7 +85,7 @@ backup_file:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
+from ansible_collections.myia.vllm.plugins.module_utils.common.versions import at_least
 from ansible_collections.myia.vllm.plugins.module_utils.docker import daemon_config
 
 
@@ -95,7 +95,7 @@ def validate(module: AnsibleModule, text: str) -> None:
     if dockerd is None:
         return
     _status, version, _err = module.run_command([dockerd, "--version"])
-    if not docker_cli.at_least(version.replace("Docker version", "").strip(), "23.0"):
+    if not at_least(version.replace("Docker version", "").strip(), "23.0"):
         return
     path = daemon_config.temporary_file(text)
     module.add_cleanup_file(path)

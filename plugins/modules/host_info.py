@@ -143,21 +143,13 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
 from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 from ansible_collections.myia.vllm.plugins.module_utils.docker import gpu_claims
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.host import facts as host_facts
 from ansible_collections.myia.vllm.plugins.module_utils.hub import model_source, reachability
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
-
-
-def read(path: str) -> str:
-    """Return the text of ``path``, or an empty text when it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except OSError:
-        return ""
 
 
 def hub_tasks(p: dict, skews: list) -> dict:
@@ -229,8 +221,10 @@ def main() -> None:
     registry = reachability.start(
         {"registry": lambda: reachability.ask_registry(registry_name, skews.append)} if pulled else {}
     )
-    release = host_facts.os_release(read("/etc/os-release"))
-    inodes = host_facts.listening_inodes(p["port"], [read("/proc/net/tcp"), read("/proc/net/tcp6")])
+    release = host_facts.os_release(files.read_text("/etc/os-release"))
+    inodes = host_facts.listening_inodes(
+        p["port"], [files.read_text("/proc/net/" + table) for table in ("tcp", "tcp6")]
+    )
     root_dir = docker["root_dir"] or "/var/lib/docker"
     cache_dir = p["hf_cache"] if p["hf_cache"].startswith("/") else "%s/volumes/%s/_data" % (root_dir, p["hf_cache"])
     paths = list(dict.fromkeys([*p["paths"], root_dir, *([cache_dir] if p["hf_cache"] else [])]))
@@ -265,7 +259,7 @@ def main() -> None:
         host["driver"] = driver
         for gpu in host["gpu"]["gpus"]:
             for process in gpu["processes"]:
-                process.update(gpu_claims.container_of(read("/proc/%s/cgroup" % process["pid"]), containers))
+                process.update(gpu_claims.container_of(files.read_text("/proc/%s/cgroup" % process["pid"]), containers))
     host["model"] = model_facts(p, cache_dir, reachability.collect(hub))
     answers = reachability.collect(registry)
     host["registry"] = {}

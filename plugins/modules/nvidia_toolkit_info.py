@@ -150,6 +150,7 @@ warnings:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
 from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 from ansible_collections.myia.vllm.plugins.module_utils.docker import daemon_config
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
@@ -188,7 +189,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     p = module.params
-    system = host_facts.os_release(container_toolkit.read("/etc/os-release"))
+    system = host_facts.os_release(files.read_text("/etc/os-release"))
     family = "debian" if "debian" in (system.get("ID"), *system.get("ID_LIKE", "").split()) else "rpm"
     run = docker_cli.runner(module)
     facts = container_toolkit.look(run, family, p["package_files"])

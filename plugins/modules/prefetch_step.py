@@ -138,8 +138,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils.prefetch import image_pull, weights_download
 from ansible_collections.myia.vllm.plugins.module_utils.prefetch import steps as prefetch_steps
+from ansible_collections.myia.vllm.plugins.module_utils.prefetch import weights_download
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 
 
@@ -147,7 +147,7 @@ def step_of(p: dict):
     """Return the step that the module's parameters mean."""
     if p["step"] == "image":
         folder = os.path.join(p["run_dir"], p["project"])
-        return prefetch_steps.Image(p["image"], p["pull"], folder, inspect.getsource(image_pull))
+        return prefetch_steps.Image(p["image"], p["pull"], folder)
     names = ("release", "project", "service", "container", "image", "models", "hf_cache")
     settings = {**{name: p[name] for name in names}, "refresh": p["pull"] == "always"}
     return prefetch_steps.Weights(settings, inspect.getsource(weights_download))

@@ -73,6 +73,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases
 from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
@@ -83,11 +84,7 @@ NO_COMPLETIONS = "does not support"
 
 def api_key(folder: str) -> str:
     """Return the API key that stands in a release's ``.env``; empty without one."""
-    try:
-        with open(os.path.join(folder, releases.ENV), encoding="utf-8", newline="") as handle:
-            items = dotenv.items(handle.read())
-    except OSError:
-        return ""
+    items = dotenv.items(files.read_text(os.path.join(folder, releases.ENV), newline=""))
     return next((value for name, value in items.items() if name.startswith("VLLM_API_KEY_")), "")
 
 

@@ -75,17 +75,17 @@ def served(arguments: list[str]) -> dict:
 class Steps:
     """The benchmark of one service."""
 
-    def __init__(self, settings: dict, sources: dict, run=host_command.run) -> None:
+    def __init__(self, settings: dict, client: str, run=host_command.run) -> None:
         """Take the settings.
 
         Args:
             settings: ``container``, ``folder`` (of the service), ``runner_folder``, ``token`` (of the caller's run),
                 ``dead`` (tokens of runs that are known to be over), ``who``, ``profile``, ``runs``, ``on_busy``,
                 ``timeout_s``, ``keep``, ``warn_percent``.
-            sources: texts of ``runner`` and ``client``.
-            run: see :func:`limited_command.run`.
+            client: text of ``client.py``, which runs in the container.
+            run: see :func:`host_command.run`.
         """
-        self._settings, self._sources, self._run = settings, sources, run
+        self._settings, self._client, self._run = settings, client, run
         self._folder = settings["runner_folder"]
 
     def look(self) -> dict:
@@ -125,7 +125,7 @@ class Steps:
         client = {**about, "runs": self._settings["runs"], "on_busy": self._settings["on_busy"],
                   "timeout_s": self._settings["timeout_s"], "seed": int(now_s) % 2**31}  # fmt: skip
         runner = {
-            "command": ["docker", "exec", "--interactive", inspected["Id"], "python3", "-c", self._sources["client"],
+            "command": ["docker", "exec", "--interactive", inspected["Id"], "python3", "-c", self._client,
                         json.dumps(client)],
             "timeout_s": self._settings["timeout_s"],
             "results": path,
@@ -139,7 +139,7 @@ class Steps:
             },
         }  # fmt: skip
         try:
-            begun = benchmark_runner.start(self._folder, runner, self._sources["runner"], dict(os.environ))
+            begun = benchmark_runner.start(self._folder, runner, dict(os.environ))
         except OSError as error:
             return state("refused", problem="The benchmark cannot be begun: %s." % error, note=note)
         if not begun:
@@ -150,7 +150,7 @@ class Steps:
         """End the caller's benchmark if it still runs, keep its result, and say what it came to."""
         if benchmark_runner.look(self._folder).get("about", {}).get("token") != self._settings["token"]:
             return state("absent")
-        if benchmark_runner.is_alive(self._folder) and not benchmark_runner.stop(self._folder):
+        if benchmark_runner.background(self._folder).is_alive() and not benchmark_runner.stop(self._folder):
             return {**self.look(), "problem": "The process that keeps the benchmark cannot be ended."}
         found = self.look()
         result = self._result(found)
@@ -199,7 +199,7 @@ class Steps:
 
     def _make_room(self) -> tuple[str, dict]:
         """End a leftover; return (what was done, who else has a benchmark running)."""
-        if not benchmark_runner.is_alive(self._folder):
+        if not benchmark_runner.background(self._folder).is_alive():
             return "", {}
         other = self._other()
         if other["token"] not in self._settings["dead"] and other["silent_s"] < SILENT_S:

@@ -6,7 +6,7 @@ Private to this collection; may change at any time. Pure Python, standard librar
 
 from __future__ import annotations
 
-import re
+from ansible_collections.myia.vllm.plugins.module_utils.common import versions
 
 #: Tokens of a block of the KV cache (vLLM's default ``block_size`` on CUDA, 0.5 to 0.32).
 BLOCK_TOKENS = 16
@@ -28,8 +28,7 @@ LEAN = {"sorting_sampler": False, "whole_prompts": False}
 
 def parse_version(text: str | None) -> tuple | None:
     """Return a version as a tuple of three numbers; None when the text names none."""
-    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", str(text or ""))
-    return tuple(int(part or 0) for part in found.groups()) if found else None
+    return versions.release(text)
 
 
 def default_utilization(version: tuple | None) -> float:

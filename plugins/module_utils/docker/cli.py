@@ -15,19 +15,6 @@ import time
 DESKTOP = "Docker Desktop"
 
 
-def parse_version(text: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version (``v2.26.1-4`` gives ``(2, 26, 1)``); empty when there are none."""
-    match = re.match(r"v?(\d+(?:\.\d+)*)", text.strip())
-    return tuple(int(part) for part in match.group(1).split(".")) if match else ()
-
-
-def at_least(found: str, wanted: str) -> bool:
-    """Tell whether version ``found`` is ``wanted`` or newer; an empty ``found`` never is."""
-    have, need = parse_version(found), parse_version(wanted)
-    length = max(len(have), len(need))
-    return bool(have) and have + (0,) * (length - len(have)) >= need + (0,) * (length - len(need))
-
-
 def seconds(text: str) -> float:
     """Return a time as Docker writes it (``2026-01-31T12:00:00.123456789Z``) in seconds since 1970; 0 for none."""
     match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z$", text)

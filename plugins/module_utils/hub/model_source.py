@@ -16,6 +16,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from ansible_collections.myia.vllm.plugins.module_utils.common.files import read_text
+
 #: The hub that vLLM uses when the environment does not say otherwise.
 HUB = "https://huggingface.co"
 
@@ -150,11 +152,8 @@ def cached_folder(cache: str, model: str, revision: str = "") -> str:
     """
     base = os.path.join(cache, "hub", "models--" + model.replace("/", "--"))
     commit = revision or "main"
-    try:
-        with open(os.path.join(base, "refs", commit), encoding="ascii", errors="replace") as handle:
-            commit = handle.read().strip()
-    except OSError:
-        pass  # a commit has no file under refs
+    # a commit has no file under refs
+    commit = read_text(os.path.join(base, "refs", commit)).strip() or commit
     folder = os.path.join(base, "snapshots", commit)
     blobs = os.path.join(base, "blobs")
     partial = os.path.isdir(blobs) and any(name.endswith(".incomplete") for name in os.listdir(blobs))

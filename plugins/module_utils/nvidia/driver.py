@@ -13,6 +13,8 @@ import glob
 import os
 import re
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+from ansible_collections.myia.vllm.plugins.module_utils.common.versions import numbers
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
 
 #: Folders of shared libraries: Debian and Ubuntu, Enterprise Linux and SUSE, WSL, the driver's own installer.
@@ -49,11 +51,7 @@ def look(run, root: str = "/", timeout_s: float = nvidia_smi.TIMEOUT_S) -> dict:
     """
 
     def read(path: str) -> str:
-        try:
-            with open(os.path.join(root, path), encoding="utf-8", errors="replace") as handle:
-                return handle.read()
-        except OSError:
-            return ""
+        return files.read_text(os.path.join(root, path))
 
     smi = nvidia_smi.query(run, timeout_s)  # first: as root it loads the module and makes the device nodes
     kernel = read("proc/sys/kernel/osrelease").strip()
@@ -80,12 +78,7 @@ def look(run, root: str = "/", timeout_s: float = nvidia_smi.TIMEOUT_S) -> dict:
 def module_files(root: str, kernel: str) -> list[str]:
     """Return the files of the nvidia kernel module for a kernel, by ``modules.dep`` and in the usual folders."""
     folder = os.path.join(root, "lib/modules", kernel)
-    found = set()
-    try:
-        with open(os.path.join(folder, "modules.dep"), encoding="utf-8", errors="replace") as handle:
-            found = {line.partition(":")[0] for line in handle}
-    except OSError:
-        pass
+    found = {line.partition(":")[0] for line in files.read_text(os.path.join(folder, "modules.dep")).splitlines()}
     for name in MODULE_FOLDERS:
         for path in glob.glob(os.path.join(folder, name, "**", "nvidia*.ko*"), recursive=True):
             found.add(os.path.relpath(path, folder))
@@ -104,7 +97,7 @@ def library_versions(root: str) -> list[str]:
             version = os.path.basename(path)[len("libnvidia-ml.so.") :]
             if "." in version:  # libnvidia-ml.so.1 is a link to the one with the version
                 versions.add(version)
-    return sorted(versions, key=_numbers)
+    return sorted(versions, key=numbers)
 
 
 def cards(root: str) -> list[str] | None:
@@ -114,10 +107,7 @@ def cards(root: str) -> list[str] | None:
         return None
     found = []
     for device in sorted(devices):
-        try:
-            texts = [_first_line(os.path.join(device, name)) for name in ("vendor", "class")]
-        except OSError:
-            continue
+        texts = [files.read_text(os.path.join(device, name)).strip() for name in ("vendor", "class")]
         if texts[0] == PCI_VENDOR and texts[1].startswith(PCI_DISPLAY):
             found.append(os.path.basename(device))
     return found
@@ -189,15 +179,6 @@ def find_device(gpus: list[dict], wanted: str) -> tuple[dict | None, dict | None
             if wanted in names:
                 return gpu, device
     return None, None
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in re.findall(r"\d+", version)]
-
-
-def _first_line(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as handle:
-        return handle.readline().strip()
 
 
 def _finding(identity: str, ok: bool, found: str, needed: str, fix: str) -> dict:

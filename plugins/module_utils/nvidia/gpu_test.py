@@ -158,7 +158,7 @@ def image_files(run) -> dict[str, str]:
     """Return ``{path in the image: file of the host}`` of a shell, its libraries and those of nvidia-smi.
 
     Args:
-        run: function of (argument list, time limit in seconds) as ``limited_command.run``.
+        run: function of (argument list, time limit in seconds) as ``host_command.run``.
     """
     files = {"bin/sh": os.path.realpath("/bin/sh")}
     smi = shutil.which("nvidia-smi")

@@ -17,6 +17,8 @@ import os
 import shutil
 import stat
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+
 PATH = "/run/myia-vllm/gpu-test.json"
 
 #: What takes part when a container gets a GPU: programs, and files and folders that they read.
@@ -71,11 +73,10 @@ def _state(path: str) -> list[int]:
 
 def read(key: str, path: str = PATH) -> dict:
     """Return the test that was kept under the key ``key``; empty without one."""
+    record = files.read_json(path)
     try:
-        with open(path, encoding="utf-8") as handle:
-            record = json.load(handle)
         return record["gpu_test"] if record["cache_key"] == key and record["gpu_test"]["ok"] is True else {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return {}
 
 
@@ -83,7 +84,4 @@ def write(key: str, found: dict, path: str = PATH) -> None:
     """Remember a test; that it cannot be remembered costs only the next run's time."""
     with contextlib.suppress(OSError):
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        temporary = path + ".new"
-        with open(temporary, "w", encoding="utf-8") as handle:
-            json.dump({"cache_key": key, "gpu_test": found}, handle)
-        os.replace(temporary, path)
+        files.write_atomically(path, json.dumps({"cache_key": key, "gpu_test": found}), 0o644)

@@ -181,7 +181,7 @@ def query(run, timeout_s: float = TIMEOUT_S) -> dict:
 
     Args:
         run: function of (argument list, time limit in seconds) that returns (exit status, standard output, standard
-            error, timed out), as :func:`limited_command.run`.
+            error, timed out), as :func:`host_command.run`.
         timeout_s: seconds that all calls together may take.
 
     Returns:

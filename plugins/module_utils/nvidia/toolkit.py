@@ -10,7 +10,8 @@ import glob
 import os
 import re
 
-from ansible_collections.myia.vllm.plugins.module_utils.docker.cli import at_least
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+from ansible_collections.myia.vllm.plugins.module_utils.common.versions import at_least, numbers
 
 #: NVIDIA requires the four to be exactly equal since 1.18.0 (its release notes). In the order of their dependencies.
 PACKAGES = (
@@ -148,19 +149,10 @@ def cdi_specs(root: str = "/") -> list[dict]:
     for folder in CDI_FOLDERS:
         for path in sorted(glob.glob(os.path.join(root, folder.lstrip("/"), "*"))):
             if path.endswith((".yaml", ".yml", ".json")):
-                found = cdi_spec(read(path))
+                found = cdi_spec(files.read_text(path))
                 if found["devices"]:
                     specs.append({"path": path, **found})
     return specs
-
-
-def read(path: str) -> str:
-    """Return the text of a file, "" when it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except OSError:
-        return ""
 
 
 def look(run, family: str, package_files: list[str], root: str = "/") -> dict:
@@ -183,9 +175,11 @@ def look(run, family: str, package_files: list[str], root: str = "/") -> dict:
         "packages": {name: versions[name] for name in PACKAGES},
         "old_packages": [name for name in OLD_PACKAGES if versions[name]],
         "old_sources": [path for path in OLD_SOURCES if os.path.exists(os.path.join(root, path.lstrip("/")))],
-        "source": "".join(read(os.path.join(root, path.lstrip("/"))) for path in SOURCES),
+        "source": "".join(files.read_text(os.path.join(root, path.lstrip("/"))) for path in SOURCES),
         "files": file_versions(run, family, package_files),
-        "runtime_config": runtime_config(read(os.path.join(root, "etc/nvidia-container-runtime/config.toml"))),
+        "runtime_config": runtime_config(
+            files.read_text(os.path.join(root, "etc/nvidia-container-runtime/config.toml"))
+        ),
         "cdi_specs": cdi_specs(root),
     }
 
@@ -310,7 +304,7 @@ def _cdi_engine(facts: dict, engine: dict, wanted: dict) -> list[dict]:
     if not at_least(engine["version"], CDI_ENGINE):
         return [_problem("cdi_engine", "Docker %s" % engine["version"], "Docker %s or later for CDI" % CDI_ENGINE,
                          "Upgrade Docker, " + other)]  # fmt: skip
-    newest = max((spec["version"] for spec in facts["cdi_specs"]), key=_numbers, default="")
+    newest = max((spec["version"] for spec in facts["cdi_specs"]), key=numbers, default="")
     writes_070 = at_least(newest, "0.7.0") if newest else at_least(wanted["version"], "1.19.1")
     if writes_070 and not at_least(engine["version"], CDI_070_ENGINE):
         return [_problem(
@@ -320,10 +314,6 @@ def _cdi_engine(facts: dict, engine: dict, wanted: dict) -> list[dict]:
             "Upgrade Docker, " + other,
         )]  # fmt: skip
     return []
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def warnings(facts: dict, engine: dict, wanted: dict) -> list[str]:

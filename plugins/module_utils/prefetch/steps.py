@@ -19,6 +19,7 @@ import json
 import os
 import re
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.prefetch import image_pull, weights_download
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
@@ -46,17 +47,16 @@ def state(name: str, **more: object) -> dict:
 class Image:
     """The image of the service."""
 
-    def __init__(self, image: str, policy: str, folder: str, source: str, run=host_command.run) -> None:
+    def __init__(self, image: str, policy: str, folder: str, run=host_command.run) -> None:
         """Take the image's name and when to pull it.
 
         Args:
             image: its name.
             policy: always, missing or never.
             folder: where the pull keeps its state; gone after a reboot.
-            source: text of image_pull.py.
-            run: see :func:`limited_command.run`.
+            run: see :func:`host_command.run`.
         """
-        self.image, self.policy, self.folder, self.source, self._run = image, policy, folder, source, run
+        self.image, self.policy, self.folder, self._run = image, policy, folder, run
 
     def id(self) -> str:
         """Return the id of the image; empty when the engine has none of this name."""
@@ -100,7 +100,7 @@ class Image:
         if self.policy == "never":
             return state("failed", lines=["Error: No such image: %s, and it is not to be pulled." % self.image])
         try:
-            image_pull.start(self.folder, self.image, now["facts"]["id"], self.source, dict(os.environ))
+            image_pull.start(self.folder, self.image, now["facts"]["id"], dict(os.environ))
         except OSError as error:
             return state("failed", lines=[str(error)])
         return state("running")
@@ -125,7 +125,7 @@ class Weights:
                 (list of ``{id, revision, load_format}``), ``refresh`` (ask for newer commits), ``hf_cache`` (volume or
                 absolute path).
             source: text of prefetch_weights.py.
-            run: see :func:`limited_command.run`.
+            run: see :func:`host_command.run`.
         """
         self._set, self._source, self._run = settings, source, run
         self._arguments = json.dumps({"models": settings["models"], "refresh": settings["refresh"]}, sort_keys=True)
@@ -187,7 +187,7 @@ class Weights:
             "--label", "%s=%s" % (LABEL, self._label), self._set["service"], "-c", self._source, self._arguments,
         ]  # fmt: skip
         # Compose lets the environment win over .env
-        clean = ["env", *("--unset=" + name for name in dotenv.names(_text(env_file))), *argv]
+        clean = ["env", *("--unset=" + name for name in dotenv.names(files.read_text(env_file, newline=""))), *argv]
         status, out, err, _late = self._run(clean, DOCKER_S)
         if status != 0:
             # what Docker could not start is left behind, with the token in it
@@ -212,7 +212,11 @@ class Weights:
     def _hidden(self, text: str) -> list:
         """Return the lines of a text without the values of .env that are secret."""
         path = os.path.join(self._set["release"], ".env")
-        secrets = [value for name, value in dotenv.items(_text(path)).items() if SECRET_NAMES.search(name) and value]
+        secrets = [
+            value
+            for name, value in dotenv.items(files.read_text(path, newline="")).items()
+            if SECRET_NAMES.search(name) and value
+        ]
         for secret in sorted(secrets, key=len, reverse=True):
             text = text.replace(secret, MASK)
         return [line[:LINE_CHARS] for line in text.splitlines() if line.strip()][-LOG_LINES:]
@@ -229,11 +233,3 @@ def _events(text: str) -> list:
         if isinstance(event, dict) and "event" in event:
             found.append(event)
     return found
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", newline="") as handle:
-            return handle.read()
-    except OSError:
-        return ""

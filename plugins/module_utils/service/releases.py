@@ -20,6 +20,8 @@ import shutil
 import tempfile
 import time
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+
 COMPOSE, ENV, DESCRIPTION = "compose.yml", ".env", "release.json"
 
 #: The log of a release's last start that failed.
@@ -98,20 +100,11 @@ class Service:
 
     def read(self, name: str, part: str) -> str:
         """Return the text of one file of a release; empty when it is not there."""
-        try:
-            path = os.path.join(self.folder(name), part)
-            with open(path, encoding="utf-8", errors="replace", newline="") as handle:
-                return handle.read()
-        except OSError:
-            return ""
+        return files.read_text(os.path.join(self.folder(name), part), newline="")
 
     def description(self, name: str) -> dict:
         """Return ``release.json`` of a release; empty when it is missing or damaged."""
-        try:
-            data = json.loads(self.read(name, DESCRIPTION) or "{}")
-        except ValueError:
-            return {}
-        return data if isinstance(data, dict) else {}
+        return files.read_json(os.path.join(self.folder(name), DESCRIPTION))
 
     def find(self, compose: str, env: str) -> str:
         """Return the release with exactly this content, the current one first, then the newest; or an empty text."""
@@ -193,13 +186,7 @@ class Service:
 
     def write(self, folder: str, part: str, text: str) -> None:
         """Write one file of a release with its mode; nobody can open it before the mode is right."""
-        path = os.path.join(folder, part)
-        temporary = path + ".new"
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODES[part])
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            os.fchmod(stream.fileno(), MODES[part])
-            stream.write(text)
-        os.replace(temporary, path)
+        files.write_atomically(os.path.join(folder, part), text, MODES[part])
 
     def describe(self, name: str, changes: dict) -> None:
         """Change keys of a release's ``release.json``."""

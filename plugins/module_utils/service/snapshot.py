@@ -10,6 +10,7 @@ import json
 import os
 import re
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
 from ansible_collections.myia.vllm.plugins.module_utils.service import releases
 
 #: What is returned when nothing can be seen.
@@ -137,9 +138,5 @@ def model_commit(inspected: dict, model: str, revision: str) -> str:
     if re.match(r"[0-9a-f]{40}\Z", revision):
         return revision
     path = os.path.join(source, "hub", "models--" + model.replace("/", "--"), "refs", revision or "main")
-    try:
-        with open(path, encoding="ascii", errors="replace") as handle:
-            text = handle.read(64).strip()
-    except OSError:
-        return ""
+    text = files.read_text(path).strip()
     return text if source and re.match(r"[0-9a-f]{40}\Z", text) else ""

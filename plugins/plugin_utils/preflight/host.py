@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-from ansible_collections.myia.vllm.plugins.module_utils.docker.cli import at_least
+from ansible_collections.myia.vllm.plugins.module_utils.common.versions import at_least
 from ansible_collections.myia.vllm.plugins.module_utils.host.facts import GIB
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import finding
 
