@@ -30,7 +30,7 @@ class ActionModule(ActionBase):
                 "pull": {"type": "str", "default": "missing", "choices": ["always", "missing", "never"]},
                 "lock": {"type": "dict", "default": {}},
                 "timeout_s": {"type": "int", "default": 7200},
-                "connection_timeout_s": {"type": "int", "default": 120},
+                "connection_timeout_s": {"type": "float", "default": 120.0},
                 "retries": {"type": "int", "default": 3},
                 "extra_failures": {"type": "list", "elements": "dict", "default": []},
             }

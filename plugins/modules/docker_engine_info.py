@@ -13,13 +13,8 @@ author: myia.vllm contributors (@myia)
 description:
   - Asks the Docker command line, in one round trip, for the engine, the Compose plugin and the registered runtimes.
   - Needs nothing on the host but Python; a host without Docker is an answer, not an error.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
 options:
   min_version:
     description: Oldest engine that counts as sufficient.

@@ -14,13 +14,8 @@ description:
   - Reads operating system, user, GPUs with what holds them, the owner of a TCP port, free disk space, Docker, the
     model's configuration, and whether hub and registry answer, in one round trip.
   - Judges nothing; M(myia.vllm.preflight) does.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
 options:
   port:
     description: TCP port to look at.

@@ -15,23 +15,14 @@ description:
     specifications in one round trip, and judges them for the way containers shall get their GPUs.
   - Changes nothing; a problem is an answer, not a failure.
   - With O(removal=true) only looks who uses the toolkit and what of it is there, as before its removal.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
+  - myia.vllm.docker.gpu_access
 options:
   engine:
     description: The RV(myia.vllm.docker_engine_info#module:engine) that was found.
     type: dict
     required: true
-  access:
-    description: How containers get their GPUs; the values of C(vllm_gpu_access).
-    type: str
-    choices: [runtime, cdi, deploy]
-    default: runtime
   devices:
     description: GPUs by index or UUID that the service wants.
     type: list

@@ -14,13 +14,8 @@ description:
   - C(/health) answers as soon as the engine lives. Only an answer of the model proves that it works. This module looks
     for the model's name in C(/v1/models) and asks for one token. It never fails for what it sees.
   - The API key is read from the release's C(.env) on the host.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
 options:
   url:
     description: Address of the service without a path.

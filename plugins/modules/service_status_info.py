@@ -13,18 +13,11 @@ author: myia.vllm contributors (@myia)
 description:
   - Inspects the container, asks C(/health) and reads what is new in the log, in one round trip. It waits for nothing
     and never fails for what it sees. M(myia.vllm.start_watch) waits.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
+  - myia.vllm.service.container
+  - myia.vllm.service.token
 options:
-  container:
-    description: Name of the container.
-    type: str
-    required: true
   url:
     description: Address of the health endpoint.
     type: str
@@ -51,9 +44,6 @@ options:
       - Folder of the service with its releases. What stands in their C(.env) as a secret is masked in the log and in
         errors, and RV(starts) and RV(lock) are read.
     type: path
-  token:
-    description: Of the lock that the caller holds; it gets a sign of life.
-    type: str
   download:
     description: Whether to add up what is in the Hugging Face cache of O(model).
     type: bool
