@@ -95,7 +95,7 @@ diagnosis:
       description: The phase in which it failed, or that it is in.
       type: str
       returned: always
-    values: {description: What those lines say in numbers., type: dict, returned: always}
+    numbers: {description: What those lines say in numbers., type: dict, returned: always}
     at_s:
       description: Time of the line that shows it, in seconds by the log's own clock; null without one.
       type: float

@@ -328,7 +328,7 @@ class StartupLog:
         return self._ready_at is None and bool(self._found["patterns"] or self._found["symptoms"] or self._wrappers)
 
     def diagnose(self, evidence: dict | None = None) -> dict:
-        """Return ``{outcome, id, ref, cause, fix, class, evidence, phase, values, at_s, certain, also}``.
+        """Return ``{outcome, id, ref, cause, fix, class, evidence, phase, numbers, at_s, certain, also}``.
 
         Args:
             evidence: what is known besides the log, each key may be missing: ``exit_code``, ``oom_killed``, ``state``
@@ -336,7 +336,7 @@ class StartupLog:
 
         Returns:
             ``outcome`` is failed, healthy or starting; ``id`` is empty unless it failed, unknown when no entry knows
-            the failure; ``evidence`` holds the lines that show it; ``values`` what the lines say in numbers;
+            the failure; ``evidence`` holds the lines that show it; ``numbers`` what the lines say in numbers;
             ``at_s`` the time of the line that shows it by the log's clock, None without one;
             ``certain`` is false while a line that is still to come may name the failure better; ``also`` the ids of
             other entries that were found.
@@ -547,7 +547,7 @@ class StartupLog:
             "class": cls,
             "evidence": list(dict.fromkeys(cut)),
             "phase": phase or self.phases.phase,
-            "values": {key: redact(value, self._secrets) for key, value in (values or {}).items()},
+            "numbers": {key: redact(value, self._secrets) for key, value in (values or {}).items()},
             "at_s": at_s,
             "certain": certain or outcome != "failed",
             "also": sorted(others - {id}) if outcome == "failed" else [],
