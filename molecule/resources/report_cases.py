@@ -11,8 +11,8 @@ import copy
 import pathlib
 import re
 
+from ansible_collections.myia.vllm.plugins.filter.run_summary import run_summary
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import checks as preflight_checks
-from ansible_collections.myia.vllm.plugins.plugin_utils.report import run_summary
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue, log_classifier
 
 LOGS = pathlib.Path(__file__).resolve().parent.parent.parent / "tests" / "unit" / "data" / "startup_logs"
@@ -372,7 +372,7 @@ class Cases:
         kept = {key: found[key] for key in ("id", "ref", "class", "phase", "cause", "evidence", "certain")}
         failed = release(NEW, good=False, failure={**kept, "at": "2026-01-31T12:07:00Z"}, log=story["log"])
         failed.pop("good_since")
-        return {"message": run_summary.text(story), "task": "Tell what happened"}, failed
+        return {"message": run_summary(story), "task": "Tell what happened"}, failed
 
     def case(self, name: str) -> tuple[dict, dict, dict, dict]:
         """Return ``(about, results, snapshot, failure)``."""
