@@ -3,7 +3,7 @@
 
 ``start`` runs this very file in the background (``background.py``): the runner. It runs a command (``docker exec ...
 benchmark_client``), takes its events in, writes each result where it is to stay, and keeps a small state, which
-``look`` reads. It ends the command after the time limit, when it is asked to (file ``STOP``), and when nobody has
+``look`` reads. It ends the command after the time limit, when it is asked to (file ``_STOP``), and when nobody has
 looked for a while: a benchmark that nobody waits for only disturbs the service. The command ends with its standard
 input, so also when the runner is killed.
 
@@ -23,7 +23,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.common import files
 from ansible_collections.myia.vllm.plugins.module_utils.common.background import Background
 
 #: Files in the runner's folder beside its state and lock: when somebody looked last, and that it shall end.
-LOOKED, STOP = "benchmark.looked", "benchmark.stop"
+LOOKED, _STOP = "benchmark.looked", "benchmark.stop"
 
 #: Seconds that the command gets to end, and between two looks at STOP.
 END_S, TICK_S = 20.0, 0.5
@@ -35,7 +35,7 @@ ABANDONED_S = 300.0
 LINES, LINE_CHARS = 40, 1000
 
 #: Modes of what is kept of a benchmark: docs of the role vllm_benchmark.
-FOLDER_MODE, FILE_MODE = 0o750, 0o640
+_FOLDER_MODE, FILE_MODE = 0o750, 0o640
 
 
 def background(folder: str) -> Background:
@@ -93,7 +93,7 @@ def start(folder: str, settings: dict, environ: dict) -> bool:
 
 def stop(folder: str) -> bool:
     """Ask a runner to end its benchmark, and wait for it; return whether it is gone."""
-    with open(os.path.join(folder, STOP), "w", encoding="ascii"):
+    with open(os.path.join(folder, _STOP), "w", encoding="ascii"):
         pass
     end = time.monotonic() + END_S + 10
     while background(folder).is_alive() and time.monotonic() < end:
@@ -103,7 +103,7 @@ def stop(folder: str) -> bool:
 
 def forget(folder: str) -> None:
     """Remove what a benchmark left, without its results; the lock stays, for a runner may begin at this moment."""
-    background(folder).forget(LOOKED, STOP)
+    background(folder).forget(LOOKED, _STOP)
 
 
 class Runner:
@@ -150,13 +150,13 @@ class Runner:
         results = self.settings["results"]
         if not os.path.isdir(results):
             for path in (os.path.dirname(results), results):
-                os.makedirs(path, mode=FOLDER_MODE, exist_ok=True)
-                os.chmod(path, FOLDER_MODE)
+                os.makedirs(path, mode=_FOLDER_MODE, exist_ok=True)
+                os.chmod(path, _FOLDER_MODE)
         files.write_atomically(os.path.join(results, "run-%d.json" % (self.state["index"] + 1)), raw + "\n", FILE_MODE)
 
     def _reason_to_end(self, begun_s: float) -> str:
         timeout_s = self.settings["timeout_s"]
-        if os.path.exists(os.path.join(self.folder, STOP)):
+        if os.path.exists(os.path.join(self.folder, _STOP)):
             return "It was ended from outside."
         if timeout_s and time.monotonic() - begun_s > timeout_s:
             return "It took longer than %d s (vllm_benchmark_timeout_s) and was ended." % timeout_s

@@ -32,7 +32,7 @@ DOCKER_S = 20
 
 #: Seconds without a look after which somebody else's benchmark is a leftover. Its controller looks every few seconds,
 #: and gives a lost connection up after two minutes (benchmark.py).
-SILENT_S = 180.0
+_SILENT_S = 180.0
 
 
 def state(name: str, **more: object) -> dict:
@@ -41,7 +41,7 @@ def state(name: str, **more: object) -> dict:
             "other": {}, "note": "", "result": {}, **more}  # fmt: skip
 
 
-def option(arguments: list[str], name: str) -> str:
+def _option(arguments: list[str], name: str) -> str:
     """Return the value of an option of ``vllm serve``, in both of its forms; empty without it."""
     for index, argument in enumerate(arguments):
         if argument.startswith("--%s=" % name):
@@ -58,16 +58,16 @@ def served(arguments: list[str]) -> dict:
         ``{model, port, served_model_name, tokenizer, tokenizer_revision, tokenizer_mode, trust_remote_code}``.
     """
     arguments = arguments[1:] if arguments[:1] == ["serve"] else arguments
-    model = arguments[0] if arguments and not arguments[0].startswith("-") else option(arguments, "model")
-    tokenizer = option(arguments, "tokenizer")
-    revision = option(arguments, "tokenizer-revision") or ("" if tokenizer else option(arguments, "revision"))
+    model = arguments[0] if arguments and not arguments[0].startswith("-") else _option(arguments, "model")
+    tokenizer = _option(arguments, "tokenizer")
+    revision = _option(arguments, "tokenizer-revision") or ("" if tokenizer else _option(arguments, "revision"))
     return {
         "model": model,
-        "port": int(option(arguments, "port") or 8000),
-        "served_model_name": option(arguments, "served-model-name") or model,
+        "port": int(_option(arguments, "port") or 8000),
+        "served_model_name": _option(arguments, "served-model-name") or model,
         "tokenizer": tokenizer or model,
         "tokenizer_revision": revision,
-        "tokenizer_mode": option(arguments, "tokenizer-mode"),
+        "tokenizer_mode": _option(arguments, "tokenizer-mode"),
         "trust_remote_code": "--trust-remote-code" in arguments,
     }
 
@@ -202,7 +202,7 @@ class Steps:
         if not benchmark_runner.background(self._folder).is_alive():
             return "", {}
         other = self._other()
-        if other["token"] not in self._settings["dead"] and other["silent_s"] < SILENT_S:
+        if other["token"] not in self._settings["dead"] and other["silent_s"] < _SILENT_S:
             return "", other
         if not benchmark_runner.stop(self._folder):
             return "", other

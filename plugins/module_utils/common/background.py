@@ -22,7 +22,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.common import files
 
 #: Seconds that a process gets to take its lock and write its first state, and to find the lock free: whoever looks
 #: holds it for a moment.
-START_S, FREE_S = 10.0, 1.0
+_START_S, FREE_S = 10.0, 1.0
 
 #: Exit code of a process that finds another one.
 TAKEN = 75
@@ -82,7 +82,7 @@ class Background:
             env=environ,
             start_new_session=True,
         )
-        end = time.monotonic() + START_S
+        end = time.monotonic() + _START_S
         while not begun(self.state()):
             if process.poll() == TAKEN:
                 return False

@@ -130,7 +130,7 @@ def render(data: dict) -> str:
 
 #: Top-level keys that a running dockerd takes over on SIGHUP (measured on 20.10 and 26.1 for runtimes,
 #: default-runtime and live-restore; the others by Docker's documentation, "Configuration reload behavior").
-RELOADABLE = frozenset((
+_RELOADABLE = frozenset((
     "authorization-plugins",
     "debug",
     "default-runtime",
@@ -159,7 +159,7 @@ def action_for(before: dict, after: dict) -> dict[str, str]:
 
 
 def _action(key: str, before: dict, after: dict) -> str:
-    if key not in RELOADABLE:
+    if key not in _RELOADABLE:
         return "restart"
     # CDI devices are set up when the daemon starts (moby RegisterGPUDeviceDrivers).
     if key == "features" and _cdi(before) != _cdi(after):

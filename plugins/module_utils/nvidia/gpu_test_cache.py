@@ -22,16 +22,16 @@ from ansible_collections.myia.vllm.plugins.module_utils.common import files
 PATH = "/run/myia-vllm/gpu-test.json"
 
 #: What takes part when a container gets a GPU: programs, and files and folders that they read.
-PROGRAMS = (
+_PROGRAMS = (
     "dockerd", "containerd", "runc", "nvidia-container-runtime", "nvidia-container-runtime-hook",
     "nvidia-container-cli", "nvidia-ctk", "nvidia-cdi-hook", "nvidia-smi",
 )  # fmt: skip
-FILES = (
+_FILES = (
     "/etc/docker/daemon.json", "/etc/nvidia-container-runtime/*", "/etc/cdi/*", "/var/run/cdi/*", "/dev/nvidia*",
 )  # fmt: skip
 
 #: What ``docker_cli.engine_info`` tells that does not change by itself.
-ENGINE = ("version", "runtimes", "default_runtime", "cdi_spec_dirs", "cgroup_driver", "root_dir", "rootless")
+_ENGINE = ("version", "runtimes", "default_runtime", "cdi_spec_dirs", "cgroup_driver", "root_dir", "rootless")
 
 
 def cache_key(asked: dict, engine: dict, engine_identity: str, gpus: list[dict], driver: str, root: str = "/") -> str:
@@ -45,13 +45,13 @@ def cache_key(asked: dict, engine: dict, engine_identity: str, gpus: list[dict],
         driver: version of the driver.
         root: where the file system begins (for tests).
     """
-    programs = [shutil.which(name) for name in PROGRAMS]
+    programs = [shutil.which(name) for name in _PROGRAMS]
     paths = [os.path.realpath(path) for path in programs if path]
-    for pattern in FILES:
+    for pattern in _FILES:
         paths += sorted(glob.glob(os.path.join(root, pattern.lstrip("/"))))
     known = {
         "asked": asked,
-        "engine": {key: engine.get(key) for key in ENGINE},
+        "engine": {key: engine.get(key) for key in _ENGINE},
         "engine_identity": engine_identity,
         "gpus": [[gpu["index"], gpu["uuid"]] for gpu in gpus],
         "driver": driver,

@@ -23,7 +23,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.common.background import
 LINES, LINE_CHARS = 40, 1000
 
 #: Seconds between two writes of the state.
-WRITE_S = 1.0
+_WRITE_S = 1.0
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LAYER = re.compile(
@@ -152,7 +152,7 @@ def main() -> None:
         if not data:
             break
         pull.feed(data.decode("utf-8", "replace"))
-        if time.monotonic() - written_s >= WRITE_S:
+        if time.monotonic() - written_s >= _WRITE_S:
             written_s = time.monotonic()
             write(None)
     pull.close()

@@ -31,18 +31,18 @@ FAILED_LOG = "failed-start.log"
 FAILURES_KEPT = 5
 
 NAME = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{12}$")
-MODES = {COMPOSE: 0o640, ENV: 0o600, DESCRIPTION: 0o640, FAILED_LOG: 0o640}
+_MODES = {COMPOSE: 0o640, ENV: 0o600, DESCRIPTION: 0o640, FAILED_LOG: 0o640}
 
 #: Beginning of the names of staging folders, and after how many seconds one is the leftover of a run that died.
-STAGING, STAGING_S = ".staging", 600
+_STAGING, STAGING_S = ".staging", 600
 
 #: Rounds of PBKDF2. The hash stands in folder names and logs; it covers secrets, so guessing must be slow.
-ROUNDS = 50_000
+_ROUNDS = 50_000
 
 
 def content_hash(compose: str, env: str) -> str:
     """Return 12 hexadecimal digits for the content of a release (48 bits: distinct among the few kept)."""
-    digest = hashlib.pbkdf2_hmac("sha256", env.encode(), compose.encode(), ROUNDS)
+    digest = hashlib.pbkdf2_hmac("sha256", env.encode(), compose.encode(), _ROUNDS)
     return digest.hex()[:12]
 
 
@@ -149,7 +149,7 @@ class Service:
     def wrong_modes(self, name: str) -> list[str]:
         """Return the files of a release whose mode or owner was changed by somebody."""
         wrong = []
-        for part, mode in MODES.items():
+        for part, mode in _MODES.items():
             try:
                 stat = os.stat(os.path.join(self.folder(name), part))
             except OSError:
@@ -160,7 +160,7 @@ class Service:
 
     def mend_modes(self, name: str) -> None:
         """Give the files of a release their modes back."""
-        for part, mode in MODES.items():
+        for part, mode in _MODES.items():
             path = os.path.join(self.folder(name), part)
             if os.path.exists(path):
                 os.chown(path, os.geteuid(), os.getegid())
@@ -178,15 +178,15 @@ class Service:
         for name in os.listdir(self.releases):
             path = os.path.join(self.releases, name)
             with contextlib.suppress(FileNotFoundError):  # the other run that stages has renamed it meanwhile
-                if name.startswith(STAGING) and time.time() - os.lstat(path).st_mtime > STAGING_S:
+                if name.startswith(_STAGING) and time.time() - os.lstat(path).st_mtime > STAGING_S:
                     shutil.rmtree(path, ignore_errors=True)
-        staging = tempfile.mkdtemp(prefix=STAGING, dir=self.releases)
+        staging = tempfile.mkdtemp(prefix=_STAGING, dir=self.releases)
         os.chmod(staging, 0o750)
         return staging
 
     def write(self, folder: str, part: str, text: str) -> None:
         """Write one file of a release with its mode; nobody can open it before the mode is right."""
-        files.write_atomically(os.path.join(folder, part), text, MODES[part])
+        files.write_atomically(os.path.join(folder, part), text, _MODES[part])
 
     def describe(self, name: str, changes: dict) -> None:
         """Change keys of a release's ``release.json``."""

@@ -26,7 +26,7 @@ _SECRET = re.compile(
 _ADDRESS = re.compile(r"://[^/\s@]+:[^/\s@]+@")
 
 #: Shortest value that is looked for, in characters: a shorter one would mask ordinary words.
-MIN_LENGTH = 4
+_MIN_LENGTH = 4
 
 MASK = "***"
 
@@ -41,7 +41,7 @@ def values(folder: str) -> list[str]:
 def among(pairs: Iterable[tuple[str, str]]) -> list[str]:
     """Return the secrets among (name in ``.env``, value), the longest first."""
     found = {
-        value for name, value in pairs if (_SECRET.search(name) or _ADDRESS.search(value)) and len(value) >= MIN_LENGTH
+        value for name, value in pairs if (_SECRET.search(name) or _ADDRESS.search(value)) and len(value) >= _MIN_LENGTH
     }
     return sorted(found, key=len, reverse=True)
 

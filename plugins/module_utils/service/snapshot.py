@@ -35,7 +35,7 @@ HF_CACHE = "/root/.cache/huggingface"
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 #: Keys of ``release.json`` that a report shows.
-RELEASE_KEYS = (
+_RELEASE_KEYS = (
     "name", "created", "good", "good_since", "image", "model", "served_model_name", "vllm_version", "base_url", "start",
 )  # fmt: skip
 
@@ -122,7 +122,7 @@ def kept_releases(folder: str) -> list[dict]:
         log = os.path.join(about["path"], releases.FAILED_LOG)
         found.append(
             {
-                **{key: about[key] for key in RELEASE_KEYS if key in about},
+                **{key: about[key] for key in _RELEASE_KEYS if key in about},
                 "current": name == current,
                 "failure": about["failures"][-1] if about["failures"] else {},
                 "log": log if os.path.exists(log) else "",

@@ -15,7 +15,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import P
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.redaction import redact
 
 #: First pause before another try, and the longest, in seconds; each is twice the one before.
-PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
+_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
 
 
 class ConnectionLost(Exception):
@@ -43,7 +43,7 @@ class Retry:
         Raises:
             ConnectionLost: the host was away for longer than the limit.
         """
-        away_since_s, pause_s = None, PAUSE_S
+        away_since_s, pause_s = None, _PAUSE_S
         while True:
             try:
                 result = self._action._execute_module(
@@ -62,7 +62,7 @@ class Retry:
             if now_s - away_since_s >= self._limit_s:
                 raise ConnectionLost(redact(said.strip())[:300])
             time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             # a shared connection of ssh that died would be used again for ever
             if hasattr(self._action._connection, "reset"):
                 with contextlib.suppress(AnsibleConnectionFailure, OSError):

@@ -208,7 +208,9 @@ def test_failed_requests(steps) -> None:
 )  # fmt: skip
 def test_container_dies(steps, after, problem) -> None:
     """The state of the container says why the benchmark broke off."""
-    steps(told(more=()), "exit 9").start()
+    first = steps(told(more=()), "exit 9")
+    first.start()
+    ended(first)  # before docker is another one
     found = steps(inspected=after)
     assert ended(found)["problem"] == problem
     result = found.finish()["result"]
