@@ -94,11 +94,7 @@ def ask(module: AnsibleModule, path: str, key: str, body: dict | None = None) ->
     data = json.dumps(body).encode() if body else None
     status, told, wrong = service_http.ask(module.params["url"] + path, limit_s, data, headers)
     text = told.decode("utf-8", "replace") or wrong
-    try:
-        answer = json.loads(text)
-    except ValueError:
-        answer = {}
-    return status, answer if isinstance(answer, dict) else {}, text.strip()[:300]
+    return status, files.json_object(text), text.strip()[:300]
 
 
 def probe(module: AnsibleModule, key: str) -> tuple[str, float | None, bool]:

@@ -128,7 +128,7 @@ class Runner:
 
     def take(self, line: str) -> None:
         """Take one line of the command in."""
-        event = _event(line)
+        event = files.json_object(line)
         name = event.get("event")
         if name == "begun":
             self.state.update(begun=True, vllm_version=event["vllm_version"])
@@ -200,14 +200,6 @@ class Runner:
     def write(self) -> None:
         """Write the state."""
         background(self.folder).write(self.state)
-
-
-def _event(line: str) -> dict:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return {}
-    return event if isinstance(event, dict) else {}
 
 
 def main() -> None:

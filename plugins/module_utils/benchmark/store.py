@@ -43,9 +43,9 @@ class Store:
         except OSError:
             return []
 
-    def raw(self, folder: str, number: int) -> dict | None:
-        """Return what vLLM wrote of run ``number`` (from 1); None without it."""
-        return benchmark_result.read_raw(files.read_text(os.path.join(folder, "run-%d.json" % number)))
+    def raw(self, folder: str, number: int) -> dict:
+        """Return what vLLM wrote of run ``number`` (from 1); empty without it."""
+        return files.read_json(os.path.join(folder, "run-%d.json" % number))
 
     def last_good(self, like: dict) -> dict:
         """Return the newest good result with the settings of ``like``, other than itself; empty without one."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read and write small files. Python standard library only; runs on target hosts.
+"""Read and write small files, and what is JSON in them. Python standard library only; runs on target hosts.
 
 Private to this collection; may change at any time.
 """
@@ -20,13 +20,18 @@ def read_text(path: str, newline: str | None = None) -> str:
         return ""
 
 
-def read_json(path: str) -> dict:
-    """Return the object in a JSON file; empty when it cannot be read or is none."""
+def json_object(text: str) -> dict:
+    """Return the object that is a JSON text; empty when it is none."""
     try:
-        found = json.loads(read_text(path))
+        found = json.loads(text)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def read_json(path: str) -> dict:
+    """Return the object in a JSON file; empty when it cannot be read or is none."""
+    return json_object(read_text(path))
 
 
 def write_atomically(path: str, text: str, mode: int) -> None:

@@ -17,12 +17,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 
 from ansible_collections.myia.vllm.plugins.module_utils.common import files
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.prefetch import image_pull, weights_download
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
+from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 #: Seconds that one call of docker may take.
 _DOCKER_S = 60
@@ -32,11 +32,6 @@ _LOG_LINES, LINE_CHARS = 300, 2000
 
 #: What tells the container of these models, and this way to download them, from an older one.
 _LABEL = "io.github.myia-vllm.prefetch"
-
-#: Names in .env whose values nobody may see.
-_SECRET_NAMES = re.compile(r"TOKEN|KEY|SECRET|PASS", re.IGNORECASE)
-
-_MASK = "***"
 
 
 def state(name: str, **more: object) -> dict:
@@ -211,25 +206,11 @@ class Weights:
 
     def _hidden(self, text: str) -> list:
         """Return the lines of a text without the values of .env that are secret."""
-        path = os.path.join(self._set["release"], ".env")
-        secrets = [
-            value
-            for name, value in dotenv.items(files.read_text(path, newline="")).items()
-            if _SECRET_NAMES.search(name) and value
-        ]
-        for secret in sorted(secrets, key=len, reverse=True):
-            text = text.replace(secret, _MASK)
+        entries = dotenv.items(files.read_text(os.path.join(self._set["release"], ".env"), newline=""))
+        text = service_secrets.masked(text, service_secrets.among(entries.items()))
         return [line[:LINE_CHARS] for line in text.splitlines() if line.strip()][-_LOG_LINES:]
 
 
 def _events(text: str) -> list:
     """Return the events in the lines of a download; other lines are left out."""
-    found = []
-    for line in text.splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and "event" in event:
-            found.append(event)
-    return found
+    return [event for event in map(files.json_object, text.splitlines()) if "event" in event]

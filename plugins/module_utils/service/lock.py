@@ -109,11 +109,8 @@ class Lock:
                 silent_s = time.time() - os.fstat(handle.fileno()).st_mtime
         except OSError:
             return {}, 0.0
-        try:
-            lock = json.loads(text)
-        except ValueError:
-            lock = None
-        if not isinstance(lock, dict) or "token" not in lock:
+        lock = files.json_object(text)
+        if "token" not in lock:
             lock = {"token": "", "who": "an unknown holder", "boot_id": _boot_id()}
         # a clock that was set back a little must not end a lock, one that was set back far must not keep it for ever
         return lock, abs(silent_s)

@@ -20,7 +20,10 @@ def test_read_text(tmp_path) -> None:
     assert files.read_text(str(tmp_path)) == ""
 
 
-@pytest.mark.parametrize(("text", "found"), [('{"a": 1}', {"a": 1}), ("[1]", {}), ("{", {}), ("", {})])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [('{"a": 1}', {"a": 1}), ('{"a": Infinity}', {"a": float("inf")}), ("[1]", {}), ("{", {}), ("", {})],
+)
 def test_read_json(text, found, tmp_path) -> None:
     """An object, or nothing."""
     (tmp_path / "f").write_text(text, encoding="utf-8")
