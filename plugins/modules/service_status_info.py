@@ -169,6 +169,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 from ansible_collections.myia.vllm.plugins.module_utils.docker import container_log
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
+from ansible_collections.myia.vllm.plugins.module_utils.hub import cache as hub_cache
 from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 from ansible_collections.myia.vllm.plugins.module_utils.service import releases
@@ -176,9 +177,6 @@ from ansible_collections.myia.vllm.plugins.module_utils.service import secrets a
 
 #: Longest time for ``docker inspect``, in seconds.
 INSPECT_S = 20
-
-#: Where the collection mounts the Hugging Face cache: definition.py, _volumes.
-HF_CACHE = "/root/.cache/huggingface"
 
 
 def inspect(docker: str, container: str) -> tuple[dict, list[dict]]:
@@ -236,8 +234,7 @@ def read_log(module: AnsibleModule, docker: str, result: dict, secrets: list[str
 
 def cached_bytes(mounts: list[dict], model: str) -> int:
     """Return the bytes of a model in the cache that is mounted into the container, finished or not."""
-    source = next((mount["Source"] for mount in mounts if mount.get("Destination") == HF_CACHE), "")
-    blobs = os.path.join(source, "hub", "models--" + model.replace("/", "--"), "blobs")
+    blobs = os.path.join(hub_cache.repository(hub_cache.mounted(mounts), model), "blobs")
     try:
         # a file that is being written has holes; its blocks count
         return sum(min(entry.stat().st_size, entry.stat().st_blocks * 512) for entry in os.scandir(blobs))

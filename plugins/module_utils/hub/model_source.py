@@ -17,6 +17,7 @@ import urllib.parse
 import urllib.request
 
 from ansible_collections.myia.vllm.plugins.module_utils.common.files import read_text
+from ansible_collections.myia.vllm.plugins.module_utils.hub import cache as hub_cache
 
 #: The hub that vLLM uses when the environment does not say otherwise.
 _HUB = "https://huggingface.co"
@@ -150,7 +151,7 @@ def cached_folder(cache: str, model: str, revision: str = "") -> str:
         model: id of the repository.
         revision: branch, tag or commit; empty: main.
     """
-    base = os.path.join(cache, "hub", "models--" + model.replace("/", "--"))
+    base = hub_cache.repository(cache, model)
     commit = revision or "main"
     # a commit has no file under refs
     commit = read_text(os.path.join(base, "refs", commit)).strip() or commit

@@ -17,8 +17,8 @@ from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, r
 #: Names in ``.env`` whose values are secrets: the collection's own, and those of ``vllm_extra_env`` that look like it.
 #: Not MAX_NUM_BATCHED_TOKENS_*: a number that is masked cannot be read out of an error.
 _SECRET = re.compile(
-    r"^HUGGING_FACE_HUB_TOKEN$|^VLLM_API_KEY_|^EXTRA_(?:ENV|OPTION)_\w*(?:TOKEN(?!S)|API_?KEY|SECRET|PASSW|_PASS(?:_|$)|CREDENTIAL)"
-    r"|^EXTRA_ENV_\w*KEY",
+    r"^HUGGING_FACE_HUB_TOKEN$|^VLLM_API_KEY_|^EXTRA_ENV_\w*KEY"
+    r"|^EXTRA_(?:ENV|OPTION)_\w*(?:TOKEN(?!S)|API_?KEY|SECRET|PASSW|_PASS(?:_|$)|CREDENTIAL)",
     re.IGNORECASE,
 )
 
