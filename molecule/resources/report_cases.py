@@ -23,8 +23,8 @@ from report_samples import (
     verification,
 )
 
+from ansible_collections.myia.vllm.plugins.filter.run_summary import run_summary
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import checks as preflight_checks
-from ansible_collections.myia.vllm.plugins.plugin_utils.report import run_summary
 
 
 class Cases:
@@ -102,7 +102,7 @@ class Cases:
         kept = {key: found[key] for key in ("id", "ref", "class", "phase", "cause", "evidence", "certain")}
         failed = release(NEW, good=False, failure={**kept, "at": "2026-01-31T12:07:00Z"}, log=story["log"])
         failed.pop("good_since")
-        return {"message": run_summary.text(story), "task": "Fail with a summary of the deployment"}, failed
+        return {"message": run_summary(story), "task": "Fail with a summary of the deployment"}, failed
 
     def case(self, name: str) -> tuple[dict, dict, dict, dict]:
         """Return ``(about, results, snapshot, failure)``."""

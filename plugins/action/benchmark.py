@@ -13,7 +13,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.benchmark import watcher
 from ansible_collections.myia.vllm.plugins.plugin_utils.common import run_identity
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.redaction import redact
-from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry, message
 
 
 class ActionModule(ActionBase):
@@ -63,7 +63,7 @@ class ActionModule(ActionBase):
                 _nothing(args),
                 problem="The host did not answer for %s while its service was measured: %s. What runs on it ends by "
                 "itself. Run benchmark_medium.yml again when the host is back."
-                % (duration(args["connection_timeout_s"]), redact(str(error))[:300]),
+                % (duration(args["connection_timeout_s"]), error),
             )
         result["problem"] = result["problem"] and _with_fix(result["problem"])
         if result["problem"] and args["fail"]:
@@ -95,18 +95,13 @@ class ActionModule(ActionBase):
             "runs": runs,
             **{name: args[name] for name in ("profile", "on_busy", "timeout_s", "keep", "warn_percent")},
         }
-        retry = Retry(
-            self,
-            task_vars,
-            lambda said: lines.say("connection lost, trying again (%s)" % redact(said)[:200], time.monotonic()),
-            args["connection_timeout_s"],
-        )
+        retry = Retry(self, task_vars, lines, args["connection_timeout_s"])
 
         def ask(do: str, dead: list[str]) -> dict:
             answer = retry.run("myia.vllm.benchmark_step", {**module_args, "do": do, "dead": dead})
             if "state" not in answer:
-                said = answer.get("msg") or answer.get("module_stderr") or "The module benchmark_step gave no answer."
-                raise benchmark_watcher.NotMeasured("The host cannot be asked: %s" % str(said).strip())
+                said = message(answer, "The module benchmark_step gave no answer.")
+                raise benchmark_watcher.NotMeasured("The host cannot be asked: %s" % said)
             return answer
 
         return benchmark_watcher.Watch(args["profile"], runs, ask, run_identity.is_over, lines)

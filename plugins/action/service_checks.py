@@ -10,7 +10,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
-from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry, message
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify import check_result, endpoint_checks, functional_checks
 
 
@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
         self._lines = ProgressLines(
             Display().display, "%s: %s" % (task_vars["inventory_hostname"], definition["container_name"])
         )
-        self._patient = Retry(self, task_vars, self._lost, args["connection_timeout_s"])
+        self._retry = Retry(self, task_vars, self._lines, args["connection_timeout_s"])
         self._budget_s, self._token, self._lock_problem = args["budget_s"], args["token"], ""
         begun_s = time.monotonic()
         checks, kind, problem = [], "", ""
@@ -60,7 +60,7 @@ class ActionModule(ActionBase):
         except ConnectionLost as error:
             problem = (
                 "The host did not answer for %s while its service was verified: %s. "
-                "Run verify_medium.yml when it is back." % (duration(args["connection_timeout_s"]), str(error)[:300])
+                "Run verify_medium.yml when it is back." % (duration(args["connection_timeout_s"]), error)
             )
         problem = problem or check_result.problem(checks)
         counts = check_result.counts(checks)
@@ -85,12 +85,9 @@ class ActionModule(ActionBase):
     def _say(self, text: str) -> None:
         self._lines.say(text, time.monotonic())
 
-    def _lost(self, said: str) -> None:
-        self._say("connection lost, trying again (%s)" % said[:200])
-
     def _ask(self, definition: dict, questions: list[dict], url: str = "") -> dict:
         """Return one round trip's answers."""
-        told = self._patient.run(
+        told = self._retry.run(
             "myia.vllm.service_query",
             {
                 "container": definition["container_name"],
@@ -106,7 +103,7 @@ class ActionModule(ActionBase):
         if told.get("failed") or "answers" not in told:
             raise NobodyAnswers(
                 "%s Run watch_medium.yml to see how the service is, or deploy_medium.yml to start it."
-                % str(told.get("msg") or told.get("module_stderr") or "The module service_query failed.").strip()
+                % message(told, "The module service_query failed.")
             )
         self._lock_problem = told.get("lock_problem") or ""
         if self._lock_problem:

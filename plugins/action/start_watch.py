@@ -10,7 +10,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
-from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry, message
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue, failure_report
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.phases import PHASES
@@ -62,12 +62,7 @@ class ActionModule(ActionBase):
         secrets = [str(self._templar.template(task_vars[name])) for name in SECRETS if task_vars.get(name)]
         watch = StartWatch(catalogue, limits, secrets, args["download_bytes"])
         lines = ProgressLines(Display().display, "%s: %s" % (task_vars["inventory_hostname"], args["container"]))
-        retry = Retry(
-            self,
-            task_vars,
-            lambda said: lines.say("connection lost, trying again (%s)" % said[:200], time.monotonic()),
-            args["connection_timeout_s"],
-        )
+        retry = Retry(self, task_vars, lines, args["connection_timeout_s"])
         try:
             problem = self._follow(args, watch, lines, retry)
         except ConnectionLost as error:
@@ -75,7 +70,7 @@ class ActionModule(ActionBase):
             result["msg"] = (
                 "The host did not answer for %s (vllm_health_connection_timeout_s) while its service was starting: %s. "
                 "The start goes on without us. Run the playbook again when the host is back; it takes up where this "
-                "run stopped." % (duration(args["connection_timeout_s"]), str(error)[:300])
+                "run stopped." % (duration(args["connection_timeout_s"]), error)
             )
             return result
         result.update(self._answer(watch, problem))
@@ -111,7 +106,7 @@ class ActionModule(ActionBase):
         while True:
             look = retry.run("myia.vllm.service_status_info", self._question(args, watch, cursor, first))
             if look.get("failed"):
-                return look.get("msg", "the module service_status_info failed")
+                return message(look, "the module service_status_info failed")
             self._lock_problem = look["lock_problem"]
             if self._lock_problem:
                 return "This run stops: %s. Nothing more was changed by it." % look["lock_problem"]
@@ -162,7 +157,7 @@ class ActionModule(ActionBase):
             {"url": args["url"], "served_model_name": args["served_model_name"], "release": args["release"]},
         )
         if self._probe.get("failed"):
-            return self._probe.get("msg", "the module service_probe failed")
+            return message(self._probe, "the module service_probe failed")
         if self._probe["answers"]:
             if watch.read_any:
                 lines.say(watch.summary(), time.monotonic())

@@ -20,18 +20,19 @@ description:
     that an interrupted playbook left is ended by the next run, which begins anew.
   - What vLLM wrote is kept on the host in C(benchmarks/<UTC time>-<profile>/) in the service's folder, so the task is
     C(changed) whenever something was measured. A service is never changed by it.
+extends_documentation_fragment:
+  - myia.vllm.attributes
+  - myia.vllm.service.definition
+  - myia.vllm.benchmark
+  - myia.vllm.connection
 attributes:
   check_mode:
     support: full
-    description: Says what would be measured; measures nothing and asks no host.
+    details: Says what would be measured; measures nothing and asks no host.
   diff_mode:
     support: none
-    description: Figures have no diff.
+    details: Figures have no diff.
 options:
-  definition:
-    description: The C(vllm_definition) that M(myia.vllm.service_definition) made.
-    type: dict
-    required: true
   profile:
     description: Which of O(profiles).
     type: str
@@ -43,29 +44,6 @@ options:
         at the same time).
     type: dict
     required: true
-  on_busy:
-    description: Whether to measure a service that has requests of others.
-    type: bool
-    default: false
-  timeout_s:
-    description: Longest time for all runs together, in seconds; 0 for no limit.
-    type: int
-    default: 3600
-  keep:
-    description: Number of benchmarks kept on the host.
-    type: int
-    default: 20
-  warn_percent:
-    description:
-      - By how much a figure may be worse before there is a warning. Less is worse for C(request_throughput) and
-        C(output_throughput); more is worse for the p50 of C(ttft_ms), C(tpot_ms), C(itl_ms) and C(e2el_ms), and from 50
-        requests on for the p90 of C(ttft_ms), C(tpot_ms) and C(e2el_ms).
-    type: float
-    default: 10
-  connection_timeout_s:
-    description: Longest time in seconds for which the host may not answer.
-    type: float
-    default: 120
   fail:
     description: Whether the task fails when the figures are not complete. Worse figures never make it fail.
     type: bool

@@ -13,15 +13,21 @@ author: myia.vllm contributors (@myia)
 description:
   - One call is one look, one start or one end, and takes a second. The benchmark, C(vllm bench serve), runs inside the
     service's container, kept by a process of the host. It goes on when the connection is lost, and ends by itself when
-    nobody has looked for five minutes.
+    nobody has looked for five minutes. The results go to the folder C(benchmarks) of the service.
   - M(myia.vllm.benchmark) calls it until the benchmark is over.
+extends_documentation_fragment:
+  - myia.vllm.attributes
+  - myia.vllm.service.container
+  - myia.vllm.service.folder
+  - myia.vllm.benchmark
+  - myia.vllm.background
 attributes:
   check_mode:
     support: full
-    description: Looks, and begins and ends nothing.
+    details: Looks, and begins and ends nothing.
   diff_mode:
     support: none
-    description: Figures have no diff.
+    details: Figures have no diff.
 options:
   do:
     description: Begin it, look how far it is, or end it if it still runs and keep its result.
@@ -41,18 +47,6 @@ options:
     description: Who that is, in words for others.
     type: str
     default: ""
-  project:
-    description: Name of the Compose project.
-    type: str
-    required: true
-  container:
-    description: Name of the service's container.
-    type: str
-    required: true
-  folder:
-    description: Folder of the service; the results go to its folder C(benchmarks).
-    type: path
-    required: true
   profile:
     description: Name of the profile.
     type: str
@@ -65,26 +59,6 @@ options:
     type: list
     elements: dict
     required: true
-  on_busy:
-    description: Whether to measure a service that has requests of others.
-    type: bool
-    default: false
-  timeout_s:
-    description: Longest time for all runs together, in seconds; 0 for no limit.
-    type: int
-    default: 3600
-  keep:
-    description: Number of benchmarks kept on the host.
-    type: int
-    default: 20
-  warn_percent:
-    description: By how much a figure may be worse than that of the benchmark before.
-    type: float
-    default: 10
-  run_dir:
-    description: Folder for the state of a benchmark that runs, which needs not survive a reboot.
-    type: path
-    default: /run/myia-vllm
 """
 
 EXAMPLES = r"""
@@ -161,7 +135,6 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils.benchmark import client as benchmark_client
-from ansible_collections.myia.vllm.plugins.module_utils.benchmark import runner as benchmark_runner
 from ansible_collections.myia.vllm.plugins.module_utils.benchmark import steps as benchmark_steps
 
 
@@ -188,8 +161,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     settings = {**module.params, "runner_folder": os.path.join(module.params["run_dir"], module.params["project"])}
-    sources = {"runner": inspect.getsource(benchmark_runner), "client": inspect.getsource(benchmark_client)}
-    steps = benchmark_steps.Steps(settings, sources)
+    steps = benchmark_steps.Steps(settings, inspect.getsource(benchmark_client))
     do = "look" if module.check_mode else module.params["do"]
     found = getattr(steps, do)()
     changed = (do == "start" and found["state"] == "running") or bool(found["result"].get("path"))

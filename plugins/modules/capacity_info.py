@@ -15,13 +15,8 @@ description:
     the cache holds and which changes would help. Every size that a start decides is a range.
   - V(no) is said only when even the optimistic end cannot hold the weights or one sequence of O(max_model_len) tokens.
   - Reads sizes and one small file of a model, never its weights.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
 options:
   model_config:
     description:

@@ -20,18 +20,17 @@ description:
     gets the value of before again, and when nothing of this collection is left the file itself is as it was, to the
     byte, or gone if there was none.
   - A file that is no JSON object is left untouched and reported with the position of the fault.
+extends_documentation_fragment:
+  - myia.vllm.attributes
+  - myia.vllm.docker.config
 attributes:
   check_mode:
     support: full
-    description: Predicts the change without writing.
+    details: Predicts the change without writing.
   diff_mode:
     support: full
-    description: Shows the file before and after.
+    details: Shows the file before and after.
 options:
-  path:
-    description: The file.
-    type: path
-    default: /etc/docker/daemon.json
   config:
     description: The keys to merge, or with O(state=absent) to take out again. Values do not matter then.
     type: dict
@@ -85,7 +84,7 @@ backup_file:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
+from ansible_collections.myia.vllm.plugins.module_utils.common.versions import at_least
 from ansible_collections.myia.vllm.plugins.module_utils.docker import daemon_config
 
 
@@ -95,7 +94,7 @@ def validate(module: AnsibleModule, text: str) -> None:
     if dockerd is None:
         return
     _status, version, _err = module.run_command([dockerd, "--version"])
-    if not docker_cli.at_least(version.replace("Docker version", "").strip(), "23.0"):
+    if not at_least(version.replace("Docker version", "").strip(), "23.0"):
         return
     path = daemon_config.temporary_file(text)
     module.add_cleanup_file(path)

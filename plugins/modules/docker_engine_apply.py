@@ -18,23 +18,22 @@ description:
     that does not start with the new file gets the old one back.
   - Never makes systemd read its units anew (C(daemon-reload)); with the systemd cgroup driver that takes the GPUs away
     from running containers.
+extends_documentation_fragment:
+  - myia.vllm.attributes
+  - myia.vllm.docker.config
 attributes:
   check_mode:
     support: full
-    description: Says what would be done.
+    details: Says what would be done.
   diff_mode:
     support: none
-    description: There is nothing to compare.
+    details: There is nothing to compare.
 options:
   action:
     description: What the change needs; the RV(myia.vllm.docker_daemon_config#module:action_needed) of the merge.
     type: str
     choices: [none, reload, restart]
     required: true
-  path:
-    description: The engine's configuration file.
-    type: path
-    default: /etc/docker/daemon.json
   live_restore:
     description: Whether C(live-restore) may be turned on in the file.
     type: bool

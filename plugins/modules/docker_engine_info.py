@@ -13,13 +13,8 @@ author: myia.vllm contributors (@myia)
 description:
   - Asks the Docker command line, in one round trip, for the engine, the Compose plugin and the registered runtimes.
   - Needs nothing on the host but Python; a host without Docker is an answer, not an error.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
 options:
   min_version:
     description: Oldest engine that counts as sufficient.
@@ -80,6 +75,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.myia.vllm.plugins.module_utils.common.versions import at_least
 from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 
 
@@ -94,10 +90,8 @@ def main() -> None:
     )
     engine = docker_cli.engine_info(docker_cli.runner(module))
     engine["wsl"] = "microsoft" in os.uname().release.lower()
-    engine["engine_sufficient"] = engine["answering"] and docker_cli.at_least(
-        engine["version"], module.params["min_version"]
-    )
-    engine["compose_sufficient"] = docker_cli.at_least(engine["compose_version"], module.params["compose_min_version"])
+    engine["engine_sufficient"] = engine["answering"] and at_least(engine["version"], module.params["min_version"])
+    engine["compose_sufficient"] = at_least(engine["compose_version"], module.params["compose_min_version"])
     module.exit_json(changed=False, engine=engine)
 
 

@@ -15,19 +15,17 @@ description:
     their UUIDs with those of the host.
   - The container has no network, is removed again, and needs no image from anywhere; one of a few MiB is made from the
     host's own shell and C library, once.
+extends_documentation_fragment:
+  - myia.vllm.attributes
+  - myia.vllm.docker.gpu_access
 attributes:
   check_mode:
     support: none
-    description: Skipped; a container would be started.
+    details: Skipped; a container would be started.
   diff_mode:
     support: none
-    description: There is nothing to compare.
+    details: There is nothing to compare.
 options:
-  access:
-    description: How the container asks for GPUs; the values of C(vllm_gpu_access).
-    type: str
-    choices: [runtime, cdi, deploy]
-    default: runtime
   devices:
     description: GPUs by index or UUID. V(all) for every one.
     type: list

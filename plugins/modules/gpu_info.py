@@ -18,13 +18,8 @@ description:
   - A host without GPUs or with a broken driver is an answer, not a failure, unless O(fail=true); RV(error) says why no
     GPU, or not every GPU, answers.
   - Whatever a driver does not tell (V([N/A]), V(ERR!), a missing field) is null.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
 options:
   timeout_s:
     description:

@@ -14,13 +14,8 @@ description:
   - Reads operating system, user, GPUs with what holds them, the owner of a TCP port, free disk space, Docker, the
     model's configuration, and whether hub and registry answer, in one round trip.
   - Judges nothing; M(myia.vllm.preflight) does.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
 options:
   port:
     description: TCP port to look at.
@@ -143,21 +138,13 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
 from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 from ansible_collections.myia.vllm.plugins.module_utils.docker import gpu_claims
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.host import facts as host_facts
 from ansible_collections.myia.vllm.plugins.module_utils.hub import model_source, reachability
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
-
-
-def read(path: str) -> str:
-    """Return the text of ``path``, or an empty text when it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except OSError:
-        return ""
 
 
 def hub_tasks(p: dict, skews: list) -> dict:
@@ -203,8 +190,10 @@ def read_now(run, p: dict, docker: dict) -> dict:
         p: the module's parameters.
         docker: of ``docker_cli.engine_info``.
     """
-    release = host_facts.os_release(read("/etc/os-release"))
-    inodes = host_facts.listening_inodes(p["port"], [read("/proc/net/tcp"), read("/proc/net/tcp6")])
+    release = host_facts.os_release(files.read_text("/etc/os-release"))
+    inodes = host_facts.listening_inodes(
+        p["port"], [files.read_text("/proc/net/tcp"), files.read_text("/proc/net/tcp6")]
+    )
     root_dir = docker["root_dir"] or "/var/lib/docker"
     cache_dir = p["hf_cache"] if p["hf_cache"].startswith("/") else "%s/volumes/%s/_data" % (root_dir, p["hf_cache"])
     paths = list(dict.fromkeys([*p["paths"], root_dir, *([cache_dir] if p["hf_cache"] else [])]))
@@ -274,7 +263,9 @@ def main() -> None:
         host["driver"] = driver
         for gpu in host["gpu"]["gpus"]:
             for process in gpu["processes"]:
-                process.update(gpu_claims.container_of(read("/proc/%s/cgroup" % process["pid"]), host["containers"]))
+                process.update(
+                    gpu_claims.container_of(files.read_text("/proc/%s/cgroup" % process["pid"]), host["containers"])
+                )
     host["model"] = model_facts(p, host["cache_dir"], reachability.collect(hub))
     answers = reachability.collect(registry)
     host["registry"] = {}

@@ -13,13 +13,8 @@ description:
   - Ansible itself ends with success when no host matches, and does not say which file a missing vault password was
     for. Run this on the implicit localhost in a play of its own, with C(any_errors_fatal), to get a clear message.
   - Contacts no host and changes nothing.
-attributes:
-  check_mode:
-    support: full
-    description: Runs the same way in check mode.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
 options:
   hosts:
     description: Names of groups or hosts, separated by C(:) or C(,).

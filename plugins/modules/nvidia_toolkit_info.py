@@ -15,23 +15,14 @@ description:
     specifications in one round trip, and judges them for the way containers shall get their GPUs.
   - Changes nothing; a problem is an answer, not a failure.
   - With O(removal=true) only looks who uses the toolkit and what of it is there, as before its removal.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
+  - myia.vllm.docker.gpu_access
 options:
   engine:
     description: The RV(myia.vllm.docker_engine_info#module:engine) that was found.
     type: dict
     required: true
-  access:
-    description: How containers get their GPUs; the values of C(vllm_gpu_access).
-    type: str
-    choices: [runtime, cdi, deploy]
-    default: runtime
   devices:
     description: GPUs by index or UUID that the service wants.
     type: list
@@ -150,6 +141,7 @@ warnings:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
 from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 from ansible_collections.myia.vllm.plugins.module_utils.docker import daemon_config
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
@@ -188,7 +180,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     p = module.params
-    system = host_facts.os_release(container_toolkit.read("/etc/os-release"))
+    system = host_facts.os_release(files.read_text("/etc/os-release"))
     family = "debian" if "debian" in (system.get("ID"), *system.get("ID_LIKE", "").split()) else "rpm"
     run = docker_cli.runner(module)
     facts = container_toolkit.look(run, family, p["package_files"])

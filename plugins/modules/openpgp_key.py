@@ -14,13 +14,15 @@ description:
   - Reads an OpenPGP key from an address, a file on the host or a text, checks the fingerprint of every primary key in
     it, and only then writes it. A key that does not match never reaches the disk.
   - Needs no gnupg on the host.
+extends_documentation_fragment:
+  - myia.vllm.attributes
 attributes:
   check_mode:
     support: full
-    description: Predicts the change without writing. An address is not fetched when the file is already right.
+    details: Predicts the change without writing. An address is not fetched when the file is already right.
   diff_mode:
     support: none
-    description: A key is no text to compare.
+    details: A key is no text to compare.
 options:
   key:
     description: Address (C(http), C(https), C(file)), absolute path on the host, or armoured text.

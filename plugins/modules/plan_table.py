@@ -11,18 +11,10 @@ version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Prints the plan of GPU memory, what would help and the findings, no wider than 88 columns. Changes nothing.
-attributes:
-  check_mode:
-    support: full
-    description: Runs the same way in check mode.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
+  - myia.vllm.service.definition
 options:
-  definition:
-    description: The C(vllm_definition) that M(myia.vllm.service_definition) made.
-    type: dict
-    required: true
   result:
     description: What M(myia.vllm.preflight) returned.
     type: dict

@@ -17,55 +17,32 @@ description:
   - A failure is named by the collection's catalogue in one message. What may pass is tried again.
   - The weights are downloaded by a container of the service's own image, the only one that gets the Hugging Face token.
     It is removed when it is over.
+extends_documentation_fragment:
+  - myia.vllm.attributes
+  - myia.vllm.service.definition
+  - myia.vllm.prefetch
+  - myia.vllm.failures
+  - myia.vllm.connection
 attributes:
   check_mode:
     support: full
-    description: Says whether anything is missing; downloads nothing.
+    details: Says whether anything is missing; downloads nothing.
   diff_mode:
     support: none
-    description: Images and weights have no diff.
+    details: Images and weights have no diff.
 options:
-  step:
-    description: What to download. The weights need the image.
-    type: str
-    required: true
-    choices: [image, weights]
-  definition:
-    description: The C(vllm_definition) that M(myia.vllm.service_definition) made.
-    type: dict
-    required: true
   release:
     description: The staged release, C(vllm_config_result.release), whose Compose file has the container that downloads.
-    type: dict
-    default: {}
-  pull:
-    description:
-      - V(missing) pulls an image that is not there, V(always) looks for a newer one, V(never) fails without one.
-      - Weights that were downloaded in full are not asked for again, unless it is V(always).
-    type: str
-    default: missing
-    choices: [always, missing, never]
-  lock:
-    description: The lock of the deployment, C(folder) and C(token), to show a sign of life by. Empty for none.
     type: dict
     default: {}
   timeout_s:
     description: Longest time in seconds; 0 for no limit.
     type: int
     default: 7200
-  connection_timeout_s:
-    description: Longest time in seconds for which the host may not answer.
-    type: int
-    default: 120
   retries:
     description: How often a failure that may pass is tried again, counted anew whenever bytes have come.
     type: int
     default: 3
-  extra_failures:
-    description: Entries for the failure catalogue, see M(myia.vllm.startup_log_info).
-    type: list
-    elements: dict
-    default: []
 """
 
 EXAMPLES = r"""

@@ -14,19 +14,18 @@ description:
   - One call is one look or one start, and takes a second. The image is pulled by a process, the weights by a container
     of their own; both go on when the connection is lost, and a later call finds them again.
   - M(myia.vllm.prefetch) calls it until the step is over, shows the progress and names what failed.
+extends_documentation_fragment:
+  - myia.vllm.attributes
+  - myia.vllm.prefetch
+  - myia.vllm.background
 attributes:
   check_mode:
     support: full
-    description: Looks, and begins and cleans up nothing.
+    details: Looks, and begins and cleans up nothing.
   diff_mode:
     support: none
-    description: Images and weights have no diff.
+    details: Images and weights have no diff.
 options:
-  step:
-    description: What is meant.
-    type: str
-    required: true
-    choices: [image, weights]
   do:
     description: Look at it, begin it unless it runs or there is nothing to do, or clean up behind it.
     type: str
@@ -34,17 +33,6 @@ options:
     choices: [look, start, clean]
   image:
     description: The service's image.
-    type: str
-    required: true
-  pull:
-    description:
-      - When to pull the image. With V(always) the hub is asked for a newer commit of the weights too; otherwise weights
-        that were downloaded in full are taken as they are, and the hub is not asked.
-    type: str
-    default: missing
-    choices: [always, missing, never]
-  project:
-    description: Name of the Compose project.
     type: str
     required: true
   release:
@@ -68,16 +56,6 @@ options:
     description: Docker volume or absolute path of the hub's cache.
     type: str
     default: ""
-  lock:
-    description:
-      - The lock of the deployment, C(folder) and C(token). Each call shows a sign of life by it, and does nothing
-        when it belongs to somebody else now. Empty for none.
-    type: dict
-    default: {}
-  run_dir:
-    description: Folder for what a pull says, which needs not survive a reboot.
-    type: path
-    default: /run/myia-vllm
 """
 
 EXAMPLES = r"""
@@ -138,8 +116,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils.prefetch import image_pull, weights_download
 from ansible_collections.myia.vllm.plugins.module_utils.prefetch import steps as prefetch_steps
+from ansible_collections.myia.vllm.plugins.module_utils.prefetch import weights_download
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 
 
@@ -147,7 +125,7 @@ def step_of(p: dict):
     """Return the step that the module's parameters mean."""
     if p["step"] == "image":
         folder = os.path.join(p["run_dir"], p["project"])
-        return prefetch_steps.Image(p["image"], p["pull"], folder, inspect.getsource(image_pull))
+        return prefetch_steps.Image(p["image"], p["pull"], folder)
     names = ("release", "project", "service", "container", "image", "models", "hf_cache")
     settings = {**{name: p[name] for name in names}, "refresh": p["pull"] == "always"}
     return prefetch_steps.Weights(settings, inspect.getsource(weights_download))

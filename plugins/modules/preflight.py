@@ -15,18 +15,10 @@ description:
   - The host is asked whether it may download the model of O(definition). C(vllm_hf_token) and C(HF_ENDPOINT) of
     C(vllm_extra_env) are read from the host's variables for that, so that no secret stands in a task. Of other roles
     C(vllm_service_pull), C(docker_engine_install) and the minimum versions of C(docker_engine) are read.
-attributes:
-  check_mode:
-    support: full
-    description: Runs the same way in check mode.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
+  - myia.vllm.service.definition
 options:
-  definition:
-    description: The C(vllm_definition) that M(myia.vllm.service_definition) made.
-    type: dict
-    required: true
   min_free_gib:
     description: Free disk space in GiB that a first deployment needs. Unset, it is worked out from image and weights.
     type: float

@@ -18,18 +18,17 @@ description:
     keeps the log of its container beside it. O(state=none) removes the link C(current). O(state=absent) deletes the
     service's folder.
   - No result and no diff holds a value of C(.env).
+extends_documentation_fragment:
+  - myia.vllm.attributes
+  - myia.vllm.service.path
 attributes:
   check_mode:
     support: full
-    description: Predicts the change. A new release is not validated then, since it is not written.
+    details: Predicts the change. A new release is not validated then, since it is not written.
   diff_mode:
     support: full
-    description: Shows the Compose file, and of C(.env) which names changed.
+    details: Shows the Compose file, and of C(.env) which names changed.
 options:
-  path:
-    description: Folder of the service.
-    type: path
-    required: true
   state:
     description: What to do.
     type: str

@@ -12,18 +12,10 @@ version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Reads the releases that a host keeps. Holds no value of any C(.env).
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
+  - myia.vllm.service.path
 options:
-  path:
-    description: Folder of the service.
-    type: path
-    required: true
   choose:
     description:
       - Name of the release to choose, or any part of it that only one release has. Empty for the newest release that

@@ -18,13 +18,15 @@ description:
     C(reports/index.html), which lists all reports, on the controller. Contacts no host.
   - No form holds a secret. The values of C(vllm_hf_token), C(vllm_api_key), of secrets in C(vllm_extra_env) and
     C(vllm_extra_options) and of Ansible's own passwords are masked wherever they stand.
+extends_documentation_fragment:
+  - myia.vllm.attributes
 attributes:
   check_mode:
     support: full
-    description: Writes a report in check mode too; it is no change of the host.
+    details: Writes a report in check mode too; it is no change of the host.
   diff_mode:
     support: none
-    description: Changes nothing.
+    details: Changes nothing.
 options:
   run:
     description: What the run was.

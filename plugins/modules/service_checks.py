@@ -14,21 +14,12 @@ description:
     it must be and only there, and asks the model questions whose answers are known. Every check is told with what was
     seen.
   - The questions are asked inside the service's own container by M(myia.vllm.service_query). Changes nothing.
-attributes:
-  check_mode:
-    support: full
-    description: Questions change nothing, so they are asked in check mode too.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
+  - myia.vllm.service.definition
+  - myia.vllm.service.token
+  - myia.vllm.connection
 options:
-  definition:
-    description: The service; see M(myia.vllm.service_definition).
-    type: dict
-    required: true
-  token:
-    description: Of the lock that a deployment holds; it gets signs of life while the service is asked.
-    type: str
   checks:
     description: Questions to the model; the role C(vllm_verify) documents their keys.
     type: list
@@ -48,10 +39,6 @@ options:
     description: No question is begun in a round trip after this time, in seconds. What is done then is shown.
     type: float
     default: 10
-  connection_timeout_s:
-    description: How long the host may be out of reach, in seconds.
-    type: float
-    default: 120
   fail:
     description: Whether the task fails when a required check failed.
     type: bool

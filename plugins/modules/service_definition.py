@@ -16,13 +16,8 @@ description:
     C(vllm_).
   - Reports all problems at once, each with the variable and the fix. Refuses C(vllm_*) variables that nobody defines.
   - Runs on the controller and contacts no host. Neither the definition nor any message holds a secret.
-attributes:
-  check_mode:
-    support: full
-    description: Runs the same way in check mode.
-  diff_mode:
-    support: none
-    description: Nothing is changed.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
 options: {}
 """
 

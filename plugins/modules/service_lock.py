@@ -14,18 +14,17 @@ description:
   - Takes the lock of a service or gives it back. A second run is refused with the name of the holder.
   - A lock goes stale when the run that holds it is over (which another run on the same controller sees), when the host
     has booted since, or when its holder shows no sign of life for O(silent_s) seconds.
+extends_documentation_fragment:
+  - myia.vllm.attributes
+  - myia.vllm.service.folder
 attributes:
   check_mode:
     support: full
-    description: Takes nothing; refuses when somebody else has the lock.
+    details: Takes nothing; refuses when somebody else has the lock.
   diff_mode:
     support: none
-    description: The lock is no state that a user would compare.
+    details: The lock is no state that a user would compare.
 options:
-  folder:
-    description: Folder of the service.
-    type: path
-    required: true
   state:
     description: Take it or give it back.
     type: str

@@ -14,13 +14,8 @@ description:
   - C(/health) answers as soon as the engine lives. Only an answer of the model proves that it works. This module looks
     for the model's name in C(/v1/models) and asks for one token. It never fails for what it sees.
   - The API key is read from the release's C(.env) on the host.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
 options:
   url:
     description: Address of the service without a path.
@@ -73,6 +68,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases
 from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
@@ -83,11 +79,7 @@ NO_COMPLETIONS = "does not support"
 
 def api_key(folder: str) -> str:
     """Return the API key that stands in a release's ``.env``; empty without one."""
-    try:
-        with open(os.path.join(folder, releases.ENV), encoding="utf-8", newline="") as handle:
-            items = dotenv.items(handle.read())
-    except OSError:
-        return ""
+    items = dotenv.items(files.read_text(os.path.join(folder, releases.ENV), newline=""))
     return next((value for name, value in items.items() if name.startswith("VLLM_API_KEY_")), "")
 
 
@@ -102,11 +94,7 @@ def ask(module: AnsibleModule, path: str, key: str, body: dict | None = None) ->
     data = json.dumps(body).encode() if body else None
     status, told, wrong = service_http.ask(module.params["url"] + path, limit_s, data, headers)
     text = told.decode("utf-8", "replace") or wrong
-    try:
-        answer = json.loads(text)
-    except ValueError:
-        answer = {}
-    return status, answer if isinstance(answer, dict) else {}, text.strip()[:300]
+    return status, files.json_object(text), text.strip()[:300]
 
 
 def probe(module: AnsibleModule, key: str) -> tuple[str, float | None, bool]:

@@ -15,23 +15,12 @@ description:
     what was answered. So the host needs nothing, and the API key never leaves the container.
   - M(myia.vllm.service_checks) makes the questions and judges the answers. This module never fails for an answer, only
     when nobody can be asked.
-attributes:
-  check_mode:
-    support: full
-    description: Questions change nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
+  - myia.vllm.service.container
+  - myia.vllm.service.folder
+  - myia.vllm.service.token
 options:
-  token:
-    description: >-
-      Of the lock that the caller holds in O(folder). Each call shows a sign of life by it, and asks nothing when the
-      lock is lost.
-    type: str
-  container:
-    description: Name of the service's container.
-    type: str
-    required: true
   port:
     description: Port that vLLM listens on inside the container.
     type: int
@@ -57,10 +46,6 @@ options:
     description: Address of the service as clients on the host see it; asked for C(/health) from the host itself.
     type: str
     default: ""
-  folder:
-    description: Folder of the service, for the secrets that are masked in answers.
-    type: path
-    required: true
 """
 
 EXAMPLES = r"""

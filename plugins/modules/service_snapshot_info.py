@@ -14,26 +14,12 @@ description:
   - Reads image, container, KV cache, GPUs and releases in one round trip. It waits for nothing, changes nothing and
     never fails; what cannot be seen is empty, and RV(problem) says why.
   - Of the container's variables and of any C(.env) nothing is returned.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
+  - myia.vllm.service.container
+  - myia.vllm.service.folder
+  - myia.vllm.service.url
 options:
-  container:
-    description: Name of the container.
-    type: str
-    required: true
-  url:
-    description: Address of the service without a path, as seen on the host.
-    type: str
-    required: true
-  folder:
-    description: Folder of the service with its releases.
-    type: path
-    required: true
   image:
     description: Image to look at when there is no container.
     type: str

@@ -13,18 +13,11 @@ author: myia.vllm contributors (@myia)
 description:
   - Inspects the container, asks C(/health) and reads what is new in the log, in one round trip. It waits for nothing
     and never fails for what it sees. M(myia.vllm.start_watch) waits.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
+  - myia.vllm.service.container
+  - myia.vllm.service.token
 options:
-  container:
-    description: Name of the container.
-    type: str
-    required: true
   url:
     description: Address of the health endpoint.
     type: str
@@ -51,9 +44,6 @@ options:
       - Folder of the service with its releases. What stands in their C(.env) as a secret is masked in the log and in
         errors, and RV(starts) and RV(lock) are read.
     type: path
-  token:
-    description: Of the lock that the caller holds; it gets a sign of life.
-    type: str
   download:
     description: Whether to add up what is in the Hugging Face cache of O(model).
     type: bool
@@ -179,6 +169,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 from ansible_collections.myia.vllm.plugins.module_utils.docker import container_log
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
+from ansible_collections.myia.vllm.plugins.module_utils.hub import cache as hub_cache
 from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 from ansible_collections.myia.vllm.plugins.module_utils.service import releases
@@ -186,9 +177,6 @@ from ansible_collections.myia.vllm.plugins.module_utils.service import secrets a
 
 #: Longest time for ``docker inspect``, in seconds.
 INSPECT_S = 20
-
-#: Where the collection mounts the Hugging Face cache: definition.py, _volumes.
-HF_CACHE = "/root/.cache/huggingface"
 
 
 def inspect(docker: str, container: str) -> tuple[dict, list[dict]]:
@@ -246,8 +234,7 @@ def read_log(module: AnsibleModule, docker: str, result: dict, secrets: list[str
 
 def cached_bytes(mounts: list[dict], model: str) -> int:
     """Return the bytes of a model in the cache that is mounted into the container, finished or not."""
-    source = next((mount["Source"] for mount in mounts if mount.get("Destination") == HF_CACHE), "")
-    blobs = os.path.join(source, "hub", "models--" + model.replace("/", "--"), "blobs")
+    blobs = os.path.join(hub_cache.repository(hub_cache.mounted(mounts), model), "blobs")
     try:
         # a file that is being written has holes; its blocks count
         return sum(min(entry.stat().st_size, entry.stat().st_blocks * 512) for entry in os.scandir(blobs))

@@ -16,22 +16,14 @@ description:
   - Each look is one short module call, so that nothing of it stays on the host; a connection that drops is taken up
     again.
   - A container that is replaced while it is watched is followed.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing, and watches in check mode too.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
+  - myia.vllm.service.container
+  - myia.vllm.service.url
+  - myia.vllm.service.token
+  - myia.vllm.failures
+  - myia.vllm.connection
 options:
-  container:
-    description: Name of the container.
-    type: str
-    required: true
-  url:
-    description: Address of the service without a path, as seen on the host.
-    type: str
-    required: true
   served_model_name:
     description: Model that must answer with a token; empty to be content with C(/health).
     type: str
@@ -42,9 +34,6 @@ options:
   folder:
     description: Folder of the service, with the releases whose recorded starts tell the remaining time.
     type: path
-  token:
-    description: Of the lock that M(myia.vllm.service_lock) took; each look is a sign of life.
-    type: str
   image:
     description: Image of the container, to find recorded starts like this one.
     type: str
@@ -65,19 +54,10 @@ options:
     description: Longest time in seconds by phase, and C(total); 0 for no limit.
     type: dict
     default: {}
-  connection_timeout_s:
-    description: How long the host may not answer, in seconds.
-    type: float
-    default: 120.0
   docker_error:
     description: What Docker said when it would not start the container; it is judged and nothing is watched.
     type: str
     default: ""
-  extra_failures:
-    description: Entries of your own for the failure catalogue; see docs/troubleshooting.md.
-    type: list
-    elements: dict
-    default: []
   fail:
     description: Whether the task fails when the service does not answer. Without it the result tells.
     type: bool

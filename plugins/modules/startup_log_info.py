@@ -13,13 +13,9 @@ description:
   - Compares the log of a container with the failure catalogue (C(docs/troubleshooting.md)) and names the cause, not its
     echoes. A failure that the catalogue does not know is called V(unknown), with the last lines of its first traceback.
   - Never fails for what it finds in the log. Changes nothing. Evidence is shown without tokens, keys and passwords.
-attributes:
-  check_mode:
-    support: full
-    description: Runs the same way in check mode.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
+  - myia.vllm.failures
 options:
   content:
     description: The log. One of O(content), O(path) and O(docker_error) is needed.
@@ -40,14 +36,6 @@ options:
   docker_error:
     description: What Docker or Docker Compose printed when it could not start the container.
     type: str
-  extra_failures:
-    description:
-      - Entries of your own, in the form of those in C(plugins/plugin_utils/startup/failures.yml). Each needs
-        C(id), C(class) (V(configuration), V(host), V(transient) or V(once)), C(cause), C(fix) and C(patterns), a list
-        of regular expressions. They win over the collection's own; one with the same id replaces it.
-    type: list
-    elements: dict
-    default: []
   secrets:
     description: Values that must not appear in the answer.
     type: list
@@ -107,7 +95,7 @@ diagnosis:
       description: The phase in which it failed, or that it is in.
       type: str
       returned: always
-    values: {description: What those lines say in numbers., type: dict, returned: always}
+    numbers: {description: What those lines say in numbers., type: dict, returned: always}
     at_s:
       description: Time of the line that shows it, in seconds by the log's own clock; null without one.
       type: float

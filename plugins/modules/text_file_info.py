@@ -13,13 +13,8 @@ author: myia.vllm contributors (@myia)
 description:
   - Reads a file as a whole, or of a larger one its first and last part, and hands it over compressed. Its memory and
     what travels over the connection are bounded.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - myia.vllm.attributes.info
 options:
   path:
     description: The file.

@@ -12,6 +12,8 @@ import sys
 
 import pytest
 import yaml
+from ansible.plugins.loader import fragment_loader
+from ansible.utils.plugin_docs import add_fragments
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SPDX = "# SPDX-License-Identifier: GPL-3.0-or-later"
@@ -92,7 +94,9 @@ def test_options_match_the_code(path) -> None:
     documented = None
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "DOCUMENTATION":
-            documented = yaml.safe_load(ast.literal_eval(node.value))["options"]
+            doc = yaml.safe_load(ast.literal_eval(node.value))
+            add_fragments(doc, str(path), fragment_loader=fragment_loader, is_module=True)
+            documented = doc["options"]
     assert documented is not None
     spec: dict = {}
     for node in ast.walk(ast.parse((action if action.exists() else path).read_text(encoding="utf-8"))):

@@ -40,11 +40,11 @@ import urllib.error
 import urllib.request
 
 #: Seconds that an endpoint which does not ask the model may take.
-ASK_S = 10
+_ASK_S = 10
 
 #: How often the number of requests is looked at before the first run, and seconds between two looks: one moment without
 #: a request is no idle service.
-LOOKS, LOOK_GAP_S = 3, 0.5
+_LOOKS, _LOOK_GAP_S = 3, 0.5
 
 #: Lines kept of what vLLM says, and characters of each.
 LINES, LINE_CHARS = 40, 1000
@@ -53,7 +53,7 @@ LINES, LINE_CHARS = 40, 1000
 _BAR = re.compile(r"\b(\d+)/(\d+) \[")
 
 #: Beginning of the names of temporary folders.
-PREFIX = "myia-benchmark-"
+_PREFIX = "myia-benchmark-"
 
 _GAUGES = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests_waiting"}
 
@@ -71,7 +71,7 @@ def say(name: str, **more: object) -> None:
     sys.stdout.flush()
 
 
-def ask(port: int, path: str, body: dict | None = None, timeout_s: float = ASK_S) -> tuple[int, str]:
+def ask(port: int, path: str, body: dict | None = None, timeout_s: float = _ASK_S) -> tuple[int, str]:
     """Return (HTTP status, text) of the service's answer; status 0 and the reason when nothing answered."""
     key = os.environ.get("OPENAI_API_KEY")
     headers = {"Content-Type": "application/json", **({"Authorization": "Bearer " + key} if key else {})}
@@ -121,20 +121,20 @@ def check_service(settings: dict, sleep=time.sleep) -> str:
             "vllm_benchmark_profiles." % (longest, limit)
         )
     if not settings["on_busy"]:
-        check_idle(port, sleep)
+        _check_idle(port, sleep)
     status, text = ask(port, "/version")
     return str(json.loads(text).get("version", "")) if status == 200 else ""
 
 
-def check_idle(port: int, sleep=time.sleep) -> None:
+def _check_idle(port: int, sleep=time.sleep) -> None:
     """Look several times whether the service has requests of others.
 
     Raises:
         ServiceError: it has, or that cannot be seen.
     """
-    for look in range(LOOKS):
+    for look in range(_LOOKS):
         if look:
-            sleep(LOOK_GAP_S)
+            sleep(_LOOK_GAP_S)
         _status, text = ask(port, "/metrics")
         found = gauges(text)
         if found["running"] is None or found["waiting"] is None:
@@ -250,10 +250,10 @@ class Client:
 
     def run(self) -> None:
         """Measure; everything is told by events."""
-        for left in glob.glob(os.path.join(tempfile.gettempdir(), PREFIX + "*")):
+        for left in glob.glob(os.path.join(tempfile.gettempdir(), _PREFIX + "*")):
             # of a benchmark that ended with its container; whoever runs this sees to it that there is only one
             shutil.rmtree(left, ignore_errors=True)
-        self.folder = folder = tempfile.mkdtemp(prefix=PREFIX)
+        self.folder = folder = tempfile.mkdtemp(prefix=_PREFIX)
         try:
             try:
                 version = check_service(self.settings)
@@ -318,7 +318,7 @@ class Client:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def prepare_environment() -> None:
+def _prepare_environment() -> None:
     """Set what vLLM's benchmark reads: the key, nothing from the hub, no proxy before 127.0.0.1."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]
@@ -338,7 +338,7 @@ def main() -> None:
         client.stop()
         os._exit(3)
 
-    prepare_environment()
+    _prepare_environment()
     threading.Thread(target=watch_input, daemon=True).start()
     client.run()
 

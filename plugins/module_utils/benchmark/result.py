@@ -6,7 +6,6 @@ Python standard library only; runs on target hosts. Private to this collection; 
 
 from __future__ import annotations
 
-import json
 import math
 
 #: Settings of a run; two benchmarks are compared only when all of them are the same.
@@ -84,15 +83,6 @@ def _first_error(raw: dict) -> str:
         return "."
     # of a traceback the last line says what it is
     return ": %s" % errors[0].splitlines()[-1][:300]
-
-
-def read_raw(text: str) -> dict | None:
-    """Return vLLM's JSON; None for a text that is none."""
-    try:
-        raw = json.loads(text)
-    except ValueError:
-        return None
-    return raw if isinstance(raw, dict) else None
 
 
 def same_settings(one: dict, other: dict) -> bool:

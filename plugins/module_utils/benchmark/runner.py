@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep a benchmark running when the connection is lost, and what it says.
 
-``start`` runs this very file in the background (``python3 -c <this text> <folder> <settings>``): the runner. It runs a
-command (``docker exec ... benchmark_client``), takes its events in, writes each result where it is to stay, and keeps a
-small state, which ``look`` reads. It holds a lock for as long as it lives. It ends the command after the time limit,
-when it is asked to (file ``STOP``), and when nobody has looked for a while: a benchmark that nobody waits for only
-disturbs the service. The command ends with its standard input, so also when the runner is killed.
+``start`` runs this very file in the background (``background.py``): the runner. It runs a command (``docker exec ...
+benchmark_client``), takes its events in, writes each result where it is to stay, and keeps a small state, which
+``look`` reads. It ends the command after the time limit, when it is asked to (file ``_STOP``), and when nobody has
+looked for a while: a benchmark that nobody waits for only disturbs the service. The command ends with its standard
+input, so also when the runner is killed.
 
 Python standard library only; runs on target hosts. Private to this collection; may change at any time.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import select
@@ -20,34 +19,35 @@ import subprocess
 import sys
 import time
 
-#: Files in the runner's folder: its state, its lock, when somebody looked last, and that it shall end.
-STATE, LOCK, LOOKED, STOP = "benchmark.json", "benchmark.lock", "benchmark.looked", "benchmark.stop"
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+from ansible_collections.myia.vllm.plugins.module_utils.common.background import Background
 
-#: Seconds that a runner gets to take its lock; that the command gets to end; between two looks at STOP.
-START_S, END_S, TICK_S = 10.0, 20.0, 0.5
+#: Files in the runner's folder beside its state and lock: when somebody looked last, and that it shall end.
+LOOKED, _STOP = "benchmark.looked", "benchmark.stop"
+
+#: Seconds that the command gets to end, and between two looks at STOP.
+END_S, TICK_S = 20.0, 0.5
 
 #: Seconds without a look after which a benchmark is ended. More than a connection gets to come back.
 ABANDONED_S = 300.0
-
-#: Exit code of a runner that finds another one.
-TAKEN = 75
 
 #: Lines kept of what is no event, and characters of each.
 LINES, LINE_CHARS = 40, 1000
 
 #: Modes of what is kept of a benchmark: docs of the role vllm_benchmark.
-FOLDER_MODE, FILE_MODE = 0o750, 0o640
+_FOLDER_MODE, FILE_MODE = 0o750, 0o640
+
+
+def background(folder: str) -> Background:
+    """Return the runner in ``folder``."""
+    return Background(folder, "benchmark")
 
 
 def look(folder: str) -> dict:
     """Return the state of the benchmark in ``folder``, as in ``Runner``, with ``alive``; empty without one."""
-    alive = is_alive(folder)
-    try:
-        with open(os.path.join(folder, STATE), encoding="utf-8") as handle:
-            found = json.load(handle)
-    except (OSError, ValueError):
-        return {}
-    return {**found, "alive": alive}
+    alive = background(folder).is_alive()  # first: what ends meanwhile has written its last state
+    found = background(folder).state()
+    return {**found, "alive": alive} if found else {}
 
 
 def looked_s(folder: str) -> float:
@@ -65,26 +65,13 @@ def note_look(folder: str) -> None:
         pass
 
 
-def is_alive(folder: str) -> bool:
-    """Tell whether a runner lives."""
-    try:
-        with open(os.path.join(folder, LOCK), "rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def start(folder: str, settings: dict, source: str, environ: dict) -> bool:
+def start(folder: str, settings: dict, environ: dict) -> bool:
     """Begin a benchmark.
 
     Args:
         folder: of the runner, made with mode 0700.
         settings: ``command``, ``timeout_s`` (0 for none), ``results`` (folder for the results, made when the first
             thing was measured), ``about`` (what the state holds from the beginning).
-        source: text of this file.
         environ: environment of the command.
 
     Returns:
@@ -94,45 +81,29 @@ def start(folder: str, settings: dict, source: str, environ: dict) -> bool:
         OSError: the runner does not start.
     """
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    if is_alive(folder):
+    runner = background(folder)
+    if runner.is_alive():
         return False
     forget(folder)
     note_look(folder)
-    runner = subprocess.Popen(
-        [sys.executable, "-c", source, folder, json.dumps(settings)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env=environ,
-        start_new_session=True,
+    return runner.start(
+        __name__, [folder, json.dumps(settings)], environ, lambda state: state.get("about") == settings["about"]
     )
-    end = time.monotonic() + START_S
-    while look(folder).get("about") != settings["about"]:
-        if runner.poll() == TAKEN:
-            return False
-        if runner.returncode is not None or time.monotonic() > end:
-            raise OSError("the process that runs the benchmark did not start")
-        time.sleep(0.05)
-    return True
 
 
 def stop(folder: str) -> bool:
     """Ask a runner to end its benchmark, and wait for it; return whether it is gone."""
-    with open(os.path.join(folder, STOP), "w", encoding="ascii"):
+    with open(os.path.join(folder, _STOP), "w", encoding="ascii"):
         pass
     end = time.monotonic() + END_S + 10
-    while is_alive(folder) and time.monotonic() < end:
+    while background(folder).is_alive() and time.monotonic() < end:
         time.sleep(0.1)
-    return not is_alive(folder)
+    return not background(folder).is_alive()
 
 
 def forget(folder: str) -> None:
     """Remove what a benchmark left, without its results; the lock stays, for a runner may begin at this moment."""
-    for name in (STATE, LOOKED, STOP):
-        path = os.path.join(folder, name)
-        if os.path.exists(path):
-            os.unlink(path)
+    background(folder).forget(LOOKED, _STOP)
 
 
 class Runner:
@@ -157,7 +128,7 @@ class Runner:
 
     def take(self, line: str) -> None:
         """Take one line of the command in."""
-        event = _event(line)
+        event = files.json_object(line)
         name = event.get("event")
         if name == "begun":
             self.state.update(begun=True, vllm_version=event["vllm_version"])
@@ -179,13 +150,13 @@ class Runner:
         results = self.settings["results"]
         if not os.path.isdir(results):
             for path in (os.path.dirname(results), results):
-                os.makedirs(path, mode=FOLDER_MODE, exist_ok=True)
-                os.chmod(path, FOLDER_MODE)
-        write(os.path.join(results, "run-%d.json" % (self.state["index"] + 1)), raw + "\n", FILE_MODE)
+                os.makedirs(path, mode=_FOLDER_MODE, exist_ok=True)
+                os.chmod(path, _FOLDER_MODE)
+        files.write_atomically(os.path.join(results, "run-%d.json" % (self.state["index"] + 1)), raw + "\n", FILE_MODE)
 
     def _reason_to_end(self, begun_s: float) -> str:
         timeout_s = self.settings["timeout_s"]
-        if os.path.exists(os.path.join(self.folder, STOP)):
+        if os.path.exists(os.path.join(self.folder, _STOP)):
             return "It was ended from outside."
         if timeout_s and time.monotonic() - begun_s > timeout_s:
             return "It took longer than %d s (vllm_benchmark_timeout_s) and was ended." % timeout_s
@@ -228,37 +199,11 @@ class Runner:
 
     def write(self) -> None:
         """Write the state."""
-        write(os.path.join(self.folder, STATE), json.dumps(self.state), 0o600)
-
-
-def _event(line: str) -> dict:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return {}
-    return event if isinstance(event, dict) else {}
-
-
-def write(path: str, text: str, mode: int) -> None:
-    """Write a file in one step, with its mode from the beginning."""
-    temporary = "%s.%d" % (path, os.getpid())
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        os.fchmod(stream.fileno(), mode)
-        stream.write(text)
-    os.replace(temporary, path)
+        background(self.folder).write(self.state)
 
 
 def main() -> None:
     """Be the runner of the folder and settings in the arguments."""
-    folder = sys.argv[1]
-    lock = os.open(os.path.join(folder, LOCK), os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise SystemExit(TAKEN) from None
-    Runner(folder, json.loads(sys.argv[2])).run()
-
-
-if __name__ == "__main__":
-    main()
+    folder, settings = sys.argv[1:]
+    background(folder).hold()
+    Runner(folder, json.loads(settings)).run()

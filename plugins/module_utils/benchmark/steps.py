@@ -32,7 +32,7 @@ DOCKER_S = 20
 
 #: Seconds without a look after which somebody else's benchmark is a leftover. Its controller looks every few seconds,
 #: and gives a lost connection up after two minutes (benchmark.py).
-SILENT_S = 180.0
+_SILENT_S = 180.0
 
 
 def state(name: str, **more: object) -> dict:
@@ -41,7 +41,7 @@ def state(name: str, **more: object) -> dict:
             "other": {}, "note": "", "result": {}, **more}  # fmt: skip
 
 
-def option(arguments: list[str], name: str) -> str:
+def _option(arguments: list[str], name: str) -> str:
     """Return the value of an option of ``vllm serve``, in both of its forms; empty without it."""
     for index, argument in enumerate(arguments):
         if argument.startswith("--%s=" % name):
@@ -58,16 +58,16 @@ def served(arguments: list[str]) -> dict:
         ``{model, port, served_model_name, tokenizer, tokenizer_revision, tokenizer_mode, trust_remote_code}``.
     """
     arguments = arguments[1:] if arguments[:1] == ["serve"] else arguments
-    model = arguments[0] if arguments and not arguments[0].startswith("-") else option(arguments, "model")
-    tokenizer = option(arguments, "tokenizer")
-    revision = option(arguments, "tokenizer-revision") or ("" if tokenizer else option(arguments, "revision"))
+    model = arguments[0] if arguments and not arguments[0].startswith("-") else _option(arguments, "model")
+    tokenizer = _option(arguments, "tokenizer")
+    revision = _option(arguments, "tokenizer-revision") or ("" if tokenizer else _option(arguments, "revision"))
     return {
         "model": model,
-        "port": int(option(arguments, "port") or 8000),
-        "served_model_name": option(arguments, "served-model-name") or model,
+        "port": int(_option(arguments, "port") or 8000),
+        "served_model_name": _option(arguments, "served-model-name") or model,
         "tokenizer": tokenizer or model,
         "tokenizer_revision": revision,
-        "tokenizer_mode": option(arguments, "tokenizer-mode"),
+        "tokenizer_mode": _option(arguments, "tokenizer-mode"),
         "trust_remote_code": "--trust-remote-code" in arguments,
     }
 
@@ -75,17 +75,17 @@ def served(arguments: list[str]) -> dict:
 class Steps:
     """The benchmark of one service."""
 
-    def __init__(self, settings: dict, sources: dict, run=host_command.run) -> None:
+    def __init__(self, settings: dict, client: str, run=host_command.run) -> None:
         """Take the settings.
 
         Args:
             settings: ``container``, ``folder`` (of the service), ``runner_folder``, ``token`` (of the caller's run),
                 ``dead`` (tokens of runs that are known to be over), ``who``, ``profile``, ``runs``, ``on_busy``,
                 ``timeout_s``, ``keep``, ``warn_percent``.
-            sources: texts of ``runner`` and ``client``.
-            run: see :func:`limited_command.run`.
+            client: text of ``client.py``, which runs in the container.
+            run: see :func:`host_command.run`.
         """
-        self._settings, self._sources, self._run = settings, sources, run
+        self._settings, self._client, self._run = settings, client, run
         self._folder = settings["runner_folder"]
 
     def look(self) -> dict:
@@ -125,7 +125,7 @@ class Steps:
         client = {**about, "runs": self._settings["runs"], "on_busy": self._settings["on_busy"],
                   "timeout_s": self._settings["timeout_s"], "seed": int(now_s) % 2**31}  # fmt: skip
         runner = {
-            "command": ["docker", "exec", "--interactive", inspected["Id"], "python3", "-c", self._sources["client"],
+            "command": ["docker", "exec", "--interactive", inspected["Id"], "python3", "-c", self._client,
                         json.dumps(client)],
             "timeout_s": self._settings["timeout_s"],
             "results": path,
@@ -139,7 +139,7 @@ class Steps:
             },
         }  # fmt: skip
         try:
-            begun = benchmark_runner.start(self._folder, runner, self._sources["runner"], dict(os.environ))
+            begun = benchmark_runner.start(self._folder, runner, dict(os.environ))
         except OSError as error:
             return state("refused", problem="The benchmark cannot be begun: %s." % error, note=note)
         if not begun:
@@ -150,7 +150,7 @@ class Steps:
         """End the caller's benchmark if it still runs, keep its result, and say what it came to."""
         if benchmark_runner.look(self._folder).get("about", {}).get("token") != self._settings["token"]:
             return state("absent")
-        if benchmark_runner.is_alive(self._folder) and not benchmark_runner.stop(self._folder):
+        if benchmark_runner.background(self._folder).is_alive() and not benchmark_runner.stop(self._folder):
             return {**self.look(), "problem": "The process that keeps the benchmark cannot be ended."}
         found = self.look()
         result = self._result(found)
@@ -199,10 +199,10 @@ class Steps:
 
     def _make_room(self) -> tuple[str, dict]:
         """End a leftover; return (what was done, who else has a benchmark running)."""
-        if not benchmark_runner.is_alive(self._folder):
+        if not benchmark_runner.background(self._folder).is_alive():
             return "", {}
         other = self._other()
-        if other["token"] not in self._settings["dead"] and other["silent_s"] < SILENT_S:
+        if other["token"] not in self._settings["dead"] and other["silent_s"] < _SILENT_S:
             return "", other
         if not benchmark_runner.stop(self._folder):
             return "", other

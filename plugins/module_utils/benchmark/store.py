@@ -17,11 +17,12 @@ import time
 
 from ansible_collections.myia.vllm.plugins.module_utils.benchmark import result as benchmark_result
 from ansible_collections.myia.vllm.plugins.module_utils.benchmark import runner as benchmark_runner
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
 
-RESULT = "result.json"
+_RESULT = "result.json"
 
 #: Names of the folders; profiles have no other letters (benchmark_profiles.py).
-NAME = re.compile(r"^\d{8}T\d{6}Z-[a-z0-9][a-z0-9_-]*$")
+_NAME = re.compile(r"^\d{8}T\d{6}Z-[a-z0-9][a-z0-9_-]*$")
 
 
 class Store:
@@ -38,17 +39,13 @@ class Store:
     def names(self) -> list[str]:
         """Return the kept ones, oldest first."""
         try:
-            return sorted(name for name in os.listdir(self.path) if NAME.match(name))
+            return sorted(name for name in os.listdir(self.path) if _NAME.match(name))
         except OSError:
             return []
 
-    def raw(self, folder: str, number: int) -> dict | None:
-        """Return what vLLM wrote of run ``number`` (from 1); None without it."""
-        try:
-            with open(os.path.join(folder, "run-%d.json" % number), encoding="utf-8") as handle:
-                return benchmark_result.read_raw(handle.read())
-        except OSError:
-            return None
+    def raw(self, folder: str, number: int) -> dict:
+        """Return what vLLM wrote of run ``number`` (from 1); empty without it."""
+        return files.read_json(os.path.join(folder, "run-%d.json" % number))
 
     def last_good(self, like: dict) -> dict:
         """Return the newest good result with the settings of ``like``, other than itself; empty without one."""
@@ -56,11 +53,7 @@ class Store:
             path = os.path.join(self.path, name)
             if path == like["path"]:
                 continue
-            try:
-                with open(os.path.join(path, RESULT), encoding="utf-8") as handle:
-                    found = benchmark_result.read_raw(handle.read()) or {}
-            except OSError:
-                continue
+            found = files.read_json(os.path.join(path, _RESULT))
             if found.get("ok") and benchmark_result.same_settings(found, like):
                 return {"release": "", "vllm_version": "", "at": "", **found, "path": path}
         return {}
@@ -68,7 +61,7 @@ class Store:
     def save(self, result: dict) -> None:
         """Write a result into its folder."""
         text = json.dumps(result, indent=2, sort_keys=True) + "\n"
-        benchmark_runner.write(os.path.join(result["path"], RESULT), text, benchmark_runner.FILE_MODE)
+        files.write_atomically(os.path.join(result["path"], _RESULT), text, benchmark_runner.FILE_MODE)
 
     def prune(self, keep: int) -> list[str]:
         """Delete all but the newest ``keep``; return the names of the deleted ones."""

@@ -37,9 +37,9 @@ KV_BYTES = {
     "nvfp4_4over6": 0.5625,
 }
 #: Bytes a token and layer of DeepSeek's own fp8 layout: 512 numbers, four 32 bit scales, 64 numbers in 16 bit.
-FP8_DS_MLA_BYTES = 512 + 16 + 128
+_FP8_DS_MLA_BYTES = 512 + 16 + 128
 #: Longest sequence that the search for the largest fitting one looks at, in tokens.
-LONGEST = 1 << 24
+_LONGEST = 1 << 24
 
 
 def number_bytes(size: dict, kv_cache_dtype: str, dtype: str, quantization: str | None, version) -> tuple:
@@ -73,7 +73,7 @@ def _layer_bytes(size: dict, tp: int, kind: str, number_bytes: float, kv_cache_f
     Keys and values are split over tensor parallel down to one head a GPU; latent attention is not split at all.
     """
     if size["mla_dim"]:
-        latent = FP8_DS_MLA_BYTES if kv_cache_fp8_ds else size["mla_dim"] * number_bytes
+        latent = _FP8_DS_MLA_BYTES if kv_cache_fp8_ds else size["mla_dim"] * number_bytes
         return latent + size["indexer_bytes"] * indexed
     heads, width = size["kv_heads"], size["head_dim"]
     if kind == "full" and size["global_head_dim"]:
@@ -121,7 +121,7 @@ def layout(size: dict, rules: dict, settings: dict, number_bytes: float, indexed
     return {"groups": groups, "block_bytes": page * group, "bytes_per_token": growing}
 
 
-def blocks_for(groups: list, length: int, window: int, tokens: int, rules: dict) -> int:
+def _blocks_for(groups: list, length: int, window: int, tokens: int, rules: dict) -> int:
     """Return the blocks that one sequence of a length takes (``max_memory_usage_bytes`` of each kind of layer)."""
     blocks = 0
     for kind, number, block in groups:
@@ -156,7 +156,7 @@ def held(size: dict, rules: dict, settings: dict, batch: dict) -> dict:
     blocks = int(room // plan["block_bytes"]) if room > 0 and groups else 0
 
     def needed(length: int) -> int:
-        return blocks_for(groups, length, size["window"], batch["tokens"], rules)
+        return _blocks_for(groups, length, size["window"], batch["tokens"], rules)
 
     one = needed(settings["length"])
     concurrency = blocks / one if one else 0.0
@@ -167,7 +167,7 @@ def held(size: dict, rules: dict, settings: dict, batch: dict) -> dict:
     return {
         "tokens": tokens,
         "concurrency": concurrency,
-        "longest": longest(needed, blocks) if groups else LONGEST,
+        "longest": longest(needed, blocks) if groups else _LONGEST,
         "needed_gib": one * plan["block_bytes"] / GIB,
         "bytes_per_token": int(plan["bytes_per_token"]),
     }
@@ -175,7 +175,7 @@ def held(size: dict, rules: dict, settings: dict, batch: dict) -> dict:
 
 def longest(needed, blocks: int) -> int:
     """Return the longest sequence, in tokens, for which the callable ``needed`` asks for no more than ``blocks``."""
-    low, high = 0, LONGEST
+    low, high = 0, _LONGEST
     while low < high:
         middle = (low + high + 1) // 2
         if needed(middle) <= blocks:

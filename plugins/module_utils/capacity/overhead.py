@@ -20,15 +20,15 @@ RESERVED_SHARE = (0.0025, 0.003, 0.0045)
 #: Bytes a sequence and word of the vocabulary that PyTorch's own sampler holds at once while vLLM warms it up: logits
 #: in 16 and 32 bit, a sort's values, 64 bit indexes and workspace, softmax, its sum, masks. Measured as 38.2 to 38.6 by
 #: subtracting the hidden states from the printed peaks of six models (256 and 1024 sequences).
-SORTING_SAMPLER_BYTES = (37.8, 38.4, 39.0)
+_SORTING_SAMPLER_BYTES = (37.8, 38.4, 39.0)
 #: The same for samplers that do not sort (FlashInfer's; vLLM's own Triton kernel from 0.17 on): logits in 16 and 32
 #: bit, softmax and random numbers in 32 bit = 14.
-TRITON_SAMPLER_BYTES = (8.0, 14.0, 18.0)
+_TRITON_SAMPLER_BYTES = (8.0, 14.0, 18.0)
 #: Hidden states a token that live at the same time as the widest matrix product of a layer: input, residual, output.
 #: Confirmed by two starts that differ in nothing but 9000 tokens (110 kB a token of Llama-3.1-8B).
-LIVE_HIDDEN_STATES = 3
+_LIVE_HIDDEN_STATES = 3
 #: How far a forward pass may be from that count: fused kernels hold less, workspaces of attention and experts more.
-FORWARD_RANGE = (0.75, 1.0, 1.35)
+_FORWARD_RANGE = (0.75, 1.0, 1.35)
 #: GiB that a process takes before it allocates anything: kernels, stacks and tables of the CUDA context. 619 MiB on
 #: H100 and H200 (driver 580, CUDA 13.0, PyTorch 2.11; tools/measure_gpu_memory.py); not measured on other cards. vLLM
 #: looks at the free memory after that (``init_device`` in v1/worker/gpu_worker.py), so it lies outside of the budget:
@@ -39,7 +39,7 @@ CONTEXT_GIB = 0.60
 #: are not split (norms, biases). From the printed non-torch memory of about thirty starts; NVLink machines with eight
 #: GPUs take about 2.3, PCIe cards much less. Measured (tools/measure_gpu_memory.py): the first matrix products take 66
 #: to 68 MiB, within size 1, of whose printed 0.03 to 0.35 GiB the CUDA context can be no part.
-NON_TORCH_GIB = {
+_NON_TORCH_GIB = {
     1: (0.03, 0.15, 0.35),
     2: (0.25, 0.50, 0.75),
     4: (0.30, 0.65, 1.10),
@@ -50,11 +50,11 @@ NON_TORCH_GIB = {
 #: budget as the context does. Before, they are inside; then this much (GiB) at most for size 2: NCCL 2.28.9 takes 846
 #: MiB a rank of two H100 on NVLink, all of it when the group is made (measured by the same tool), beside the most that
 #: one GPU takes expectedly. From 0.11 on, starts of two H100 printed 0.54 and 0.55.
-NCCL_OUTSIDE_SINCE = (0, 11)
-NCCL_PAIR_INSIDE_GIB = 1.00
+_NCCL_OUTSIDE_SINCE = (0, 11)
+_NCCL_PAIR_INSIDE_GIB = 1.00
 #: Allocator rounding, compile leftovers and buffers of attention kernels, in GiB: what the other terms leave of the
 #: overhead of real starts (-0.1 to 0.6, most between 0 and 0.15); below 0 because the terms are rounded themselves.
-UNEXPLAINED_GIB = (-0.10, 0.05, 0.30)
+_UNEXPLAINED_GIB = (-0.10, 0.05, 0.30)
 #: MiB a CUDA graph and layer, alone and with tensor parallel (whose all-reduce buffers are captured too); of the
 #: printed sizes of 25 starts, 28 to 94 layers. Measured without vLLM (tools/measure_gpu_memory.py: 35 graphs of 28
 #: layers, hidden size 1024, no attention): 0.171 on H100, 0.169 on H200, of which the pool is 0.067.
@@ -65,19 +65,19 @@ GRAPH_POOL_GIB = 0.05
 #: Images: widths of the vision tower's hidden state alive a patch at the peak (attention inputs, rotary embedding in
 #: 32 bit, feed-forward), split over tensor parallel. From two families, 19 to 24; nothing when the
 #: service is told to be text-only, hence the 0.
-VISION_WIDTHS = (0.0, 20.0, 45.0)
+_VISION_WIDTHS = (0.0, 20.0, 45.0)
 #: Width of the tower's hidden state where config.json does not say: between SigLIP's 1152 and Qwen-VL's 1280.
-VISION_HIDDEN = 1152
+_VISION_HIDDEN = 1152
 #: Most patches that one item of the largest modality has: 16384 tokens of four patches (Qwen2-VL to Qwen3-VL).
-QWEN_IMAGE_PATCHES = 16384 * 4
+_QWEN_IMAGE_PATCHES = 16384 * 4
 #: Patches a token of the other families (Pixtral and most others merge 2 x 2; Gemma 3 pools 4096 into 256).
-PATCHES_PER_TOKEN = 4
-GEMMA_PATCHES_PER_TOKEN = 16
+_PATCHES_PER_TOKEN = 4
+_GEMMA_PATCHES_PER_TOKEN = 16
 #: Llama 3.2 Vision: four tiles of 1601 patches for each of max_num_seqs sequences, not split over GPUs, 1280 wide; its
 #: encoder keeps six hidden states for the text layers.
-MLLAMA_PATCHES = 4 * 1601
+_MLLAMA_PATCHES = 4 * 1601
 #: Tokens that the older engine profiles multimodal models with at least (vLLM 0.6 and 0.7, scheduler configuration).
-V0_MULTIMODAL_TOKENS = 5120
+_V0_MULTIMODAL_TOKENS = 5120
 
 
 def overhead(size: dict, rules: dict, settings: dict, total_gib: float) -> dict:
@@ -100,7 +100,7 @@ def overhead(size: dict, rules: dict, settings: dict, total_gib: float) -> dict:
         terms.append(_vision(size, settings, seqs, tokens))
     text = "cuBLAS, NCCL and buffers with tensor parallel %d" % settings["tp"]
     terms.append({"name": "non_torch", "gib": _non_torch(settings["tp"], rules["version"]), "text": text})
-    terms.append({"name": "unexplained", "gib": UNEXPLAINED_GIB, "text": "rounding and buffers of kernels"})
+    terms.append({"name": "unexplained", "gib": _UNEXPLAINED_GIB, "text": "rounding and buffers of kernels"})
     graphs = (0.0, 0.0, 0.0) if settings["eager"] else _graphs_gib(rules, settings, seqs)
     if rules["graphs_in_budget"] and not settings["eager"]:
         text = "%d graphs x %d layers" % (_graphs(rules, settings, seqs), settings["stage_layers"])
@@ -118,23 +118,23 @@ def _batch(size: dict, rules: dict, settings: dict, total_gib: float) -> tuple[i
     if rules["v0"] and not rules["whole_prompts"]:
         tokens = min(tokens, vllm_rules.v0_chunk(rules["version"]))
     elif size["multimodal"] and rules["v0"]:
-        tokens = max(tokens, V0_MULTIMODAL_TOKENS)
+        tokens = max(tokens, _V0_MULTIMODAL_TOKENS)
     return seqs, min(tokens, seqs * settings["length"])
 
 
 def _peak(size: dict, rules: dict, settings: dict, seqs: int, tokens: int) -> dict:
     """Return the peak of the profiling run: the widest of forward pass, sampler and unpacked latent attention."""
     hidden, rows = tokens * size["hidden"] * 2 / GIB, min(seqs, tokens)
-    each = SORTING_SAMPLER_BYTES if rules["sorting_sampler"] else TRITON_SAMPLER_BYTES
+    each = _SORTING_SAMPLER_BYTES if rules["sorting_sampler"] else _TRITON_SAMPLER_BYTES
     numbers = _forward_numbers(size, settings["tp"])
     unpacked = _latent_tokens(size, rules, settings, seqs)
     peaks = {
         "forward": (
-            tuple(tokens * numbers * 2 / GIB * factor for factor in FORWARD_RANGE),
+            tuple(tokens * numbers * 2 / GIB * factor for factor in _FORWARD_RANGE),
             "%d tokens x %d numbers x 2 bytes" % (tokens, numbers),
         ),
         "latent_attention": (
-            tuple(unpacked * _latent_numbers(size, settings["tp"]) * 2 / GIB * factor for factor in FORWARD_RANGE),
+            tuple(unpacked * _latent_numbers(size, settings["tp"]) * 2 / GIB * factor for factor in _FORWARD_RANGE),
             "%d tokens x %d numbers x 2 bytes" % (unpacked, _latent_numbers(size, settings["tp"])),
         ),
     }
@@ -167,7 +167,7 @@ def _forward_numbers(size: dict, tp: int) -> int:
         routed = size["experts_per_token"] * (max(2 * inner, size["hidden"]) + inner)
         routed += 3 * size["shared_intermediate"] / tp
         dense = routed if size["moe_layers"] == size["layers"] else max(routed, dense)
-    return int(max(attention, dense) + LIVE_HIDDEN_STATES * size["hidden"])
+    return int(max(attention, dense) + _LIVE_HIDDEN_STATES * size["hidden"])
 
 
 def _latent_tokens(size: dict, rules: dict, settings: dict, seqs: int) -> int:
@@ -192,23 +192,23 @@ def _vision(size: dict, settings: dict, seqs: int, tokens: int) -> dict:
     """Return what profiling the encoder takes beside the language model."""
     family = size["family"]
     if family.startswith("mllama"):
-        patches, wide, split = seqs * MLLAMA_PATCHES, 1280, 1
+        patches, wide, split = seqs * _MLLAMA_PATCHES, 1280, 1
     else:
-        per_token = GEMMA_PATCHES_PER_TOKEN if family.startswith("gemma") else PATCHES_PER_TOKEN
+        per_token = _GEMMA_PATCHES_PER_TOKEN if family.startswith("gemma") else _PATCHES_PER_TOKEN
         patches = tokens * per_token
         if "qwen" in family:
-            patches = max(patches, QWEN_IMAGE_PATCHES)
-        wide, split = size["vision_hidden"] or VISION_HIDDEN, settings["tp"]
-    gib = tuple(patches * wide * 2 * widths / split / GIB for widths in VISION_WIDTHS)
-    text = "%d image patches x %d x 2 bytes x up to %d" % (patches, wide, VISION_WIDTHS[2] / split)
+            patches = max(patches, _QWEN_IMAGE_PATCHES)
+        wide, split = size["vision_hidden"] or _VISION_HIDDEN, settings["tp"]
+    gib = tuple(patches * wide * 2 * widths / split / GIB for widths in _VISION_WIDTHS)
+    text = "%d image patches x %d x 2 bytes x up to %d" % (patches, wide, _VISION_WIDTHS[2] / split)
     return {"name": "vision", "gib": gib, "text": text}
 
 
 def _non_torch(tp: int, version: tuple) -> tuple:
     """Return the memory outside of PyTorch, in GiB; between the known sizes, the next larger one's."""
-    known = next((number for number in sorted(NON_TORCH_GIB) if number >= tp), max(NON_TORCH_GIB))
-    low, expected, high = NON_TORCH_GIB[known]
-    return (low, expected, NCCL_PAIR_INSIDE_GIB if tp == 2 and version < NCCL_OUTSIDE_SINCE else high)
+    known = next((number for number in sorted(_NON_TORCH_GIB) if number >= tp), max(_NON_TORCH_GIB))
+    low, expected, high = _NON_TORCH_GIB[known]
+    return (low, expected, _NCCL_PAIR_INSIDE_GIB if tp == 2 and version < _NCCL_OUTSIDE_SINCE else high)
 
 
 def graph_count(version: tuple, seqs: int) -> int:

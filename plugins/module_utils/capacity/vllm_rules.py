@@ -6,7 +6,7 @@ Private to this collection; may change at any time. Pure Python, standard librar
 
 from __future__ import annotations
 
-import re
+from ansible_collections.myia.vllm.plugins.module_utils.common import versions
 
 #: Tokens of a block of the KV cache (vLLM's default ``block_size`` on CUDA, 0.5 to 0.32).
 BLOCK_TOKENS = 16
@@ -15,12 +15,12 @@ BLOCK_TOKENS = 16
 V1_SINCE = (0, 8)
 V1_USUAL_SINCE = (0, 9)
 #: First version that frees what left a sliding window (``grouped_layers`` in ``v1/core/kv_cache_utils.py`` of 0.9.1).
-HYBRID_SINCE = (0, 9, 1)
+_HYBRID_SINCE = (0, 9, 1)
 #: First version whose sampler does not sort (``v1/sample/ops/topk_topp_sampler.py``: not in 0.16.0, in 0.17.0).
-TRITON_SAMPLER_SINCE = (0, 17)
+_TRITON_SAMPLER_SINCE = (0, 17)
 #: First version with 0.92 of the memory, CUDA graphs in the budget, and tokens as concurrency times length: 0.19.1 has
 #: none of the three, 0.20.0 and 0.20.2 have them (the message of the graphs says 0.21).
-NEW_BUDGET_SINCE = (0, 20)
+_NEW_BUDGET_SINCE = (0, 20)
 #: What an operator may have chosen by other options and the environment, which a plan does not know: a sampler that
 #: does not sort (VLLM_USE_FLASHINFER_SAMPLER), prompts in chunks on the older engine (--enable-chunked-prefill).
 LEAN = {"sorting_sampler": False, "whole_prompts": False}
@@ -28,13 +28,12 @@ LEAN = {"sorting_sampler": False, "whole_prompts": False}
 
 def parse_version(text: str | None) -> tuple | None:
     """Return a version as a tuple of three numbers; None when the text names none."""
-    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", str(text or ""))
-    return tuple(int(part or 0) for part in found.groups()) if found else None
+    return versions.release(text)
 
 
 def default_utilization(version: tuple | None) -> float:
     """Return vLLM's default of gpu_memory_utilization: 0.9, from 0.20 on 0.92 (``config/cache.py``)."""
-    return 0.92 if version is not None and version >= NEW_BUDGET_SINCE else 0.9
+    return 0.92 if version is not None and version >= _NEW_BUDGET_SINCE else 0.9
 
 
 def default_batch(version: tuple, total_gib: float, gpu_name: str, max_model_len: int) -> tuple[int, int]:
@@ -78,11 +77,11 @@ def rules(version: tuple | None) -> list[dict]:
         {
             "version": item,
             "v0": item < V1_SINCE,
-            "sorting_sampler": item < TRITON_SAMPLER_SINCE,
+            "sorting_sampler": item < _TRITON_SAMPLER_SINCE,
             "whole_prompts": item < V1_SINCE,
-            "graphs_in_budget": item >= NEW_BUDGET_SINCE,
-            "hybrid": item >= HYBRID_SINCE,
-            "capacity_by_concurrency": item >= NEW_BUDGET_SINCE,
+            "graphs_in_budget": item >= _NEW_BUDGET_SINCE,
+            "hybrid": item >= _HYBRID_SINCE,
+            "capacity_by_concurrency": item >= _NEW_BUDGET_SINCE,
             # layers are padded to the larger of two groups while that wastes less than this share
             "padding": 1.0 if item < (0, 12) else 1.25 if item < (0, 19) else 1.5,
             # with prefix caching a recurrent layer keeps two states a sequence (0.27), else one

@@ -7,25 +7,13 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 import calendar
-import json
 import re
 import time
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+
 #: ``docker info`` names the product here; Docker Desktop runs the engine in a virtual machine of its own.
 DESKTOP = "Docker Desktop"
-
-
-def parse_version(text: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version (``v2.26.1-4`` gives ``(2, 26, 1)``); empty when there are none."""
-    match = re.match(r"v?(\d+(?:\.\d+)*)", text.strip())
-    return tuple(int(part) for part in match.group(1).split(".")) if match else ()
-
-
-def at_least(found: str, wanted: str) -> bool:
-    """Tell whether version ``found`` is ``wanted`` or newer; an empty ``found`` never is."""
-    have, need = parse_version(found), parse_version(wanted)
-    length = max(len(have), len(need))
-    return bool(have) and have + (0,) * (length - len(have)) >= need + (0,) * (length - len(need))
 
 
 def seconds(text: str) -> float:
@@ -78,11 +66,7 @@ def engine_info(run) -> dict:
     status_compose, out_compose, _err = run(["docker", "compose", "version", "--short"])
     if status_compose == 0:
         info["compose_version"] = out_compose.strip().lstrip("v")
-    try:
-        data = json.loads(out) if out.strip() else {}
-    except ValueError:
-        data = {}
-    data = data if isinstance(data, dict) else {}
+    data = files.json_object(out)
     # With a dead engine some clients still exit 0 and put the reason into ServerErrors.
     errors = data.get("ServerErrors") or []
     if status != 0 or errors or not data.get("ServerVersion"):

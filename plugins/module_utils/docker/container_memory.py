@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+
 
 def used_bytes(container: str, pid: int, proc: str = "/proc", groups: str = "/sys/fs/cgroup") -> int | None:
     """Return the memory in use by a running container in bytes, as ``docker stats`` counts it: without cached files.
@@ -40,11 +42,8 @@ def used_bytes(container: str, pid: int, proc: str = "/proc", groups: str = "/sy
 
 def _groups(proc: str, pid: int) -> list[tuple[str, str]]:
     """Return (controllers, path) of a process's control groups; the controllers are empty in version 2."""
-    try:
-        with open(os.path.join(proc, str(pid), "cgroup"), encoding="utf-8", errors="replace") as handle:
-            lines = [line.rstrip("\n").split(":", 2) for line in handle]
-    except OSError:
-        return []
+    text = files.read_text(os.path.join(proc, str(pid), "cgroup"))
+    lines = [line.split(":", 2) for line in text.splitlines()]
     return [(line[1], line[2]) for line in lines if len(line) == 3]
 
 

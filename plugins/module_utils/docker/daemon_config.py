@@ -11,6 +11,8 @@ import json
 import os
 import tempfile
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+
 #: Where dockerd looks without --config-file.
 DEFAULT_PATH = "/etc/docker/daemon.json"
 
@@ -128,7 +130,7 @@ def render(data: dict) -> str:
 
 #: Top-level keys that a running dockerd takes over on SIGHUP (measured on 20.10 and 26.1 for runtimes,
 #: default-runtime and live-restore; the others by Docker's documentation, "Configuration reload behavior").
-RELOADABLE = frozenset((
+_RELOADABLE = frozenset((
     "authorization-plugins",
     "debug",
     "default-runtime",
@@ -157,7 +159,7 @@ def action_for(before: dict, after: dict) -> dict[str, str]:
 
 
 def _action(key: str, before: dict, after: dict) -> str:
-    if key not in RELOADABLE:
+    if key not in _RELOADABLE:
         return "restart"
     # CDI devices are set up when the daemon starts (moby RegisterGPUDeviceDrivers).
     if key == "features" and _cdi(before) != _cdi(after):
@@ -302,10 +304,9 @@ class DaemonConfig:
             "What stood in daemon.json before the Ansible collection myia.vllm changed it; removing its roles needs it."
         )
         text = json.dumps({"about": about, **record}, indent=1) + "\n"
-        temporary = temporary_file(text, os.path.dirname(self.path))
         # the original may be for root's eyes only
-        os.chmod(temporary, os.stat(self.path).st_mode & 0o777 if self.exists else 0o644)
-        os.replace(temporary, self.record_path)
+        mode = os.stat(self.path).st_mode & 0o777 if self.exists else 0o644
+        files.write_atomically(self.record_path, text, mode)
 
     def _original(self) -> dict:
         text = self.record["original"]
@@ -321,9 +322,9 @@ def _read(path: str) -> str:
         return handle.read()
 
 
-def temporary_file(text: str, folder: str | None = None) -> str:
-    """Write ``text`` into a new file of mode 0644, in ``folder`` or where temporary files go; return its path."""
-    handle, path = tempfile.mkstemp(prefix=".daemon-", suffix=".json", dir=folder)
+def temporary_file(text: str) -> str:
+    """Write ``text`` into a new file of mode 0644 where temporary files go; return its path."""
+    handle, path = tempfile.mkstemp(prefix=".daemon-", suffix=".json")
     with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         stream.write(text)
     os.chmod(path, 0o644)
@@ -333,13 +334,9 @@ def temporary_file(text: str, folder: str | None = None) -> str:
 def engine_identity() -> str:
     """Return what tells the dockerd that runs now from one started later (process id and start); "" when none runs."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open("/proc/%s/comm" % pid, encoding="utf-8", errors="replace") as handle:
-                if handle.read().strip() != "dockerd":
-                    continue
-            with open("/proc/%s/stat" % pid, encoding="utf-8", errors="replace") as handle:
-                # proc(5): the start is field 22; the 2nd, in parentheses, may hold spaces
-                return "%s:%s" % (pid, handle.read().rpartition(")")[2].split()[19])
-        except (OSError, IndexError):
-            continue  # it ended meanwhile
+        if files.read_text("/proc/%s/comm" % pid).strip() == "dockerd":
+            # proc(5): the start is field 22; the 2nd, in parentheses, may hold spaces
+            fields = files.read_text("/proc/%s/stat" % pid).rpartition(")")[2].split()
+            if len(fields) > 19:  # else it ended meanwhile
+                return "%s:%s" % (pid, fields[19])
     return ""

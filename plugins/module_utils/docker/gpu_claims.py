@@ -10,11 +10,11 @@ import json
 import re
 
 #: Label by which Docker Compose marks the containers of a project.
-PROJECT = "com.docker.compose.project"
+_PROJECT = "com.docker.compose.project"
 #: The id of a container in a path of /proc/<pid>/cgroup (docker-<id>.scope, /docker/<id>, libpod-<id>.scope).
-CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 #: Values of NVIDIA_VISIBLE_DEVICES that give no GPU (NVIDIA container toolkit).
-NO_GPUS = ("", "void", "none")
+_NO_GPUS = ("", "void", "none")
 
 
 def running(run, default_runtime: str = "") -> list[dict]:
@@ -42,7 +42,7 @@ def running(run, default_runtime: str = "") -> list[dict]:
         {
             "id": item["Id"],
             "name": item["Name"].lstrip("/"),
-            "project": ((item.get("Config") or {}).get("Labels") or {}).get(PROJECT, ""),
+            "project": ((item.get("Config") or {}).get("Labels") or {}).get(_PROJECT, ""),
             "gpus": gpus_of(item, default_runtime),
         }
         for item in containers
@@ -62,7 +62,7 @@ def gpus_of(container: dict, default_runtime: str = "") -> list[str]:
     if (host.get("Runtime") or default_runtime) == "nvidia":
         variables = dict(str(entry).partition("=")[::2] for entry in (container.get("Config") or {}).get("Env") or [])
         value = variables.get("NVIDIA_VISIBLE_DEVICES", "")
-        found += [] if value in NO_GPUS else [name.strip() for name in value.split(",")]
+        found += [] if value in _NO_GPUS else [name.strip() for name in value.split(",")]
     return list(dict.fromkeys(found))
 
 
@@ -71,7 +71,7 @@ def container_of(cgroup: str, containers: list[dict]) -> dict:
 
     A container that the engine does not name (another engine's) is known by the start of its id; no container: empty.
     """
-    ids = CONTAINER_ID.findall(cgroup)
+    ids = _CONTAINER_ID.findall(cgroup)
     by_id = {item["id"]: item for item in containers}
     # the innermost comes last, where containers run in containers
     for identity in reversed(ids):

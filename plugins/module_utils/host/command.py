@@ -14,7 +14,7 @@ import tempfile
 
 #: Where programs may be that PATH does not name: system folders that sudo may drop, and WSL's folder of nvidia-smi
 #: (NVIDIA's CUDA on WSL guide).
-MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/wsl/lib")
+_MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/wsl/lib")
 
 #: Seconds that a killed program gets to go away.
 GRACE_S = 1.0
@@ -30,7 +30,7 @@ def run(argv: list[str], timeout_s: float) -> tuple[int, str, str, bool]:
         (exit status, standard output, standard error, timed out). The exit status is 127 for a program that is not
         there, 126 for one that cannot be started, 124 after the time limit.
     """
-    path = shutil.which(argv[0], path=os.pathsep.join((os.environ.get("PATH", os.defpath), *MORE_FOLDERS)))
+    path = shutil.which(argv[0], path=os.pathsep.join((os.environ.get("PATH", os.defpath), *_MORE_FOLDERS)))
     if path is None:
         return 127, "", "%s: not found" % argv[0], False
     # files, not pipes: a pipe is only at its end when the last process that holds it is gone

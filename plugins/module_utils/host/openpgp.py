@@ -12,7 +12,7 @@ import hashlib
 import re
 
 #: Packet tag of a primary public key (RFC 4880, 4.3).
-PUBLIC_KEY = 6
+_PUBLIC_KEY = 6
 
 
 class OpenPGPError(ValueError):
@@ -26,7 +26,7 @@ def fingerprints(data: bytes) -> list[str]:
         OpenPGPError: when there is none, or the file is damaged.
     """
     binary = b"".join(_dearmor(data)) if b"-----BEGIN PGP" in data else data
-    found = [_fingerprint(body) for tag, body in _packets(binary) if tag == PUBLIC_KEY]
+    found = [_fingerprint(body) for tag, body in _packets(binary) if tag == _PUBLIC_KEY]
     if not found:
         raise OpenPGPError("it holds no public key")
     return found

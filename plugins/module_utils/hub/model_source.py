@@ -16,16 +16,19 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from ansible_collections.myia.vllm.plugins.module_utils.common.files import read_text
+from ansible_collections.myia.vllm.plugins.module_utils.hub import cache as hub_cache
+
 #: The hub that vLLM uses when the environment does not say otherwise.
-HUB = "https://huggingface.co"
+_HUB = "https://huggingface.co"
 
 #: Seconds that one request to the hub may take; two are made.
 TIMEOUT_S = 4
 #: Redirects that are followed; the hub answers with one.
-REDIRECTS = 3
+_REDIRECTS = 3
 
 #: A repository of the hub: a name, or an owner and a name.
-HUB_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
+_HUB_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
 
 class SourceError(Exception):
@@ -44,7 +47,7 @@ def read(model: str, *, endpoint: str = "", token: str = "", revision: str = "",
     """Return the configuration of a model by absolute path or hub id; see `read_local` and `read_hub`."""
     if model.startswith("/"):
         return read_local(model)
-    return read_hub(model, endpoint=endpoint, token=token, revision=revision, timeout_s=timeout_s)
+    return _read_hub(model, endpoint=endpoint, token=token, revision=revision, timeout_s=timeout_s)
 
 
 def read_local(path: str) -> dict:
@@ -70,10 +73,10 @@ def read_local(path: str) -> dict:
     if isinstance(size, int):
         return _result(config, path, size, "index")
     files = [(name, os.path.getsize(os.path.join(folder, name))) for name in os.listdir(folder or ".")]
-    return _result(config, path, *weight_files(files))
+    return _result(config, path, *_weight_files(files))
 
 
-def read_hub(
+def _read_hub(
     model: str, *, endpoint: str = "", token: str = "", revision: str = "", timeout_s: float = TIMEOUT_S
 ) -> dict:
     """Return the configuration and the weights' size of a model on the hub.
@@ -109,7 +112,7 @@ def hub_config(
 
     ``on_answer`` is called with the headers of every answer of the hub, refusals too.
     """
-    if not HUB_ID.fullmatch(model):
+    if not _HUB_ID.fullmatch(model):
         raise SourceError(
             "invalid",
             "%r is neither an absolute path nor a Hugging Face id like Qwen/Qwen2.5-32B-Instruct-AWQ. "
@@ -136,7 +139,7 @@ def hub_weights(
         for entry in answer.get("siblings") or []
         if isinstance(entry, dict)
     ]
-    size, source = weight_files(files)
+    size, source = _weight_files(files)
     return size, source and "hub"
 
 
@@ -148,13 +151,10 @@ def cached_folder(cache: str, model: str, revision: str = "") -> str:
         model: id of the repository.
         revision: branch, tag or commit; empty: main.
     """
-    base = os.path.join(cache, "hub", "models--" + model.replace("/", "--"))
+    base = hub_cache.repository(cache, model)
     commit = revision or "main"
-    try:
-        with open(os.path.join(base, "refs", commit), encoding="ascii", errors="replace") as handle:
-            commit = handle.read().strip()
-    except OSError:
-        pass  # a commit has no file under refs
+    # a commit has no file under refs
+    commit = read_text(os.path.join(base, "refs", commit)).strip() or commit
     folder = os.path.join(base, "snapshots", commit)
     blobs = os.path.join(base, "blobs")
     partial = os.path.isdir(blobs) and any(name.endswith(".incomplete") for name in os.listdir(blobs))
@@ -166,7 +166,7 @@ def cached_folder(cache: str, model: str, revision: str = "") -> str:
 
 
 def _base(endpoint: str) -> str:
-    return (endpoint or os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    return (endpoint or os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
 
 
 def _branch(revision: str) -> str:
@@ -179,7 +179,7 @@ def _shown(url: str) -> str:
     return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def weight_files(files: list[tuple[str, int]]) -> tuple[int | None, str]:
+def _weight_files(files: list[tuple[str, int]]) -> tuple[int | None, str]:
     """Return the bytes of the files that vLLM loads, and V(files), or None and an empty string when there are none.
 
     Safetensors come before PyTorch's own files, and the Transformers layout before ``consolidated`` ones, which hold
@@ -246,7 +246,7 @@ def _get(url: str, model: str, token: str, timeout_s: float, on_answer=None) -> 
     """Return the body of an answer. Redirects are followed here: the token goes only to the host it was given for."""
     host = urllib.parse.urlsplit(url).netloc
     try:
-        for _redirect in range(REDIRECTS + 1):
+        for _redirect in range(_REDIRECTS + 1):
             known = token and urllib.parse.urlsplit(url).netloc == host
             headers = {"Authorization": "Bearer " + token} if known else {}
             try:

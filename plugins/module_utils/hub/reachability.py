@@ -21,7 +21,7 @@ TIMEOUT_S = 3.0
 DEADLINE_S = 4.5
 
 #: Where images without a registry in their name come from.
-DOCKER_HUB = "registry-1.docker.io"
+_DOCKER_HUB = "registry-1.docker.io"
 
 
 def start(tasks: dict) -> dict:
@@ -60,8 +60,8 @@ def registry_of(image: str) -> str:
     """Return the host (and port) from which Docker pulls an image."""
     first, slash, _rest = image.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
-        return DOCKER_HUB if first in ("docker.io", "index.docker.io") else first
-    return DOCKER_HUB
+        return _DOCKER_HUB if first in ("docker.io", "index.docker.io") else first
+    return _DOCKER_HUB
 
 
 def ask_registry(registry: str, note_skew, timeout_s: float = TIMEOUT_S) -> dict:

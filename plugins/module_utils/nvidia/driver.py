@@ -13,23 +13,25 @@ import glob
 import os
 import re
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+from ansible_collections.myia.vllm.plugins.module_utils.common.versions import numbers
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
 
 #: Folders of shared libraries: Debian and Ubuntu, Enterprise Linux and SUSE, WSL, the driver's own installer.
-LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu*", "usr/lib/*-linux-gnu*/nvidia/*", "usr/lib64", "usr/lib", "usr/local/lib")
+_LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu*", "usr/lib/*-linux-gnu*/nvidia/*", "usr/lib64", "usr/lib", "usr/local/lib")
 
 #: Name of the kernel module's file: NVIDIA's own, and Debian's nvidia-current, -open, -tesla-NNN, -legacy-NNNxx.
-MODULE_FILE = re.compile(r"nvidia(?:-(?:current|open|tesla|legacy|\d+(?:xx)?))*\.ko(?:\.\w+)?")
+_MODULE_FILE = re.compile(r"nvidia(?:-(?:current|open|tesla|legacy|\d+(?:xx)?))*\.ko(?:\.\w+)?")
 
 #: Folders of a kernel's modules in which drivers are put, for modules that depmod does not know yet.
-MODULE_FOLDERS = ("updates", "extra", "weak-updates", "kernel/drivers/video", "kernel/nvidia*")
+_MODULE_FOLDERS = ("updates", "extra", "weak-updates", "kernel/drivers/video", "kernel/nvidia*")
 
 #: EFI's global variables have this vendor GUID (UEFI specification, section 3.3); four bytes of attributes stand before
 #: the value.
 SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
 #: PCI vendor id of NVIDIA, and the class of display controllers (VGA 0300, 3D 0302).
-PCI_VENDOR, PCI_DISPLAY = "0x10de", "0x03"
+_PCI_VENDOR, _PCI_DISPLAY = "0x10de", "0x03"
 
 
 def look(run, root: str = "/", timeout_s: float = nvidia_smi.TIMEOUT_S) -> dict:
@@ -49,11 +51,7 @@ def look(run, root: str = "/", timeout_s: float = nvidia_smi.TIMEOUT_S) -> dict:
     """
 
     def read(path: str) -> str:
-        try:
-            with open(os.path.join(root, path), encoding="utf-8", errors="replace") as handle:
-                return handle.read()
-        except OSError:
-            return ""
+        return files.read_text(os.path.join(root, path))
 
     smi = nvidia_smi.query(run, timeout_s)  # first: as root it loads the module and makes the device nodes
     kernel = read("proc/sys/kernel/osrelease").strip()
@@ -80,31 +78,26 @@ def look(run, root: str = "/", timeout_s: float = nvidia_smi.TIMEOUT_S) -> dict:
 def module_files(root: str, kernel: str) -> list[str]:
     """Return the files of the nvidia kernel module for a kernel, by ``modules.dep`` and in the usual folders."""
     folder = os.path.join(root, "lib/modules", kernel)
-    found = set()
-    try:
-        with open(os.path.join(folder, "modules.dep"), encoding="utf-8", errors="replace") as handle:
-            found = {line.partition(":")[0] for line in handle}
-    except OSError:
-        pass
-    for name in MODULE_FOLDERS:
+    found = {line.partition(":")[0] for line in files.read_text(os.path.join(folder, "modules.dep")).splitlines()}
+    for name in _MODULE_FOLDERS:
         for path in glob.glob(os.path.join(folder, name, "**", "nvidia*.ko*"), recursive=True):
             found.add(os.path.relpath(path, folder))
     return sorted(
         path
         for path in found
-        if MODULE_FILE.fullmatch(os.path.basename(path)) and os.path.exists(os.path.join(folder, path))
+        if _MODULE_FILE.fullmatch(os.path.basename(path)) and os.path.exists(os.path.join(folder, path))
     )
 
 
 def library_versions(root: str) -> list[str]:
     """Return the versions of the libnvidia-ml.so that are installed, oldest first."""
     versions = set()
-    for folder in LIBRARY_FOLDERS:
+    for folder in _LIBRARY_FOLDERS:
         for path in glob.glob(os.path.join(root, folder, "libnvidia-ml.so.*")):
             version = os.path.basename(path)[len("libnvidia-ml.so.") :]
             if "." in version:  # libnvidia-ml.so.1 is a link to the one with the version
                 versions.add(version)
-    return sorted(versions, key=_numbers)
+    return sorted(versions, key=numbers)
 
 
 def cards(root: str) -> list[str] | None:
@@ -114,11 +107,8 @@ def cards(root: str) -> list[str] | None:
         return None
     found = []
     for device in sorted(devices):
-        try:
-            texts = [_first_line(os.path.join(device, name)) for name in ("vendor", "class")]
-        except OSError:
-            continue
-        if texts[0] == PCI_VENDOR and texts[1].startswith(PCI_DISPLAY):
+        texts = [files.read_text(os.path.join(device, name)).strip() for name in ("vendor", "class")]
+        if texts[0] == _PCI_VENDOR and texts[1].startswith(_PCI_DISPLAY):
             found.append(os.path.basename(device))
     return found
 
@@ -189,15 +179,6 @@ def find_device(gpus: list[dict], wanted: str) -> tuple[dict | None, dict | None
             if wanted in names:
                 return gpu, device
     return None, None
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in re.findall(r"\d+", version)]
-
-
-def _first_line(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as handle:
-        return handle.readline().strip()
 
 
 def _finding(identity: str, ok: bool, found: str, needed: str, fix: str) -> dict:

@@ -20,10 +20,10 @@ IMAGE = "myia-vllm-gpu-test"
 LABEL = "io.github.myia-vllm.gpu-test"
 
 #: Libraries that nvidia-smi loads (ldd nvidia-smi, driver 580); with glibc 2.34 and later most are empty shells.
-LIBRARIES = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1")
+_LIBRARIES = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1")
 
 #: What the engine or the toolkit says (wordings of moby, runc and libnvidia-container), what it means, and the fix.
-REASONS: tuple[tuple[str, str, str], ...] = (
+_REASONS: tuple[tuple[str, str, str], ...] = (
     (
         r"could not select device driver",
         "device_driver_missing",
@@ -85,7 +85,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (
 def explain(text: str) -> dict[str, str]:
     """Return ``{id, text, fix}`` for what a failed test said."""
     short = " ".join(text.split())[-500:]
-    for pattern, identity, fix in REASONS:
+    for pattern, identity, fix in _REASONS:
         if re.search(pattern, text, re.IGNORECASE):
             return {"id": identity, "text": short, "fix": fix}
     return {"id": "other", "text": short, "fix": "See the engine's own messages: journalctl -u docker.service."}
@@ -158,7 +158,7 @@ def image_files(run) -> dict[str, str]:
     """Return ``{path in the image: file of the host}`` of a shell, its libraries and those of nvidia-smi.
 
     Args:
-        run: function of (argument list, time limit in seconds) as ``limited_command.run``.
+        run: function of (argument list, time limit in seconds) as ``host_command.run``.
     """
     files = {"bin/sh": os.path.realpath("/bin/sh")}
     smi = shutil.which("nvidia-smi")
@@ -169,7 +169,7 @@ def image_files(run) -> dict[str, str]:
             files[path.lstrip("/")] = os.path.realpath(path)
     folders = sorted({os.path.dirname(path) for path in files if path.endswith("libc.so.6")})
     for folder in folders:
-        for name in LIBRARIES:
+        for name in _LIBRARIES:
             path = os.path.join("/", folder, name)
             if os.path.exists(path):
                 files[path.lstrip("/")] = os.path.realpath(path)

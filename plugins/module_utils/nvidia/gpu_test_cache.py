@@ -17,19 +17,21 @@ import os
 import shutil
 import stat
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+
 PATH = "/run/myia-vllm/gpu-test.json"
 
 #: What takes part when a container gets a GPU: programs, and files and folders that they read.
-PROGRAMS = (
+_PROGRAMS = (
     "dockerd", "containerd", "runc", "nvidia-container-runtime", "nvidia-container-runtime-hook",
     "nvidia-container-cli", "nvidia-ctk", "nvidia-cdi-hook", "nvidia-smi",
 )  # fmt: skip
-FILES = (
+_FILES = (
     "/etc/docker/daemon.json", "/etc/nvidia-container-runtime/*", "/etc/cdi/*", "/var/run/cdi/*", "/dev/nvidia*",
 )  # fmt: skip
 
 #: What ``docker_cli.engine_info`` tells that does not change by itself.
-ENGINE = ("version", "runtimes", "default_runtime", "cdi_spec_dirs", "cgroup_driver", "root_dir", "rootless")
+_ENGINE = ("version", "runtimes", "default_runtime", "cdi_spec_dirs", "cgroup_driver", "root_dir", "rootless")
 
 
 def cache_key(asked: dict, engine: dict, engine_identity: str, gpus: list[dict], driver: str, root: str = "/") -> str:
@@ -43,13 +45,13 @@ def cache_key(asked: dict, engine: dict, engine_identity: str, gpus: list[dict],
         driver: version of the driver.
         root: where the file system begins (for tests).
     """
-    programs = [shutil.which(name) for name in PROGRAMS]
+    programs = [shutil.which(name) for name in _PROGRAMS]
     paths = [os.path.realpath(path) for path in programs if path]
-    for pattern in FILES:
+    for pattern in _FILES:
         paths += sorted(glob.glob(os.path.join(root, pattern.lstrip("/"))))
     known = {
         "asked": asked,
-        "engine": {key: engine.get(key) for key in ENGINE},
+        "engine": {key: engine.get(key) for key in _ENGINE},
         "engine_identity": engine_identity,
         "gpus": [[gpu["index"], gpu["uuid"]] for gpu in gpus],
         "driver": driver,
@@ -71,11 +73,10 @@ def _state(path: str) -> list[int]:
 
 def read(key: str, path: str = PATH) -> dict:
     """Return the test that was kept under the key ``key``; empty without one."""
+    record = files.read_json(path)
     try:
-        with open(path, encoding="utf-8") as handle:
-            record = json.load(handle)
         return record["gpu_test"] if record["cache_key"] == key and record["gpu_test"]["ok"] is True else {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return {}
 
 
@@ -83,7 +84,4 @@ def write(key: str, found: dict, path: str = PATH) -> None:
     """Remember a test; that it cannot be remembered costs only the next run's time."""
     with contextlib.suppress(OSError):
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        temporary = path + ".new"
-        with open(temporary, "w", encoding="utf-8") as handle:
-            json.dump({"cache_key": key, "gpu_test": found}, handle)
-        os.replace(temporary, path)
+        files.write_atomically(path, json.dumps({"cache_key": key, "gpu_test": found}), 0o644)

@@ -131,12 +131,12 @@ FAILURES = (
 )
 
 #: Said by a field instead of its value when the whole GPU is out of order (nvmlErrorString).
-GPU_FAULTS = ("gpu is lost", "gpu requires reset")
+_GPU_FAULTS = ("gpu is lost", "gpu requires reset")
 
 #: Said by a field that has no value.
-ABSENT = (
+_ABSENT = (
     "", "n/a", "none", "err!", "unknown", "unknown error", "not found", "not supported", "not available",
-    "insufficient permissions", "insufficient permission", "requested functionality has been deprecated", *GPU_FAULTS,
+    "insufficient permissions", "insufficient permission", "requested functionality has been deprecated", *_GPU_FAULTS,
 )  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def failure(status: int, out: str, err: str, timed_out: bool) -> dict | None:
 
     Args:
         status: exit status; 127 for a program that is not there.
-        out: standard output, without the answer itself (see :func:`split_document`).
+        out: standard output, without the answer itself (see :func:`_split_document`).
         err: standard error.
         timed_out: whether the time limit ended it.
 
@@ -181,7 +181,7 @@ def query(run, timeout_s: float = TIMEOUT_S) -> dict:
 
     Args:
         run: function of (argument list, time limit in seconds) that returns (exit status, standard output, standard
-            error, timed out), as :func:`limited_command.run`.
+            error, timed out), as :func:`host_command.run`.
         timeout_s: seconds that all calls together may take.
 
     Returns:
@@ -196,7 +196,7 @@ def query(run, timeout_s: float = TIMEOUT_S) -> dict:
         return run(["nvidia-smi", *options], max(1.0, deadline - time.monotonic()))
 
     status, out, err, timed_out = ask("-q", "-x")
-    document, rest = split_document(out)
+    document, rest = _split_document(out)
     problem = failure(status, rest, err, timed_out)
     answer = parse_xml(document) if document else None
     if answer is None and problem is None:
@@ -220,7 +220,7 @@ def query(run, timeout_s: float = TIMEOUT_S) -> dict:
     return {**answer, "error": error}
 
 
-def split_document(out: str) -> tuple[str, str]:
+def _split_document(out: str) -> tuple[str, str]:
     """Return the XML document in ``out`` (empty if there is none) and whatever else was printed."""
     match = re.search(r"(?:<\?xml.*?)?<nvidia_smi_log\b.*</nvidia_smi_log\s*>", out, re.DOTALL)
     return (match.group(0), out[: match.start()] + " " + out[match.end() :]) if match else ("", out)
@@ -242,7 +242,7 @@ def parse_xml(document: str) -> dict | None:
 def known(text: str | None) -> str | None:
     """Return a value as text; None for an absent one and for every way in which a driver says that it has none."""
     value = " ".join((text or "").split()).strip("[]")
-    return None if value.lower() in ABSENT else value
+    return None if value.lower() in _ABSENT else value
 
 
 def number(text: str | None) -> float | None:
@@ -257,7 +257,7 @@ def whole(text: str | None) -> int | None:
     return None if value is None else int(value)
 
 
-def parse_csv(text: str, keys: list[str]) -> list[dict]:
+def _parse_csv(text: str, keys: list[str]) -> list[dict]:
     """Return the rows of ``--format=csv,noheader,nounits`` by key; rows of another length are left out."""
     rows = csv.reader(io.StringIO(text), skipinitialspace=True)
     return [dict(zip(keys, (cell.strip() for cell in row))) for row in rows if len(row) == len(keys)]
@@ -321,7 +321,7 @@ def _gpu(index: int, node: ET.Element) -> dict:
         "pcie_width": whole(node.findtext(link + "link_widths/current_link_width")),
         "pcie_width_max": whole(node.findtext(link + "link_widths/max_link_width")),
         "processes": [_process(item) for item in node.findall("processes/process_info")],
-        "fault": next((text for text in texts if text.lower() in GPU_FAULTS), None),
+        "fault": next((text for text in texts if text.lower() in _GPU_FAULTS), None),
     }
 
 
@@ -349,7 +349,7 @@ def _complete(gpus: list[dict], ask) -> None:
     """Add what the XML does not tell: compute capability, true index beside a lost GPU, UUIDs of MIG devices."""
     if any(gpu["compute_capability"] is None for gpu in gpus):
         _status, out, _err, _timed_out = ask("--query-gpu=index,uuid,compute_cap", "--format=csv,noheader,nounits")
-        rows = {row["uuid"]: row for row in parse_csv(out, ["index", "uuid", "compute_cap"])}
+        rows = {row["uuid"]: row for row in _parse_csv(out, ["index", "uuid", "compute_cap"])}
         for gpu in gpus:
             row = rows.get(gpu["uuid"], {})
             gpu["compute_capability"] = gpu["compute_capability"] or _version(row.get("compute_cap"))
@@ -376,7 +376,7 @@ def _query_csv(ask) -> tuple[dict | None, dict | None]:
         columns.remove(refused.group(1))
     gpus = []
     driver = None
-    rows = parse_csv(out, columns)
+    rows = _parse_csv(out, columns)
     for row in rows:
         driver = driver or known(row.get("driver_version"))
         gpu = {**UNKNOWN_GPU, "mig_devices": [], "processes": []}
@@ -402,7 +402,7 @@ def _add_processes(gpus: list[dict], ask) -> None:
     keys = ["gpu_uuid", "pid", "used_memory", "process_name"]
     _status, out, _err, _timed_out = ask("--query-compute-apps=" + ",".join(keys), "--format=csv,noheader,nounits")
     by_uuid = {gpu["uuid"]: gpu for gpu in gpus}
-    for row in parse_csv(out, keys):
+    for row in _parse_csv(out, keys):
         if row["gpu_uuid"] in by_uuid:
             by_uuid[row["gpu_uuid"]]["processes"].append(
                 {

@@ -10,7 +10,8 @@ import glob
 import os
 import re
 
-from ansible_collections.myia.vllm.plugins.module_utils.docker.cli import at_least
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+from ansible_collections.myia.vllm.plugins.module_utils.common.versions import at_least, numbers
 
 #: NVIDIA requires the four to be exactly equal since 1.18.0 (its release notes). In the order of their dependencies.
 PACKAGES = (
@@ -21,11 +22,11 @@ PACKAGES = (
 )
 
 #: Packages of the time before 1.14 that the four replace (release notes 1.14, 1.15).
-OLD_PACKAGES = ("nvidia-docker2", "nvidia-docker", "nvidia-container-runtime")
+_OLD_PACKAGES = ("nvidia-docker2", "nvidia-docker", "nvidia-container-runtime")
 
 #: Source lists of those and of hand-made installations. An entry for the same address with another Signed-By makes
 #: every `apt update` fail (NVIDIA's troubleshooting page, "Conflicting values set for option Signed-By").
-OLD_SOURCES = (
+_OLD_SOURCES = (
     "/etc/apt/sources.list.d/libnvidia-container.list",
     "/etc/apt/sources.list.d/nvidia-docker.list",
     "/etc/apt/sources.list.d/nvidia-container-runtime.list",
@@ -40,23 +41,23 @@ OLD_SOURCES = (
 )
 
 #: Source lists that this collection writes (apt, dnf, zypper).
-SOURCES = (
+_SOURCES = (
     "/etc/apt/sources.list.d/nvidia-container-toolkit.sources",
     "/etc/yum.repos.d/nvidia-container-toolkit.repo",
     "/etc/zypp/repos.d/nvidia-container-toolkit.repo",
 )
 
 #: Where CDI specifications stand (Container Device Interface specification, "well-known" folders).
-CDI_FOLDERS = ("/etc/cdi", "/var/run/cdi")
+_CDI_FOLDERS = ("/etc/cdi", "/var/run/cdi")
 
 #: First engine with CDI, behind features.cdi (moby #45134); first that reads specifications of version 0.7.0, as the
 #: toolkit writes them from 1.19.1 on (its release notes); first with CDI switched on by itself (moby 28.2.0).
-CDI_ENGINE, CDI_070_ENGINE, CDI_DEFAULT_ENGINE = "25.0", "26.1", "28.2"
+_CDI_ENGINE, _CDI_070_ENGINE, _CDI_DEFAULT_ENGINE = "25.0", "26.1", "28.2"
 
 #: First toolkit whose runtime injects by CDI (mode auto = jit-cdi) and not by the hook (release notes 1.18.0).
-JIT_CDI_TOOLKIT = "1.18.0"
+_JIT_CDI_TOOLKIT = "1.18.0"
 
-REDEPLOY = "then run again; nothing was changed."
+_REDEPLOY = "then run again; nothing was changed."
 
 
 def package_versions(run, family: str, names: tuple[str, ...]) -> dict[str, str]:
@@ -80,7 +81,7 @@ def package_versions(run, family: str, names: tuple[str, ...]) -> dict[str, str]
     return found
 
 
-def file_versions(run, family: str, paths: list[str]) -> list[dict[str, str]]:
+def _file_versions(run, family: str, paths: list[str]) -> list[dict[str, str]]:
     """Return ``{path, name, version, error}`` of each local package file."""
     result = []
     for path in paths:
@@ -145,22 +146,13 @@ def cdi_spec(text: str) -> dict:
 def cdi_specs(root: str = "/") -> list[dict]:
     """Return ``{path, version, devices}`` of each CDI specification of NVIDIA GPUs on the host."""
     specs = []
-    for folder in CDI_FOLDERS:
+    for folder in _CDI_FOLDERS:
         for path in sorted(glob.glob(os.path.join(root, folder.lstrip("/"), "*"))):
             if path.endswith((".yaml", ".yml", ".json")):
-                found = cdi_spec(read(path))
+                found = cdi_spec(files.read_text(path))
                 if found["devices"]:
                     specs.append({"path": path, **found})
     return specs
-
-
-def read(path: str) -> str:
-    """Return the text of a file, "" when it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except OSError:
-        return ""
 
 
 def look(run, family: str, package_files: list[str], root: str = "/") -> dict:
@@ -176,16 +168,18 @@ def look(run, family: str, package_files: list[str], root: str = "/") -> dict:
     Returns:
         ``packages`` (of :data:`PACKAGES`), ``old_packages`` (installed ones of :data:`OLD_PACKAGES`), ``old_sources``
         (files of :data:`OLD_SOURCES`), ``source`` (text of the role's own source, "" when missing), ``files`` (see
-        :func:`file_versions`), ``runtime_config``, ``cdi_specs``.
+        :func:`_file_versions`), ``runtime_config``, ``cdi_specs``.
     """
-    versions = package_versions(run, family, PACKAGES + OLD_PACKAGES)
+    versions = package_versions(run, family, PACKAGES + _OLD_PACKAGES)
     return {
         "packages": {name: versions[name] for name in PACKAGES},
-        "old_packages": [name for name in OLD_PACKAGES if versions[name]],
-        "old_sources": [path for path in OLD_SOURCES if os.path.exists(os.path.join(root, path.lstrip("/")))],
-        "source": "".join(read(os.path.join(root, path.lstrip("/"))) for path in SOURCES),
-        "files": file_versions(run, family, package_files),
-        "runtime_config": runtime_config(read(os.path.join(root, "etc/nvidia-container-runtime/config.toml"))),
+        "old_packages": [name for name in _OLD_PACKAGES if versions[name]],
+        "old_sources": [path for path in _OLD_SOURCES if os.path.exists(os.path.join(root, path.lstrip("/")))],
+        "source": "".join(files.read_text(os.path.join(root, path.lstrip("/"))) for path in _SOURCES),
+        "files": _file_versions(run, family, package_files),
+        "runtime_config": runtime_config(
+            files.read_text(os.path.join(root, "etc/nvidia-container-runtime/config.toml"))
+        ),
         "cdi_specs": cdi_specs(root),
     }
 
@@ -195,7 +189,7 @@ def wanted_daemon_config(access: str, engine: dict) -> dict:
     if access == "runtime":
         # as `nvidia-ctk runtime configure --runtime=docker` registers it
         return {"runtimes": {"nvidia": {"path": "nvidia-container-runtime", "args": []}}}
-    if access == "cdi" and not (at_least(engine["version"], CDI_DEFAULT_ENGINE) and engine["cdi_spec_dirs"]):
+    if access == "cdi" and not (at_least(engine["version"], _CDI_DEFAULT_ENGINE) and engine["cdi_spec_dirs"]):
         return {"features": {"cdi": True}}
     return {}
 
@@ -218,7 +212,7 @@ def stale_cdi(specs: list[dict], gpus: list[dict], devices: list[str]) -> str:
     A change of the driver or of MIG leaves an old specification behind (nvidia-cdi-refresh does not notice).
     """
     if not specs:
-        return "there is no CDI specification of NVIDIA GPUs in %s" % " or ".join(CDI_FOLDERS)
+        return "there is no CDI specification of NVIDIA GPUs in %s" % " or ".join(_CDI_FOLDERS)
     known = {name for spec in specs for name in spec["devices"]}
     uuids = {name for name in known if name.startswith("GPU-")}
     real = {gpu["uuid"] for gpu in gpus}
@@ -246,7 +240,7 @@ def problems(facts: dict, engine: dict, wanted: dict) -> list[dict]:
             "an engine that root runs",
             "A rootless engine reads ~/.config/docker/daemon.json and needs no-cgroups = true in "
             "/etc/nvidia-container-runtime/config.toml, which breaks an engine of root on the same host. Set it up by "
-            "hand as its owner, or remove it and let the role docker_engine install an engine, " + REDEPLOY,
+            "hand as its owner, or remove it and let the role docker_engine install an engine, " + _REDEPLOY,
         ))  # fmt: skip
     elif facts["runtime_config"]["no_cgroups"]:
         found.append(_problem(
@@ -254,7 +248,7 @@ def problems(facts: dict, engine: dict, wanted: dict) -> list[dict]:
             "no-cgroups = true in /etc/nvidia-container-runtime/config.toml",
             "no-cgroups = false, as this engine is run by root",
             'Containers would start and then say "Failed to initialize NVML: Unknown Error". Run "nvidia-ctk config '
-            '--set nvidia-container-cli.no-cgroups=false --in-place", ' + REDEPLOY,
+            '--set nvidia-container-cli.no-cgroups=false --in-place", ' + _REDEPLOY,
         ))  # fmt: skip
     if wanted["access"] == "cdi" and engine["answering"]:
         found += _cdi_engine(facts, engine, wanted)
@@ -307,30 +301,26 @@ def _files(facts: dict, wanted: dict) -> list[dict]:
 
 def _cdi_engine(facts: dict, engine: dict, wanted: dict) -> list[dict]:
     other = 'or set vllm_gpu_access to "runtime".'
-    if not at_least(engine["version"], CDI_ENGINE):
-        return [_problem("cdi_engine", "Docker %s" % engine["version"], "Docker %s or later for CDI" % CDI_ENGINE,
+    if not at_least(engine["version"], _CDI_ENGINE):
+        return [_problem("cdi_engine", "Docker %s" % engine["version"], "Docker %s or later for CDI" % _CDI_ENGINE,
                          "Upgrade Docker, " + other)]  # fmt: skip
-    newest = max((spec["version"] for spec in facts["cdi_specs"]), key=_numbers, default="")
+    newest = max((spec["version"] for spec in facts["cdi_specs"]), key=numbers, default="")
     writes_070 = at_least(newest, "0.7.0") if newest else at_least(wanted["version"], "1.19.1")
-    if writes_070 and not at_least(engine["version"], CDI_070_ENGINE):
+    if writes_070 and not at_least(engine["version"], _CDI_070_ENGINE):
         return [_problem(
             "cdi_spec_version",
             "Docker %s, and CDI specifications of version %s" % (engine["version"], newest or "0.7.0"),
-            "Docker %s or later for that version" % CDI_070_ENGINE,
+            "Docker %s or later for that version" % _CDI_070_ENGINE,
             "Upgrade Docker, " + other,
         )]  # fmt: skip
     return []
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def warnings(facts: dict, engine: dict, wanted: dict) -> list[str]:
     """Return what works now and may break later, each a sentence with its fix."""
     hook = wanted["access"] == "deploy" or (
         wanted["access"] == "runtime"
-        and (facts["runtime_config"]["mode"] == "legacy" or not at_least(wanted["version"], JIT_CDI_TOOLKIT))
+        and (facts["runtime_config"]["mode"] == "legacy" or not at_least(wanted["version"], _JIT_CDI_TOOLKIT))
     )
     if hook and engine["cgroup_driver"] == "systemd" and not at_least(engine["version"], "29.2"):
         return [

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pull an image in a process of its own, which goes on when the connection is lost, and say how far it is.
 
-``start`` runs this very file in the background (``python3 -c <this text> <folder> <image>``): the runner. It gives
-``docker pull`` a terminal, as Docker tells bytes to terminals only, and keeps what it says in a small file, which
-``look`` reads. The runner holds a lock for as long as it lives, so that a process that was killed is not taken for one
-that runs. Python standard library only; runs on target hosts.
+``start`` runs this very file in the background (``background.py``): the runner. It gives ``docker pull`` a terminal, as
+Docker tells bytes to terminals only, and keeps what it says in a small state, which ``look`` reads. Python standard
+library only; runs on target hosts.
 
 Private to this collection; may change at any time.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import pty
 import re
@@ -20,14 +17,13 @@ import subprocess
 import sys
 import time
 
-#: Files in the folder of a pull: what Docker said, and the runner's lock.
-STATE, LOCK = "pull.json", "pull.lock"
+from ansible_collections.myia.vllm.plugins.module_utils.common.background import Background
 
 #: Lines kept of what is no progress, and characters of each.
 LINES, LINE_CHARS = 40, 1000
 
-#: Seconds between two writes of the state, and that a runner gets to take its lock.
-WRITE_S, START_S = 1.0, 10.0
+#: Seconds between two writes of the state.
+_WRITE_S = 1.0
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LAYER = re.compile(
@@ -88,17 +84,20 @@ def size_of(text: str) -> int:
     return int(float(number) * _UNITS[unit])
 
 
+def background(folder: str) -> Background:
+    """Return the runner in ``folder``."""
+    return Background(folder, "pull")
+
+
 def look(folder: str) -> dict:
     """Return ``{state, image, before, exit_code, lines, x, y, layers, layers_done, died}`` of the pull in ``folder``.
 
     ``state`` is absent, running or ended; ``exit_code`` None and ``died`` true for a runner that was killed;
     ``before`` the id of the image when it began.
     """
-    running = _is_locked(folder)
-    try:
-        with open(os.path.join(folder, STATE), encoding="utf-8") as handle:
-            found = json.load(handle)
-    except (OSError, ValueError):
+    running = background(folder).is_alive()
+    found = background(folder).state()
+    if not found:
         return {"state": "running" if running else "absent", "image": "", "before": "", "exit_code": None, "lines": [],
                 "x": 0, "y": 0, "layers": 0, "layers_done": 0, "died": False}  # fmt: skip
     found["state"] = "running" if running and found["exit_code"] is None else "ended"
@@ -106,70 +105,45 @@ def look(folder: str) -> dict:
     return found
 
 
-def start(folder: str, image: str, before: str, source: str, environ: dict) -> None:
+def start(folder: str, image: str, before: str, environ: dict) -> None:
     """Begin a pull; what an earlier one left in ``folder`` goes first.
 
     Args:
         folder: of this pull, made with mode 0700.
         image: what to pull.
         before: id of the image that is there under this name; empty without one.
-        source: text of this file.
         environ: environment of ``docker``.
 
     Raises:
         OSError: the runner does not start.
     """
-    os.makedirs(folder, mode=0o700, exist_ok=True)
     forget(folder)
-    runner = subprocess.Popen(
-        [sys.executable, "-c", source, folder, image, before],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env=environ,
-        start_new_session=True,
-    )
-    end = time.monotonic() + START_S
-    while not os.path.exists(os.path.join(folder, STATE)):
-        if runner.poll() is not None or time.monotonic() > end:
-            raise OSError("the process that runs docker pull did not start")
-        time.sleep(0.05)
+    background(folder).start(__name__, [folder, image, before], environ, bool)
 
 
 def forget(folder: str) -> None:
     """Remove what a pull left; one that runs goes on and is not seen any more."""
-    for name in (STATE, LOCK):
-        path = os.path.join(folder, name)
-        if os.path.exists(path):
-            os.unlink(path)
+    background(folder).forget("pull.lock")
 
 
-def _is_locked(folder: str) -> bool:
-    try:
-        with open(os.path.join(folder, LOCK), "rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def keep(folder: str, image: str, before: str) -> None:
-    """Run ``docker pull`` to its end; the runner's whole work."""
-    lock = os.open(os.path.join(folder, LOCK), os.O_WRONLY | os.O_CREAT, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+def main() -> None:
+    """Run ``docker pull`` of the folder, image and earlier id in the arguments to its end; the runner's whole work."""
+    folder, image, before = sys.argv[1:]
+    runner = background(folder)
+    runner.hold()
     try:
         reader, writer = pty.openpty()
     except OSError:
         # without terminals there are layers, but no bytes
         reader, writer = os.pipe()
-    # docker must not inherit the lock, else it would outlive a runner that was killed (Python's files do not)
     docker = subprocess.Popen(["docker", "pull", image], stdin=subprocess.DEVNULL, stdout=writer, stderr=writer)
     os.close(writer)
     pull, written_s = Pull(), 0.0
-    _write(folder, image, before, pull, None)
+
+    def write(exit_code: int | None) -> None:
+        runner.write({"image": image, "before": before, "exit_code": exit_code, "lines": pull.lines, **pull.progress()})
+
+    write(None)
     while True:
         try:
             data = os.read(reader, 65536)
@@ -178,20 +152,8 @@ def keep(folder: str, image: str, before: str) -> None:
         if not data:
             break
         pull.feed(data.decode("utf-8", "replace"))
-        if time.monotonic() - written_s >= WRITE_S:
+        if time.monotonic() - written_s >= _WRITE_S:
             written_s = time.monotonic()
-            _write(folder, image, before, pull, None)
+            write(None)
     pull.close()
-    _write(folder, image, before, pull, docker.wait())
-
-
-def _write(folder: str, image: str, before: str, pull: Pull, exit_code: int | None) -> None:
-    state = {"image": image, "before": before, "exit_code": exit_code, "lines": pull.lines, **pull.progress()}
-    temporary = os.path.join(folder, "%s.%d" % (STATE, os.getpid()))
-    with open(temporary, "w", encoding="utf-8") as handle:
-        json.dump(state, handle)
-    os.replace(temporary, os.path.join(folder, STATE))
-
-
-if __name__ == "__main__":
-    keep(*sys.argv[1:4])
+    write(docker.wait())

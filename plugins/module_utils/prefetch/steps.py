@@ -17,25 +17,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.prefetch import image_pull, weights_download
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
+from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 #: Seconds that one call of docker may take.
-DOCKER_S = 60
+_DOCKER_S = 60
 
 #: Lines of a container's log that are read at most, and characters of each that are kept.
-LOG_LINES, LINE_CHARS = 300, 2000
+_LOG_LINES, LINE_CHARS = 300, 2000
 
 #: What tells the container of these models, and this way to download them, from an older one.
-LABEL = "io.github.myia-vllm.prefetch"
-
-#: Names in .env whose values nobody may see.
-SECRET_NAMES = re.compile(r"TOKEN|KEY|SECRET|PASS", re.IGNORECASE)
-
-MASK = "***"
+_LABEL = "io.github.myia-vllm.prefetch"
 
 
 def state(name: str, **more: object) -> dict:
@@ -46,22 +42,21 @@ def state(name: str, **more: object) -> dict:
 class Image:
     """The image of the service."""
 
-    def __init__(self, image: str, policy: str, folder: str, source: str, run=host_command.run) -> None:
+    def __init__(self, image: str, policy: str, folder: str, run=host_command.run) -> None:
         """Take the image's name and when to pull it.
 
         Args:
             image: its name.
             policy: always, missing or never.
             folder: where the pull keeps its state; gone after a reboot.
-            source: text of image_pull.py.
-            run: see :func:`limited_command.run`.
+            run: see :func:`host_command.run`.
         """
-        self.image, self.policy, self.folder, self.source, self._run = image, policy, folder, source, run
+        self.image, self.policy, self.folder, self._run = image, policy, folder, run
 
     def id(self) -> str:
         """Return the id of the image; empty when the engine has none of this name."""
         status, out, _err, _late = self._run(
-            ["docker", "image", "inspect", "--format", "{{.Id}}", self.image], DOCKER_S
+            ["docker", "image", "inspect", "--format", "{{.Id}}", self.image], _DOCKER_S
         )
         return out.strip() if status == 0 else ""
 
@@ -100,7 +95,7 @@ class Image:
         if self.policy == "never":
             return state("failed", lines=["Error: No such image: %s, and it is not to be pulled." % self.image])
         try:
-            image_pull.start(self.folder, self.image, now["facts"]["id"], self.source, dict(os.environ))
+            image_pull.start(self.folder, self.image, now["facts"]["id"], dict(os.environ))
         except OSError as error:
             return state("failed", lines=[str(error)])
         return state("running")
@@ -125,7 +120,7 @@ class Weights:
                 (list of ``{id, revision, load_format}``), ``refresh`` (ask for newer commits), ``hf_cache`` (volume or
                 absolute path).
             source: text of prefetch_weights.py.
-            run: see :func:`limited_command.run`.
+            run: see :func:`host_command.run`.
         """
         self._set, self._source, self._run = settings, source, run
         self._arguments = json.dumps({"models": settings["models"], "refresh": settings["refresh"]}, sort_keys=True)
@@ -137,7 +132,7 @@ class Weights:
         path = self._set["hf_cache"]
         if not path.startswith("/"):
             argv = ["docker", "volume", "inspect", "--format", "{{.Mountpoint}}", path]
-            status, out, _err, _late = self._run(argv, DOCKER_S)
+            status, out, _err, _late = self._run(argv, _DOCKER_S)
             path = out.strip() if status == 0 else ""
         hub = os.path.join(path, "hub")
         records = [weights_download.recorded(hub, model) for model in self._set["models"]] if path else [{}]
@@ -148,15 +143,15 @@ class Weights:
     def look(self) -> dict:
         """Say how far the download is."""
         name = self._set["container"]
-        line = '{{.State.Status}} {{.State.ExitCode}} {{index .Config.Labels "%s"}}' % LABEL
-        status, out, err, _late = self._run(["docker", "container", "inspect", "--format", line, name], DOCKER_S)
+        line = '{{.State.Status}} {{.State.ExitCode}} {{index .Config.Labels "%s"}}' % _LABEL
+        status, out, err, _late = self._run(["docker", "container", "inspect", "--format", line, name], _DOCKER_S)
         if status != 0 and "no such" not in err.lower():
             return state("failed", lines=self._hidden(err), exit_code=status)
         how, code, label = [*out.split(), "", "", ""][:3] if status == 0 else ("", "", "")
         if label != self._label:
             models = [] if self._set["refresh"] else self.complete()
             return state("complete", facts=self._facts(models)) if models else state("absent")
-        _status, out, err, _late = self._run(["docker", "logs", "--tail", str(LOG_LINES), name], DOCKER_S)
+        _status, out, err, _late = self._run(["docker", "logs", "--tail", str(_LOG_LINES), name], _DOCKER_S)
         events = _events(out)
         last = next((event for event in reversed(events) if event["event"] == "progress"), {"x": 0, "y": 0, "of": 0})
         seen = {
@@ -184,11 +179,11 @@ class Weights:
             "docker", "compose", "--project-name", self._set["project"], "--project-directory", folder,
             "--file", os.path.join(folder, "compose.yml"), "--env-file", env_file, "--profile", "prefetch",
             "run", "--detach", "--no-TTY", "--no-deps", "--name", self._set["container"],
-            "--label", "%s=%s" % (LABEL, self._label), self._set["service"], "-c", self._source, self._arguments,
+            "--label", "%s=%s" % (_LABEL, self._label), self._set["service"], "-c", self._source, self._arguments,
         ]  # fmt: skip
         # Compose lets the environment win over .env
-        clean = ["env", *("--unset=" + name for name in dotenv.names(_text(env_file))), *argv]
-        status, out, err, _late = self._run(clean, DOCKER_S)
+        clean = ["env", *("--unset=" + name for name in dotenv.names(files.read_text(env_file, newline=""))), *argv]
+        status, out, err, _late = self._run(clean, _DOCKER_S)
         if status != 0:
             # what Docker could not start is left behind, with the token in it
             self.clean()
@@ -197,7 +192,7 @@ class Weights:
 
     def clean(self) -> dict:
         """Remove the container: its environment holds the token. What it has downloaded stays."""
-        self._run(["docker", "rm", "--force", self._set["container"]], DOCKER_S)
+        self._run(["docker", "rm", "--force", self._set["container"]], _DOCKER_S)
         return state("absent")
 
     @staticmethod
@@ -211,29 +206,11 @@ class Weights:
 
     def _hidden(self, text: str) -> list:
         """Return the lines of a text without the values of .env that are secret."""
-        path = os.path.join(self._set["release"], ".env")
-        secrets = [value for name, value in dotenv.items(_text(path)).items() if SECRET_NAMES.search(name) and value]
-        for secret in sorted(secrets, key=len, reverse=True):
-            text = text.replace(secret, MASK)
-        return [line[:LINE_CHARS] for line in text.splitlines() if line.strip()][-LOG_LINES:]
+        entries = dotenv.items(files.read_text(os.path.join(self._set["release"], ".env"), newline=""))
+        text = service_secrets.masked(text, service_secrets.among(entries.items()))
+        return [line[:LINE_CHARS] for line in text.splitlines() if line.strip()][-_LOG_LINES:]
 
 
 def _events(text: str) -> list:
     """Return the events in the lines of a download; other lines are left out."""
-    found = []
-    for line in text.splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and "event" in event:
-            found.append(event)
-    return found
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", newline="") as handle:
-            return handle.read()
-    except OSError:
-        return ""
+    return [event for event in map(files.json_object, text.splitlines()) if "event" in event]

@@ -21,6 +21,8 @@ import json
 import os
 import time
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+
 FILE = "deployment.lock"
 
 #: A new boot gives a new one: Linux, Documentation/admin-guide/sysctl/kernel.rst.
@@ -107,21 +109,14 @@ class Lock:
                 silent_s = time.time() - os.fstat(handle.fileno()).st_mtime
         except OSError:
             return {}, 0.0
-        try:
-            lock = json.loads(text)
-        except ValueError:
-            lock = None
-        if not isinstance(lock, dict) or "token" not in lock:
+        lock = files.json_object(text)
+        if "token" not in lock:
             lock = {"token": "", "who": "an unknown holder", "boot_id": _boot_id()}
         # a clock that was set back a little must not end a lock, one that was set back far must not keep it for ever
         return lock, abs(silent_s)
 
     def _write(self, lock: dict) -> None:
-        temporary = self.path + ".new"
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(json.dumps(lock, sort_keys=True) + "\n")
-        os.replace(temporary, self.path)
+        files.write_atomically(self.path, json.dumps(lock, sort_keys=True) + "\n", 0o640)
 
     @contextlib.contextmanager
     def _alone(self):
@@ -139,8 +134,4 @@ def _known(lock: dict, silent_s: float) -> dict:
 
 
 def _boot_id() -> str:
-    try:
-        with open(BOOT_ID, encoding="ascii") as handle:
-            return handle.read().strip()
-    except OSError:
-        return ""
+    return files.read_text(BOOT_ID).strip()

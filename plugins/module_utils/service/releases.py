@@ -20,6 +20,8 @@ import shutil
 import tempfile
 import time
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+
 COMPOSE, ENV, DESCRIPTION = "compose.yml", ".env", "release.json"
 
 #: The log of a release's last start that failed.
@@ -29,18 +31,18 @@ FAILED_LOG = "failed-start.log"
 FAILURES_KEPT = 5
 
 NAME = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{12}$")
-MODES = {COMPOSE: 0o640, ENV: 0o600, DESCRIPTION: 0o640, FAILED_LOG: 0o640}
+_MODES = {COMPOSE: 0o640, ENV: 0o600, DESCRIPTION: 0o640, FAILED_LOG: 0o640}
 
 #: Beginning of the names of staging folders, and after how many seconds one is the leftover of a run that died.
-STAGING, STAGING_S = ".staging", 600
+_STAGING, STAGING_S = ".staging", 600
 
 #: Rounds of PBKDF2. The hash stands in folder names and logs; it covers secrets, so guessing must be slow.
-ROUNDS = 50_000
+_ROUNDS = 50_000
 
 
 def content_hash(compose: str, env: str) -> str:
     """Return 12 hexadecimal digits for the content of a release (48 bits: distinct among the few kept)."""
-    digest = hashlib.pbkdf2_hmac("sha256", env.encode(), compose.encode(), ROUNDS)
+    digest = hashlib.pbkdf2_hmac("sha256", env.encode(), compose.encode(), _ROUNDS)
     return digest.hex()[:12]
 
 
@@ -98,20 +100,11 @@ class Service:
 
     def read(self, name: str, part: str) -> str:
         """Return the text of one file of a release; empty when it is not there."""
-        try:
-            path = os.path.join(self.folder(name), part)
-            with open(path, encoding="utf-8", errors="replace", newline="") as handle:
-                return handle.read()
-        except OSError:
-            return ""
+        return files.read_text(os.path.join(self.folder(name), part), newline="")
 
     def description(self, name: str) -> dict:
         """Return ``release.json`` of a release; empty when it is missing or damaged."""
-        try:
-            data = json.loads(self.read(name, DESCRIPTION) or "{}")
-        except ValueError:
-            return {}
-        return data if isinstance(data, dict) else {}
+        return files.read_json(os.path.join(self.folder(name), DESCRIPTION))
 
     def find(self, compose: str, env: str) -> str:
         """Return the release with exactly this content, the current one first, then the newest; or an empty text."""
@@ -156,7 +149,7 @@ class Service:
     def wrong_modes(self, name: str) -> list[str]:
         """Return the files of a release whose mode or owner was changed by somebody."""
         wrong = []
-        for part, mode in MODES.items():
+        for part, mode in _MODES.items():
             try:
                 stat = os.stat(os.path.join(self.folder(name), part))
             except OSError:
@@ -167,7 +160,7 @@ class Service:
 
     def mend_modes(self, name: str) -> None:
         """Give the files of a release their modes back."""
-        for part, mode in MODES.items():
+        for part, mode in _MODES.items():
             path = os.path.join(self.folder(name), part)
             if os.path.exists(path):
                 os.chown(path, os.geteuid(), os.getegid())
@@ -185,21 +178,15 @@ class Service:
         for name in os.listdir(self.releases):
             path = os.path.join(self.releases, name)
             with contextlib.suppress(FileNotFoundError):  # the other run that stages has renamed it meanwhile
-                if name.startswith(STAGING) and time.time() - os.lstat(path).st_mtime > STAGING_S:
+                if name.startswith(_STAGING) and time.time() - os.lstat(path).st_mtime > STAGING_S:
                     shutil.rmtree(path, ignore_errors=True)
-        staging = tempfile.mkdtemp(prefix=STAGING, dir=self.releases)
+        staging = tempfile.mkdtemp(prefix=_STAGING, dir=self.releases)
         os.chmod(staging, 0o750)
         return staging
 
     def write(self, folder: str, part: str, text: str) -> None:
         """Write one file of a release with its mode; nobody can open it before the mode is right."""
-        path = os.path.join(folder, part)
-        temporary = path + ".new"
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODES[part])
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            os.fchmod(stream.fileno(), MODES[part])
-            stream.write(text)
-        os.replace(temporary, path)
+        files.write_atomically(os.path.join(folder, part), text, _MODES[part])
 
     def describe(self, name: str, changes: dict) -> None:
         """Change keys of a release's ``release.json``."""

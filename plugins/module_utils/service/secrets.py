@@ -17,8 +17,8 @@ from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, r
 #: Names in ``.env`` whose values are secrets: the collection's own, and those of ``vllm_extra_env`` that look like it.
 #: Not MAX_NUM_BATCHED_TOKENS_*: a number that is masked cannot be read out of an error.
 _SECRET = re.compile(
-    r"^HUGGING_FACE_HUB_TOKEN$|^VLLM_API_KEY_|^EXTRA_(?:ENV|OPTION)_\w*(?:TOKEN(?!S)|API_?KEY|SECRET|PASSW|CREDENTIAL)"
-    r"|^EXTRA_ENV_\w*KEY",
+    r"^HUGGING_FACE_HUB_TOKEN$|^VLLM_API_KEY_|^EXTRA_ENV_\w*KEY"
+    r"|^EXTRA_(?:ENV|OPTION)_\w*(?:TOKEN(?!S)|API_?KEY|SECRET|PASSW|_PASS(?:_|$)|CREDENTIAL)",
     re.IGNORECASE,
 )
 
@@ -26,7 +26,7 @@ _SECRET = re.compile(
 _ADDRESS = re.compile(r"://[^/\s@]+:[^/\s@]+@")
 
 #: Shortest value that is looked for, in characters: a shorter one would mask ordinary words.
-MIN_LENGTH = 4
+_MIN_LENGTH = 4
 
 MASK = "***"
 
@@ -41,7 +41,7 @@ def values(folder: str) -> list[str]:
 def among(pairs: Iterable[tuple[str, str]]) -> list[str]:
     """Return the secrets among (name in ``.env``, value), the longest first."""
     found = {
-        value for name, value in pairs if (_SECRET.search(name) or _ADDRESS.search(value)) and len(value) >= MIN_LENGTH
+        value for name, value in pairs if (_SECRET.search(name) or _ADDRESS.search(value)) and len(value) >= _MIN_LENGTH
     }
     return sorted(found, key=len, reverse=True)
 

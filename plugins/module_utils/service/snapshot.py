@@ -10,6 +10,8 @@ import json
 import os
 import re
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+from ansible_collections.myia.vllm.plugins.module_utils.hub import cache as hub_cache
 from ansible_collections.myia.vllm.plugins.module_utils.service import releases
 
 #: What is returned when nothing can be seen.
@@ -27,14 +29,11 @@ EMPTY = {
     "kv_cache": {"tokens": 0, "blocks": 0, "block_size": 0},
 }
 
-#: Where the collection mounts the Hugging Face cache: definition.py, _volumes.
-HF_CACHE = "/root/.cache/huggingface"
-
 #: Powers by unit, as ``docker stats`` writes them (docker/go-units, BytesSize).
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 #: Keys of ``release.json`` that a report shows.
-RELEASE_KEYS = (
+_RELEASE_KEYS = (
     "name", "created", "good", "good_since", "image", "model", "served_model_name", "vllm_version", "base_url", "start",
 )  # fmt: skip
 
@@ -121,7 +120,7 @@ def kept_releases(folder: str) -> list[dict]:
         log = os.path.join(about["path"], releases.FAILED_LOG)
         found.append(
             {
-                **{key: about[key] for key in RELEASE_KEYS if key in about},
+                **{key: about[key] for key in _RELEASE_KEYS if key in about},
                 "current": name == current,
                 "failure": about["failures"][-1] if about["failures"] else {},
                 "log": log if os.path.exists(log) else "",
@@ -132,14 +131,9 @@ def kept_releases(folder: str) -> list[dict]:
 
 def model_commit(inspected: dict, model: str, revision: str) -> str:
     """Return the commit of a model in the cache that is mounted into the container; empty when it is not known."""
-    mounts = inspected.get("Mounts") or []
-    source = next((mount.get("Source", "") for mount in mounts if mount.get("Destination") == HF_CACHE), "")
+    source = hub_cache.mounted(inspected.get("Mounts") or [])
     if re.match(r"[0-9a-f]{40}\Z", revision):
         return revision
-    path = os.path.join(source, "hub", "models--" + model.replace("/", "--"), "refs", revision or "main")
-    try:
-        with open(path, encoding="ascii", errors="replace") as handle:
-            text = handle.read(64).strip()
-    except OSError:
-        return ""
+    path = os.path.join(hub_cache.repository(source, model), "refs", revision or "main")
+    text = files.read_text(path).strip()
     return text if source and re.match(r"[0-9a-f]{40}\Z", text) else ""

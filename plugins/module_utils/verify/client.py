@@ -27,14 +27,14 @@ import time
 KEPT = 20_000
 
 #: A key that no service has.
-WRONG_KEY = "wrong-key-sent-by-vllm-verify"
+_WRONG_KEY = "wrong-key-sent-by-vllm-verify"
 
 #: Questions without any answer, one after the other, after which no more are asked: an engine that hangs would let each
 #: of them wait for its whole time.
-GONE = 2
+_GONE = 2
 
 #: Most tries to make a text as long as wanted; each asks the service to count its tokens.
-COUNT_TRIES = 6
+_COUNT_TRIES = 6
 
 
 class Service:
@@ -61,7 +61,7 @@ class Service:
 
     def request(self, method: str, path: str, body=None, key: str = "right", timeout_s: float | None = None):
         """Return httpx's response; ``key`` is ``right``, ``wrong`` or ``none``."""
-        sent = {"right": self.key, "wrong": WRONG_KEY, "none": ""}[key]
+        sent = {"right": self.key, "wrong": _WRONG_KEY, "none": ""}[key]
         more = {} if timeout_s is None else {"timeout": timeout_s}
         return self.http.request(
             method, path, json=body, headers={"Authorization": "Bearer " + sent} if sent else {}, **more
@@ -191,7 +191,7 @@ def needle(service: Service, question: dict) -> dict:
     first, second = count(1), count(11)
     slope = max(1e-6, (second - first) / 10)
     repeats = max(1, 1 + int((question["tokens"] - first) / slope))
-    for _try in range(COUNT_TRIES):
+    for _try in range(_COUNT_TRIES):
         length = count(repeats)
         if length <= question["tokens"] or repeats == 1:
             break
@@ -256,7 +256,7 @@ def said(error: Exception) -> str:
     return ("%s: %s" % (type(error).__name__, words or error)).strip()[:KEPT]
 
 
-def no_answer(error: Exception) -> bool:
+def _no_answer(error: Exception) -> bool:
     """Tell whether an error means that nothing came back, not even a refusal."""
     import httpx
     import openai
@@ -272,7 +272,7 @@ def answer(service: Service, question: dict) -> dict:
         told = KINDS[question["kind"]](service, question)
         error = ""
     except Exception as problem:  # whatever a client library raises is an answer here
-        told, error, gone = {"status": getattr(problem, "status_code", 0)}, said(problem), no_answer(problem)
+        told, error, gone = {"status": getattr(problem, "status_code", 0)}, said(problem), _no_answer(problem)
     took_s = round(time.monotonic() - begun_s, 3)
     return {**told, "id": question["id"], "error": error, "gone": gone, "duration_s": took_s}
 
@@ -282,7 +282,7 @@ def answers(order: dict, service: Service) -> dict:
     begun_s = time.monotonic()
     given: list[dict] = []
     for question in order["questions"]:
-        gone = len(given) >= GONE and all(item["gone"] for item in given[-GONE:])
+        gone = len(given) >= _GONE and all(item["gone"] for item in given[-_GONE:])
         if gone or (given and time.monotonic() - begun_s > order["budget_s"]):
             left = [item["id"] for item in order["questions"][len(given) :]]
             return {"answers": given, "left": left, "gone": gone}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 #: Keys of a run: whether a value is needed, and its type.
-KEYS = {
+_KEYS = {
     "name": (False, str),
     "num_prompts": (True, int),
     "request_rate": (False, float),
@@ -21,7 +21,7 @@ KEYS = {
 #: The profile's name becomes part of a folder's.
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 
-VARIABLE = "vllm_benchmark_profiles"
+_VARIABLE = "vllm_benchmark_profiles"
 
 
 class ProfileError(Exception):
@@ -29,7 +29,7 @@ class ProfileError(Exception):
 
 
 def choose(profiles: object, name: str, max_model_len: int) -> list[dict]:
-    """Return the runs of profile ``name``, each with all of ``KEYS``; what was not given is None.
+    """Return the runs of profile ``name``, each with all of ``_KEYS``; what was not given is None.
 
     Args:
         profiles: lists of runs by profile.
@@ -40,7 +40,7 @@ def choose(profiles: object, name: str, max_model_len: int) -> list[dict]:
         ProfileError: there is none, or it cannot be measured; all problems in one text.
     """
     if not isinstance(profiles, dict) or not profiles:
-        raise ProfileError("%s: found %r; expected lists of runs by the name of a profile." % (VARIABLE, profiles))
+        raise ProfileError("%s: found %r; expected lists of runs by the name of a profile." % (_VARIABLE, profiles))
     if name not in profiles:
         raise ProfileError(
             "vllm_benchmark_profile: there is no profile %s. Choose one of %s, or add it to "
@@ -49,15 +49,15 @@ def choose(profiles: object, name: str, max_model_len: int) -> list[dict]:
     if not NAME.match(name):
         raise ProfileError(
             "%s: the name %r cannot be part of a folder's name. Use small letters, digits, '-' and '_'."
-            % (VARIABLE, name)
+            % (_VARIABLE, name)
         )
     given = profiles[name]
     if not isinstance(given, list) or not given:
-        raise ProfileError("%s.%s: found %r; expected a list of runs, at least one." % (VARIABLE, name, given))
+        raise ProfileError("%s.%s: found %r; expected a list of runs, at least one." % (_VARIABLE, name, given))
     problems: list[str] = []
-    runs = [_run("%s.%s[%d]" % (VARIABLE, name, index), run, problems) for index, run in enumerate(given)]
+    runs = [_run("%s.%s[%d]" % (_VARIABLE, name, index), run, problems) for index, run in enumerate(given)]
     for index, run in enumerate(runs):
-        where = "%s.%s[%d]" % (VARIABLE, name, index)
+        where = "%s.%s[%d]" % (_VARIABLE, name, index)
         if not run:
             continue
         tokens = (run["input_tokens"] or 0) + (run["output_tokens"] or 0)
@@ -69,7 +69,7 @@ def choose(profiles: object, name: str, max_model_len: int) -> list[dict]:
         run["name"] = run["name"] or _name_of(run)
     names = [run["name"] for run in runs if run]
     for double in sorted({item for item in names if names.count(item) > 1}):
-        problems.append("%s.%s: two runs have the name %s. Give each its own." % (VARIABLE, name, double))
+        problems.append("%s.%s: two runs have the name %s. Give each its own." % (_VARIABLE, name, double))
     if problems:
         raise ProfileError("\n".join(problems))
     return runs
@@ -77,13 +77,13 @@ def choose(profiles: object, name: str, max_model_len: int) -> list[dict]:
 
 def _run(where: str, given: object, problems: list[str]) -> dict:
     if not isinstance(given, dict):
-        problems.append("%s: found %r; expected a mapping of %s." % (where, given, ", ".join(KEYS)))
+        problems.append("%s: found %r; expected a mapping of %s." % (where, given, ", ".join(_KEYS)))
         return {}
-    unknown = sorted(map(str, set(given) - set(KEYS)))
+    unknown = sorted(map(str, set(given) - set(_KEYS)))
     if unknown:
-        problems.append("%s: there is no key %s. A run has %s." % (where, ", ".join(unknown), ", ".join(KEYS)))
+        problems.append("%s: there is no key %s. A run has %s." % (where, ", ".join(unknown), ", ".join(_KEYS)))
     run: dict = {}
-    for key, (needed, kind) in KEYS.items():
+    for key, (needed, kind) in _KEYS.items():
         value = given.get(key)
         run[key] = None
         if value is None or value == "":
@@ -104,7 +104,7 @@ def _number(where: str, key: str, value: object, kind: type, problems: list[str]
         number = None
     if number is None or not 0 < number < float("inf"):
         wanted = "a whole number of 1 or more" if kind is int else "requests a second, more than 0"
-        less = "" if KEYS[key][0] else ", or leave it out for no limit"
+        less = "" if _KEYS[key][0] else ", or leave it out for no limit"
         problems.append("%s: %s is %r. Set %s%s." % (where, key, value, wanted, less))
         return None
     return number

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 #: Shortest time between two lines of the same step, in seconds: a bar that moves every second is one line in ten.
-MIN_GAP_S = 10.0
+_MIN_GAP_S = 10.0
 
 #: Longest silence, in seconds: whoever watches wants to see that the watch itself still lives.
-STILL_S = 60.0
+_STILL_S = 60.0
 
 
 class ProgressLines:
@@ -39,8 +39,8 @@ class ProgressLines:
             Whether a line was printed.
         """
         gap_s = None if self._printed_s is None else now_s - self._printed_s
-        moved = position != self._last and (gap_s is None or gap_s >= MIN_GAP_S)
-        if step == self._step and not moved and (gap_s is None or gap_s < STILL_S):
+        moved = position != self._last and (gap_s is None or gap_s >= _MIN_GAP_S)
+        if step == self._step and not moved and (gap_s is None or gap_s < _STILL_S):
             return False
         self.say(position, now_s, *more)
         self._step, self._last = step, position

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 
 from ansible.errors import AnsibleConnectionFailure
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.redaction import redact
+
 #: First pause before another try, and the longest, in seconds; each is twice the one before.
-PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
+_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
 
 
 class ConnectionLost(Exception):
@@ -23,17 +25,17 @@ class ConnectionLost(Exception):
 class Retry:
     """Runs modules of one action."""
 
-    def __init__(self, action, task_vars: dict, lost: Callable[[str], None], limit_s: float) -> None:
+    def __init__(self, action, task_vars: dict, lines: ProgressLines, limit_s: float) -> None:
         """Prepare.
 
         Args:
             action: the action plugin whose ``_execute_module`` is used.
             task_vars: of its ``run``.
-            lost: called once for every time that the connection drops, with what was said.
+            lines: gets one line for every time that the connection drops.
             limit_s: how long the host may be away, in seconds.
         """
         self._action, self._task_vars = action, task_vars
-        self._lost, self._limit_s = lost, limit_s
+        self._lines, self._limit_s = lines, limit_s
 
     def run(self, name: str, args: dict) -> dict:
         """Return the result of module ``name``; a result with ``failed`` is returned like any other.
@@ -41,7 +43,7 @@ class Retry:
         Raises:
             ConnectionLost: the host was away for longer than the limit.
         """
-        away_since_s, pause_s = None, PAUSE_S
+        away_since_s, pause_s = None, _PAUSE_S
         while True:
             try:
                 result = self._action._execute_module(
@@ -55,15 +57,21 @@ class Retry:
             now_s = time.monotonic()
             if away_since_s is None:
                 away_since_s = now_s
-                self._lost(said.strip().splitlines()[-1] if said.strip() else "no reason given")
+                last = said.strip().splitlines()[-1] if said.strip() else "no reason given"
+                self._lines.say("connection lost, trying again (%s)" % redact(last)[:200], now_s)
             if now_s - away_since_s >= self._limit_s:
-                raise ConnectionLost(said.strip())
+                raise ConnectionLost(redact(said.strip())[:300])
             time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             # a shared connection of ssh that died would be used again for ever
             if hasattr(self._action._connection, "reset"):
                 with contextlib.suppress(AnsibleConnectionFailure, OSError):
                     self._action._connection.reset()
+
+
+def message(result: dict, otherwise: str) -> str:
+    """Return what a module that failed says about it; ``otherwise`` when it says nothing."""
+    return str(result.get("msg") or result.get("module_stderr") or otherwise).strip()
 
 
 def _is_lost(result: dict) -> bool:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.myia.vllm.plugins.module_utils.common import versions
+
 #: Share of GPU memory that vLLM uses by default, from a release on (vllm/config/cache.py: gpu_memory_utilization).
 UTILIZATION = ((0, 0, 0), 0.90), ((0, 20, 0), 0.92)
 
@@ -81,8 +83,6 @@ REPLACEMENTS = {
     "enable-mamba-fine-grained-prefix-cache": "leave it out: nothing took its place",
 }
 
-RELEASE = re.compile(r"^v?(\d+)\.(\d+)(?:\.(\d+))?")
-
 #: A vLLM release at the start of an image's tag: v0.32.0, 0.32.0-cu129.
 IMAGE_TAG = re.compile(r":v?(0\.\d+\.\d+)(?![\d.])[^:/@]*(?:@.*)?$")
 
@@ -93,10 +93,10 @@ def release(version: str) -> tuple[int, int, int]:
     Raises:
         ValueError: it does not begin with two numbers.
     """
-    found = RELEASE.match(version.strip())
-    if not found:
+    found = versions.release(version)
+    if found is None:
         raise ValueError("%r is no version. Use for example 0.32.0." % version)
-    return int(found.group(1)), int(found.group(2)), int(found.group(3) or 0)
+    return found
 
 
 def _at(version: str, changes: tuple) -> object:

@@ -19,30 +19,30 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.startup.failure_catalogu
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.log_classifier import StartupLog
 
 #: Seconds between two looks, before the first new attempt (each later one waits three times as long), and at most.
-POLL_S, RETRY_S, RETRY_MAX_S = 1.5, 5.0, 120.0
+POLL_S, _RETRY_S, _RETRY_MAX_S = 1.5, 5.0, 120.0
 
 #: Seconds over which the rate is taken.
-RATE_S = 30.0
+_RATE_S = 30.0
 
 #: Last sentence of every failure here.
-UNTOUCHED = "The running service was not touched."
+_UNTOUCHED = "The running service was not touched."
 
 #: The phase that a diagnosis of each step names.
 PHASES = {"image": "image", "weights": "download"}
 
 #: Ids of the catalogue for a container that somebody ended.
-KILLED = ("killed-from-outside", "interrupted-by-signal")
+_KILLED = ("killed-from-outside", "interrupted-by-signal")
 
 
 class PrefetchError(Exception):
     """The step failed; ``diagnosis`` is as of ``StartupLog.diagnose``, empty when nothing was diagnosed."""
 
     def __init__(self, lines: list[str], diagnosis: dict | None = None) -> None:
-        super().__init__("\n".join([*lines, UNTOUCHED]))
+        super().__init__("\n".join([*lines, _UNTOUCHED]))
         self.diagnosis = diagnosis or {}
 
 
-class Rate:
+class _Rate:
     """Bytes a second over the last half minute."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Rate:
         if self._seen and x < self._seen[-1][1]:
             self._seen.clear()  # begun anew
         self._seen.append((now_s, x))
-        while now_s - self._seen[0][0] > RATE_S:
+        while now_s - self._seen[0][0] > _RATE_S:
             self._seen.popleft()
         passed_s, moved = now_s - self._seen[0][0], x - self._seen[0][1]
         if passed_s <= 0 or moved <= 0:
@@ -92,7 +92,7 @@ class Watch:
         """
         self._step, self._ask, self._lines, self._catalogue = step, ask, lines, catalogue
         self._timeout_s, self._retries, self._sleep, self._clock = timeout_s, retries, sleep, clock
-        self._rate = Rate()
+        self._rate = _Rate()
         self._begun_s = clock()
         self._tries = 0
         self._most = -1
@@ -180,7 +180,7 @@ class Watch:
         found = log.diagnose(evidence)
         if found["id"] == "unknown" and (answer["state"] == "absent" or answer["exit_code"] is None) and not stalled:
             found["class"] = "transient"
-        if self._step == "weights" and found["id"] in KILLED:
+        if self._step == "weights" and found["id"] in _KILLED:
             # their texts are about vLLM
             found["cause"] = "The container that downloads was killed."
         return {**found, "phase": PHASES[self._step]}
@@ -192,7 +192,7 @@ class Watch:
             self._ask("clean")
             tried = ["It was tried %d times." % (self._tries + 1)] if self._tries else []
             raise PrefetchError([*failure_report.lines(diagnosis), *tried], diagnosis)
-        wait_s = min(RETRY_S * 3**self._tries, RETRY_MAX_S)
+        wait_s = min(_RETRY_S * 3**self._tries, _RETRY_MAX_S)
         self._tries += 1
         self._lines.say(
             "%s: %s" % (self._step, diagnosis["cause"]),

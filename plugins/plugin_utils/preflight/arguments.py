@@ -16,7 +16,7 @@ VARIABLES = {
     "vllm_service": ("vllm_service_pull",),
     "docker_engine": ("docker_engine_install", "docker_engine_min_version", "docker_engine_compose_min_version"),
 }
-PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
 def variables(task_vars: dict, templar) -> dict:
@@ -52,7 +52,7 @@ def settings(values: dict) -> dict:
         "docker_min_version": values["docker_engine_min_version"],
         "compose_min_version": values["docker_engine_compose_min_version"],
         "hub_skipped": skipped,
-        "hub_proxied": any(name.upper() in PROXIES for name in env),
+        "hub_proxied": any(name.upper() in _PROXIES for name in env),
         "cuda_compatibility": is_on("VLLM_ENABLE_CUDA_COMPATIBILITY"),
         "longer_allowed": is_on("VLLM_ALLOW_LONG_MAX_MODEL_LEN"),
     }

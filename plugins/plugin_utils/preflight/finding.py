@@ -7,7 +7,7 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 #: Worst first.
-SEVERITIES = ("error", "warning")
+_SEVERITIES = ("error", "warning")
 
 
 def finding(
@@ -38,7 +38,7 @@ def finding(
 def worst_first(findings: list[dict]) -> list[dict]:
     """Return the findings that are not ok, errors before warnings, otherwise in the order of the checks."""
     bad = [item for item in findings if not item["ok"]]
-    return sorted(bad, key=lambda item: SEVERITIES.index(item["severity"]))
+    return sorted(bad, key=lambda item: _SEVERITIES.index(item["severity"]))
 
 
 def in_a_line(item: dict) -> str:

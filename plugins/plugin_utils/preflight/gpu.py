@@ -15,14 +15,14 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_v
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import finding
 
 #: The image whose CUDA release is known; a mirror's prefix may stand before it.
-KNOWN_IMAGE = re.compile(r"(^|/)vllm/vllm-openai:")
+_KNOWN_IMAGE = re.compile(r"(^|/)vllm/vllm-openai:")
 #: Cards that do not run with a driver older than the image's CUDA; data-centre cards may, by minor version or forward
 #: compatibility (docs.nvidia.com/deploy/cuda-compatibility).
-CONSUMER = re.compile(r"GeForce|RTX|TITAN|Quadro|GTX", re.IGNORECASE)
+_CONSUMER = re.compile(r"GeForce|RTX|TITAN|Quadro|GTX", re.IGNORECASE)
 
 #: Share of a GPU below which lowering vllm_gpu_memory_utilization is no advice: hardly a model that was meant for the
 #: whole GPU fits into less than half of it.
-LOWEST_SHARE = 0.5
+_LOWEST_SHARE = 0.5
 
 
 def wanted(definition: dict, host: dict) -> list[tuple[dict, dict]]:
@@ -45,12 +45,12 @@ def driver_cuda(definition: dict, host: dict, compatibility: bool) -> dict | Non
     """
     version = host["gpu"]["driver_version"]
     branch = re.match(r"\d+", version or "")
-    if not KNOWN_IMAGE.search(definition["image"]) or not branch:
+    if not _KNOWN_IMAGE.search(definition["image"]) or not branch:
         return None
     need = vllm_versions.minimum_driver(
         vllm_versions.image_version(definition["image"]) or definition["version"], definition["image"]
     )
-    consumer = any(CONSUMER.search(gpu["name"] or "GeForce") for gpu, _memory in wanted(definition, host))
+    consumer = any(_CONSUMER.search(gpu["name"] or "GeForce") for gpu, _memory in wanted(definition, host))
     detour = not consumer and need["forward_compatible"] and compatibility
     fix = "Upgrade the NVIDIA driver to branch %d or later and reboot" % need["driver"]
     if need["older_image"]:
@@ -93,7 +93,7 @@ def memory(definition: dict, host: dict) -> dict | None:
     if not lines:
         return None
     share = min(shares, default=0.0)
-    lower = "" if share < LOWEST_SHARE else " Or lower vllm_gpu_memory_utilization to %.2f, if that is enough." % share
+    lower = "" if share < _LOWEST_SHARE else " Or lower vllm_gpu_memory_utilization to %.2f, if that is enough." % share
     return finding(
         "gpu_memory",
         not short,

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 
-from ansible_collections.myia.vllm.plugins.module_utils.docker.cli import at_least
+from ansible_collections.myia.vllm.plugins.module_utils.common.versions import at_least
 from ansible_collections.myia.vllm.plugins.module_utils.host.facts import GIB
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import finding
 
 #: Supported releases by os-release ID: those whose major version may be used.
-SUPPORTED = {
+_SUPPORTED = {
     "debian": ("12", "13"),
     "ubuntu": ("22.04", "24.04"),
     "rhel": ("9", "10"),
@@ -24,29 +24,29 @@ SUPPORTED = {
 }
 
 #: GiB that a release needs beside image and weights: its folder, the compile cache, logs.
-RELEASE_GIB = 2.0
+_RELEASE_GIB = 2.0
 #: GiB that an image takes while it is pulled and unpacked. NVIDIA: 12 GB are downloaded (vllm-project/vllm#27154 about
 #: 0.11), unpacked about as much again. CPU: 2.9 GB unpacked (the build of tools/images).
-IMAGE_GIB = {"nvidia": 22.0, "cpu": 5.0}
+_IMAGE_GIB = {"nvidia": 22.0, "cpu": 5.0}
 #: GiB assumed for weights whose size nobody tells: those of the medium service.
-UNKNOWN_WEIGHTS_GIB = 18.0
+_UNKNOWN_WEIGHTS_GIB = 18.0
 
 #: MiB of /dev/shm that several workers need: vLLM's queue takes 160 ("Insufficient space in /dev/shm ... 160 MiB
 #: required", printed by 0.32 with tensor parallel 2), the rest is for NCCL's buffers.
-SHM_NEEDED_MIB = 256
+_SHM_NEEDED_MIB = 256
 
 #: Engine from which on it can hand on GPUs by CDI names (Docker's release notes).
 CDI_ENGINE = "25.0"
 
 #: Seconds by which a clock may be off before tokens and certificates are refused (five minutes is what Kerberos and
 #: most token services grant).
-CLOCK_S = 300
+_CLOCK_S = 300
 
 
 def operating_system(host: dict) -> dict:
     """A release that the roles support."""
     system = host["os"]
-    versions = SUPPORTED.get(system["id"], ())
+    versions = _SUPPORTED.get(system["id"], ())
     ok = any(system["version"] == v or system["version"].startswith(v + ".") for v in versions)
     return finding(
         "operating_system",
@@ -107,7 +107,7 @@ def disk(definition: dict, host: dict, pull: str, min_free_gib: float | None) ->
         if tightest is None or free - needed < tightest[0] - tightest[1]:
             path = next(path for path in host["free_gib"] if _system(host, path) == system)
             tightest = (free, needed, path, ", ".join("%s %.1f" % (what, gib) for gib, what in parts if gib))
-    free, needed, path, parts = tightest or (0.0, RELEASE_GIB, "any folder", "")
+    free, needed, path, parts = tightest or (0.0, _RELEASE_GIB, "any folder", "")
     return finding(
         "disk",
         free >= needed,
@@ -125,9 +125,9 @@ def _system(host: dict, path: str):
 def _needs(definition: dict, host: dict, pull: str, min_free_gib: float | None) -> dict:
     """Return what each file system that can be read has to take: ``{file system: [(GiB, what)]}``."""
     known = [path for path, free in host["free_gib"].items() if free is not None]
-    needs: dict = {_system(host, path): [(RELEASE_GIB, "release and caches")] for path in known}
+    needs: dict = {_system(host, path): [(_RELEASE_GIB, "release and caches")] for path in known}
     if min_free_gib is not None:
-        gib = min(RELEASE_GIB, min_free_gib) if host["own_containers"] else min_free_gib
+        gib = min(_RELEASE_GIB, min_free_gib) if host["own_containers"] else min_free_gib
         return {system: [(gib, "")] for system in needs}
 
     def add(path: str, gib: float, what: str) -> None:
@@ -135,16 +135,16 @@ def _needs(definition: dict, host: dict, pull: str, min_free_gib: float | None) 
             needs[_system(host, path)].append((gib, what))
 
     if pull != "never" and not host["image_present"]:
-        add(host["docker_root"], IMAGE_GIB[definition["accelerator"]], "image about")
+        add(host["docker_root"], _IMAGE_GIB[definition["accelerator"]], "image about")
     model = host["model"]
     if not definition["model_is_local"] and not model["cached"]:
         size = model["weights_bytes"]
-        gib = UNKNOWN_WEIGHTS_GIB if size is None else size / GIB
+        gib = _UNKNOWN_WEIGHTS_GIB if size is None else size / GIB
         add(host["cache_dir"], gib, "weights, size unknown, say" if size is None else "weights")
     return needs
 
 
-def size_mib(text: str) -> float:
+def _size_mib(text: str) -> float:
     """Return the MiB of a size as Docker reads it: ``16gb``, ``512m``, ``1073741824``; units are powers of 1024."""
     number, unit = re.fullmatch(r"(\d+)\s*([a-z]?)b?", text.strip().lower()).groups()
     return int(number) * {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}[unit] / 1024**2
@@ -160,9 +160,9 @@ def shm(definition: dict, host: dict) -> dict:
             "/dev/shm."
         )
     else:
-        there, whose = size_mib(definition["shm_size"]), "in the container's /dev/shm (vllm_shm_size)"
+        there, whose = _size_mib(definition["shm_size"]), "in the container's /dev/shm (vllm_shm_size)"
         fix = "Set vllm_shm_size to 16gb; memory is only taken for what lies there."
-    needed = SHM_NEEDED_MIB if workers > 1 else 0
+    needed = _SHM_NEEDED_MIB if workers > 1 else 0
     return finding(
         "shm",
         there is None or there >= needed,
@@ -240,14 +240,14 @@ def clock(host: dict, blocked: bool) -> dict:
         blocked: whether hub or registry do not answer, for which a wrong clock may be the reason.
     """
     skew, source = host["clock"]["skew_s"], host["clock"]["by"]
-    off = abs(skew or 0.0) > CLOCK_S
+    off = abs(skew or 0.0) > _CLOCK_S
     return finding(
         "clock",
         not off,
         "a clock that cannot be compared"
         if skew is None
         else "a clock %.0f seconds %s %s" % (abs(skew), "ahead of" if skew > 0 else "behind", source),
-        "at most %d seconds" % CLOCK_S,
+        "at most %d seconds" % _CLOCK_S,
         "Set it by NTP (timedatectl set-ntp true; chronyc makestep). With a wrong clock TLS refuses good certificates.",
         severity="error" if blocked else "warning",
     )

@@ -11,7 +11,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import gpu as 
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import finding
 
 #: Options of ``vllm serve`` that move memory in ways the plan does not count: a "no" is then no proof.
-UNCOUNTED = (
+_UNCOUNTED = (
     "cpu-offload-gb", "kv-cache-memory-bytes", "num-gpu-blocks-override", "kv-offloading-size", "max-cpu-loras",
     "data-parallel-size", "decode-context-parallel-size", "prefill-context-parallel-size", "speculative-config",
     "hf-config-path", "load-format", "model-impl", "offload-backend", "kv-transfer-config",
@@ -161,7 +161,7 @@ def fits(definition: dict, plan: dict | None, reason: str) -> dict:
             "Nothing is refused for it: the start will tell whether the model fits.",
             severity="warning",
         )
-    uncounted = [name for name in definition["extra_options"] if name.partition(".")[0] in UNCOUNTED]
+    uncounted = [name for name in definition["extra_options"] if name.partition(".")[0] in _UNCOUNTED]
     problems = [*plan["problems"], *plan["warnings"]]
     room = plan["kv_cache_gib_per_gpu"]
     found = {"yes": "it fits", "no": "it does not fit", "uncertain": "it may not fit"}[plan["fits"]]

@@ -13,9 +13,9 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import
 #: Columns of a line.
 WIDTH = 88
 #: Columns of the name of a row, and of a number.
-NAME, NUMBER = 52, 16
+_NAME, _NUMBER = 52, 16
 #: Suggestions that are shown.
-SUGGESTIONS = 5
+_SUGGESTIONS = 5
 
 
 def lines(definition: dict, result: dict, host_name: str, skipped: list[str]) -> list[str]:
@@ -89,7 +89,7 @@ def _memory(plan: dict) -> list[str]:
         out += _wrapped(text, "  - ")
     if plan["suggestions"]:
         out += ["", "What would help, the best first", "-" * WIDTH]
-        for number, item in enumerate(plan["suggestions"][:SUGGESTIONS], 1):
+        for number, item in enumerate(plan["suggestions"][:_SUGGESTIONS], 1):
             out += _wrapped(item["text"], "%d. " % number)
     return out
 
@@ -114,7 +114,7 @@ def _numbers(name: str, value: object, form: str) -> str:
 
 
 def _row(name: str, low: str, high: str) -> str:
-    return (name.ljust(NAME) + low.rjust(NUMBER) + high.rjust(NUMBER)).rstrip()
+    return (name.ljust(_NAME) + low.rjust(_NUMBER) + high.rjust(_NUMBER)).rstrip()
 
 
 def _wrapped(text: str, head: str) -> list[str]:

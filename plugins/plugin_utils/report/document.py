@@ -20,7 +20,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as
 SCHEMA = 1
 
 #: Longest text that is kept, in characters.
-LONGEST = 6000
+_LONGEST = 6000
 
 #: What the name of a GPU ends in that is none.
 STAND_IN = "(stand-in)"
@@ -29,7 +29,7 @@ STAND_IN = "(stand-in)"
 BY_GPU = ("verdict", "plan", "start", "gpu", "endpoints", "functional", "benchmark", "failure", "versions")
 
 #: Parts that the module ``release`` has made free of secrets; their words only look like some (``API_KEY: ${...}``).
-UNSHAPED = ("changes",)
+_UNSHAPED = ("changes",)
 
 
 def build(about: dict, results: dict, snapshot: dict, failure: dict, secrets: list[str]) -> dict:
@@ -66,17 +66,19 @@ def build(about: dict, results: dict, snapshot: dict, failure: dict, secrets: li
         "rollback": report_sections.rollback(about, results, snapshot),
         "versions": report_sections.versions(about, results, snapshot),
     }
-    standins = stand_ins(results, snapshot)
+    standins = _stand_ins(results, snapshot)
     for name, part in document.items():
         part["standin"] = standins and name in BY_GPU and not part.get("note")
     head = {"schema": SCHEMA, **about, "standins": standins}
-    document = {name: masked(part, secrets, shapes=name not in UNSHAPED) for name, part in {**head, **document}.items()}
+    document = {
+        name: masked(part, secrets, shapes=name not in _UNSHAPED) for name, part in {**head, **document}.items()
+    }
     # after the masking, which takes what stands behind "Bearer" for a key: this is the name of a variable
     document["access"]["curl"] = report_sections.curl(document["access"]) if not document["access"].get("note") else ""
     return document
 
 
-def stand_ins(results: dict, snapshot: dict) -> bool:
+def _stand_ins(results: dict, snapshot: dict) -> bool:
     """Tell whether a GPU that the service was given is a stand-in."""
     definition = results.get("vllm_definition") or {}
     if definition.get("accelerator", "nvidia") != "nvidia":
@@ -127,7 +129,7 @@ def masked(value: object, secrets: list[str], shapes: bool = True) -> object:
     text = service_secrets.masked(value, secrets)
     text = redact(text) if shapes else text
     # cut only now: the first half of a secret would not be found
-    return text if len(text) <= LONGEST else text[:LONGEST] + " ..."
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
 
 
 def summary(document: dict, path: str, url: str) -> dict:

@@ -17,16 +17,16 @@ except ImportError:  # a controller without it gets the tables
     pygal = None
 
 #: Size of a plot in its own units; the page scales it. Small, so that its text is readable on a phone.
-WIDTH, HEIGHT = 460, 300
+_WIDTH, _HEIGHT = 460, 300
 
 #: Characters of labels that fit beside each other.
-LABELS_CHARS = 48
+_LABELS_CHARS = 48
 
 #: Colours of a plot's series, which the page defines.
-COLOURS = ("var(--series-1)", "var(--series-2)", "var(--series-3)")
+_COLOURS = ("var(--series-1)", "var(--series-2)", "var(--series-3)")
 
 #: Names of the measured times in plots.
-TIMES = (("ttft_ms", "Time to first token"), ("tpot_ms", "Time per output token"), ("e2el_ms", "Whole request"))
+_TIMES = (("ttft_ms", "Time to first token"), ("tpot_ms", "Time per output token"), ("e2el_ms", "Whole request"))
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
@@ -43,7 +43,7 @@ def of_benchmark(bench: dict) -> list[dict]:
         return []
     names, load = [run["name"] for run in runs], load_of(runs)
     plots = []
-    for key, title in TIMES:
+    for key, title in _TIMES:
         series = {name: [run[key][name] for run in runs] for name in ("p50", "p90", "p99")}
         plots.append(("%s, ms" % title, load[0] if load else "", names, series))
     throughput = {"output": [run["output_throughput"] for run in runs]}
@@ -80,9 +80,9 @@ def _drawn(identity: str, heading: str, axis: str, labels: list[str], series: di
         foreground_subtle="var(--line)",
         guide_stroke_color="var(--line)",
         major_guide_stroke_color="var(--line)",
-        colors=COLOURS,
+        colors=_COLOURS,
         # pygal would work them out of the colours, which are none to it
-        value_colors=("var(--text)",) * len(COLOURS),
+        value_colors=("var(--text)",) * len(_COLOURS),
         font_family="inherit",
         label_font_size=13,
         major_label_font_size=13,
@@ -97,8 +97,8 @@ def _drawn(identity: str, heading: str, axis: str, labels: list[str], series: di
     kind = pygal.Line if line else pygal.Bar
     chart = kind(
         style=style,
-        width=WIDTH,
-        height=HEIGHT,
+        width=_WIDTH,
+        height=_HEIGHT,
         js=(),
         show_legend=len(series) > 1,
         legend_at_bottom=True,
@@ -113,7 +113,7 @@ def _drawn(identity: str, heading: str, axis: str, labels: list[str], series: di
         y_labels_major_count=3,
         show_minor_y_labels=True,
         max_scale=6,
-        x_label_rotation=0 if sum(len(text) + 2 for text in labels) < LABELS_CHARS else 30,
+        x_label_rotation=0 if sum(len(text) + 2 for text in labels) < _LABELS_CHARS else 30,
         truncate_label=24,
         value_formatter=lambda value: "%.4g" % value if value < 10000 else format(round(value), ",d"),
         no_prefix=False,
@@ -131,10 +131,10 @@ def _drawn(identity: str, heading: str, axis: str, labels: list[str], series: di
             for name, values in series.items()
         ),
     )
-    return clean(chart.render(is_unicode=True), identity, heading, words)
+    return _clean(chart.render(is_unicode=True), identity, heading, words)
 
 
-def clean(svg: str, identity: str, heading: str, words: str) -> str:
+def _clean(svg: str, identity: str, heading: str, words: str) -> str:
     """Return pygal's SVG without scripts, links and namespaces, with a name for those who do not see it.
 
     Args:
@@ -166,7 +166,7 @@ def clean(svg: str, identity: str, heading: str, words: str) -> str:
             node.attrib.pop("id", None)
     root.set("role", "img")
     root.set("aria-labelledby", "%s-name %s-words" % (identity, identity))
-    root.set("viewBox", "0 0 %d %d" % (WIDTH, HEIGHT))
+    root.set("viewBox", "0 0 %d %d" % (_WIDTH, _HEIGHT))
     for name, text in (("desc", words), ("title", heading)):
         node = ET.Element(name, {"id": "%s-%s" % (identity, "name" if name == "title" else "words")})
         node.text = text

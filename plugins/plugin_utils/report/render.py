@@ -15,27 +15,27 @@ import jinja2
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import view as report_view
 
-TEMPLATES = pathlib.Path(__file__).resolve().parents[3] / "roles" / "vllm_report" / "templates"
+_TEMPLATES = pathlib.Path(__file__).resolve().parents[3] / "roles" / "vllm_report" / "templates"
 
 #: Sign of a tone, so that it is not told by colour alone.
-SIGNS = {"good": "✓", "warn": "!", "bad": "✗", "neutral": "•", "": ""}
+_SIGNS = {"good": "✓", "warn": "!", "bad": "✗", "neutral": "•", "": ""}
 
 #: What is said where a stand-in took part.
-STAND_IN = "A stand-in for a GPU took part in this: it shows that the deployment works, not what a GPU does."
+_STAND_IN = "A stand-in for a GPU took part in this: it shows that the deployment works, not what a GPU does."
 
 
 @functools.cache
 def _templates() -> jinja2.Environment:
     # escapes in pages; Markdown does it by its own filter
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=lambda name: ".html" in (name or ""),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(signs=SIGNS, stand_in=STAND_IN)
+    environment.globals.update(signs=_SIGNS, stand_in=_STAND_IN)
     environment.filters.update(md=markdown, fence=fence)
     return environment
 

@@ -20,7 +20,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.startup.failure_report i
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify import check_result
 
 #: Percentiles of a benchmark's times.
-PERCENTILES = ("mean", "p50", "p90", "p99")
+_PERCENTILES = ("mean", "p50", "p90", "p99")
 
 
 def access(about: dict, results: dict) -> dict:
@@ -278,7 +278,7 @@ def _run(item: dict) -> dict:
     return {
         **{key: item.get(key) for key in plain},
         "ok": bool(item.get("ok")),
-        **{name: {key: (item.get(name) or {}).get(key) for key in PERCENTILES} for name in times},
+        **{name: {key: (item.get(name) or {}).get(key) for key in _PERCENTILES} for name in times},
     }
 
 

@@ -63,7 +63,7 @@ def _named(match: Match, more: list[str]) -> dict:
         "cls": entry.cls,
         "evidence": [match.shown, *more],
         "phase": match.phase,
-        "values": values,
+        "numbers": values,
         "certain": match.strength in ("patterns", "evidence"),
         "at_s": match.at_s,
     }
@@ -101,7 +101,7 @@ def _outside(evidence: dict) -> list[str]:
 
 
 def _answer(
-    matches, secrets, outcome, id="", ref="", cause="", fix="", cls="", evidence=(), phase="", values=None,
+    matches, secrets, outcome, id="", ref="", cause="", fix="", cls="", evidence=(), phase="", numbers=None,
     certain=False, at_s=None,
 ) -> dict:  # fmt: skip
     """Return all keys of a diagnosis, without secrets."""
@@ -116,7 +116,7 @@ def _answer(
         "class": cls,
         "evidence": list(dict.fromkeys(cut)),
         "phase": phase or matches.phases.phase,
-        "values": {key: redact(value, secrets) for key, value in (values or {}).items()},
+        "numbers": {key: redact(value, secrets) for key, value in (numbers or {}).items()},
         "at_s": at_s,
         "certain": certain or outcome != "failed",
         "also": sorted(others - {id}) if outcome == "failed" else [],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.phases import PHASES
 
 #: Percent of a phase from which on its own pace tells more than the last start; before, it is mostly noise.
-OWN_PACE_PERCENT = 20
+_OWN_PACE_PERCENT = 20
 
 
 def last_start(starts: list[dict], image: str, model: str) -> dict:
@@ -45,7 +45,7 @@ def remaining_s(progress: dict, phase_s: float, last: dict[str, float]) -> float
     """
     phase, percent = progress["phase"], progress["percent"]
     later = [last[name] for name in PHASES[PHASES.index(phase) + 1 :] if name in last]
-    if percent is not None and percent >= OWN_PACE_PERCENT and last:
+    if percent is not None and percent >= _OWN_PACE_PERCENT and last:
         return phase_s * (100 - percent) / percent + sum(later)
     if phase not in last:
         return sum(later) if later else None

@@ -92,7 +92,7 @@ class Wrapper:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Sign:
+class _Sign:
     """One expression of an entry; ``group`` and ``member`` place it in ``all_of`` (-1 elsewhere)."""
 
     entry: Failure
@@ -116,7 +116,7 @@ class Catalogue:
         self._all = _Index(signs)
         self._ordinary = _Index([sign for sign in signs if sign.strength == "hints" or sign.group >= 0])
 
-    def signs_in(self, text: str, ordinary: bool = False) -> list[Sign]:
+    def signs_in(self, text: str, ordinary: bool = False) -> list[_Sign]:
         """Return the signs that match ``text``, whose entry does not exclude it.
 
         Args:
@@ -135,26 +135,26 @@ class Catalogue:
 class _Index:
     """Signs by the plain texts that they need, as most lines hold none of them."""
 
-    def __init__(self, signs: list[Sign]) -> None:
+    def __init__(self, signs: list[_Sign]) -> None:
         self._always = [sign for sign in signs if not sign.expression.needles]
-        self._by_needle: dict[str, list[Sign]] = {}
+        self._by_needle: dict[str, list[_Sign]] = {}
         for sign in signs:
             for needle in sign.expression.needles:
                 self._by_needle.setdefault(needle, []).append(sign)
 
-    def near(self, lower: str) -> list[Sign]:
+    def near(self, lower: str) -> list[_Sign]:
         """Return the signs that may match a text in small letters, each once."""
         found = [sign for needle, signs in self._by_needle.items() if needle in lower for sign in signs]
         return list(dict.fromkeys(found + self._always))
 
 
-def _signs(entry: Failure) -> Iterator[Sign]:
+def _signs(entry: Failure) -> Iterator[_Sign]:
     for strength in STRENGTHS:
         for expression in getattr(entry, strength):
-            yield Sign(entry, strength, expression)
+            yield _Sign(entry, strength, expression)
     for group, expressions in enumerate(entry.all_of):
         for member, expression in enumerate(expressions):
-            yield Sign(entry, "patterns", expression, group, member)
+            yield _Sign(entry, "patterns", expression, group, member)
 
 
 @functools.cache

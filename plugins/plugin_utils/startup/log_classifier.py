@@ -75,7 +75,7 @@ class StartupLog:
         return self.phases.progress()
 
     def diagnose(self, evidence: dict | None = None) -> dict:
-        """Return ``{outcome, id, ref, cause, fix, class, evidence, phase, values, at_s, certain, also}``.
+        """Return ``{outcome, id, ref, cause, fix, class, evidence, phase, numbers, at_s, certain, also}``.
 
         Args:
             evidence: what is known besides the log, each key may be missing: ``exit_code``, ``oom_killed``, ``state``
@@ -83,7 +83,7 @@ class StartupLog:
 
         Returns:
             ``outcome`` is failed, healthy or starting; ``id`` is empty unless it failed, unknown when no entry knows
-            the failure; ``evidence`` holds the lines that show it; ``values`` what the lines say in numbers;
+            the failure; ``evidence`` holds the lines that show it; ``numbers`` what the lines say in numbers;
             ``at_s`` the time of the line that shows it by the log's clock, None without one;
             ``certain`` is false while a line that is still to come may name the failure better; ``also`` the ids of
             other entries that were found.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 #: Shortest text worth looking for before the expression itself is tried, in characters.
-MIN_NEEDLE = 3
+_MIN_NEEDLE = 3
 
 
 class Expression:
@@ -24,7 +24,7 @@ class Expression:
         self.text = text
         self.pattern = re.compile(re.sub(" [?*]", r"\\s*", text).replace(" ", r"\s+") if blanks else text)
         found = needles(text)
-        self.needles = found if all(len(needle) >= MIN_NEEDLE for needle in found) else ()
+        self.needles = found if all(len(needle) >= _MIN_NEEDLE for needle in found) else ()
 
     def search(self, text: str, lower: str) -> re.Match | None:
         """Return the first match in ``text``; ``lower`` is the text in small letters."""

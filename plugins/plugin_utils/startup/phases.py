@@ -31,7 +31,7 @@ PHASES = (
 )
 
 #: Steps back that are none: weights are downloaded inside of loading, and a CPU compiles after it made its KV cache.
-BACK_STEPS = {("load", "download"), ("memory", "compile")}
+_BACK_STEPS = {("load", "download"), ("memory", "compile")}
 
 _NUMBER = r"([\d,]+(?:\.\d+)?)"
 
@@ -105,7 +105,7 @@ _SIZES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @dataclasses.dataclass
-class Step:
+class _Step:
     """One phase that was entered; times in seconds, on the clock that the log or the watcher gives."""
 
     phase: str
@@ -123,7 +123,7 @@ class Phases:
 
     def __init__(self) -> None:
         """Start where a container that has not said anything is."""
-        self.steps = [Step("container_up", None)]
+        self.steps = [_Step("container_up", None)]
         self.x: int | None = None
         self.y: int | None = None
         self.detail = ""
@@ -201,10 +201,10 @@ class Phases:
         forward = PHASES.index(phase) > PHASES.index(self.phase)
         been = any(step.phase == phase for step in self.steps)
         # workers are not in step: what a slower one says must not turn the clock back
-        if not forward and (been or (self.phase, phase) not in BACK_STEPS or self.x is not None):
+        if not forward and (been or (self.phase, phase) not in _BACK_STEPS or self.x is not None):
             return False
         self.steps[-1].end_s = self.now_s
-        self.steps.append(Step(phase, self.now_s))
+        self.steps.append(_Step(phase, self.now_s))
         self.x = self.y = None
         self.detail = ""
         return True

@@ -24,10 +24,10 @@ UNCERTAIN_S = 3.0
 
 #: How long a container that was there may be gone before it counts as removed, in seconds: whoever replaces it removes
 #: the old one first.
-GONE_S = 10.0
+_GONE_S = 10.0
 
 #: Restarts by Docker during one watch that make a loop.
-LOOP = 3
+_LOOP = 3
 
 WORDS = {
     "container_up": "the container is up",
@@ -44,7 +44,7 @@ WORDS = {
 }
 
 #: Classes of failures that another start may get over: once for the second.
-TRANSIENT, ONCE = "transient", "once"
+_TRANSIENT, _ONCE = "transient", "once"
 
 
 class StartWatch:
@@ -135,15 +135,15 @@ class StartWatch:
         ended = look["ended"] and (look["state"] != "created" or bool(look["docker_error"]))
         if ended:
             self._log.close()
-        loops = look["restart_count"] - (self._restarts_at_first or 0) >= LOOP or (
-            look["state"] == "restarting" and look["restart_count"] >= LOOP
+        loops = look["restart_count"] - (self._restarts_at_first or 0) >= _LOOP or (
+            look["state"] == "restarting" and look["restart_count"] >= _LOOP
         )
         self.stalled = "" if ended else self._ran_out()
         found = self._log.diagnose(self._evidence(ended, loops))
         if loops and self._log.previous and self._log.diagnose()["outcome"] != "failed":
             found = self._log.previous
         docker_tries = look["restart_policy"] not in ("", "no") and not ended and not loops and not self.stalled
-        if found["outcome"] != "failed" or (docker_tries and found["class"] in (TRANSIENT, ONCE)):
+        if found["outcome"] != "failed" or (docker_tries and found["class"] in (_TRANSIENT, _ONCE)):
             self._uncertain_since_s = None
             self.gone = look["state"] == "missing"
             return
@@ -163,7 +163,7 @@ class StartWatch:
         if self._gone_since_s is None:
             self._gone_since_s = self.look["now_s"]
             self.note = "the container is gone"
-        return self.look["now_s"] - self._gone_since_s < GONE_S
+        return self.look["now_s"] - self._gone_since_s < _GONE_S
 
     def _evidence(self, ended: bool, loops: bool) -> dict:
         look = self.look
@@ -272,7 +272,7 @@ class StartWatch:
     def again(self) -> str:
         """Return whether another start may get over the failure: ``transient``, ``once`` or nothing."""
         cls = self.diagnosis.get("class", "")
-        return cls if cls in (TRANSIENT, ONCE) and not self.stalled else ""
+        return cls if cls in (_TRANSIENT, _ONCE) and not self.stalled else ""
 
 
 def _runs(text: str, look: dict) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing
 
 #: Characters of a line of evidence, of a reason, and of the evidence in a message about several checks.
-EVIDENCE, REASON, SEEN = 300, 500, 90
+EVIDENCE, REASON, _SEEN = 300, 500, 90
 
 
 #: Id under which ``release.json`` notes a release that started and failed its checks.
@@ -102,6 +102,6 @@ def problem(checks: list[dict]) -> str:
         return ""
     lines = ["%d of %d checks failed:" % (len(bad), len(checks))]
     for item in bad:
-        evidence = " | seen: %s" % _short(item["evidence"], SEEN) if item["evidence"] else ""
+        evidence = " | seen: %s" % _short(item["evidence"], _SEEN) if item["evidence"] else ""
         lines.append("- %s (%s): %s%s" % (item["id"], item["what"], item["reason"], evidence))
     return "\n".join(lines)

@@ -19,15 +19,15 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.verify.check_result impo
 #: Routes that /openapi.json must describe, for models that generate and for pooling models (embeddings); /metrics is
 #: left out, since 0.11 mounts it beside the described ones.
 ROUTES = ("/health", "/version", "/v1/models", "/tokenize", "/detokenize")
-GENERATE_ROUTES = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
-POOLING_ROUTES = ("/v1/embeddings",)
+_GENERATE_ROUTES = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
+_POOLING_ROUTES = ("/v1/embeddings",)
 
 #: Routes that answer without a key in every release; asking them changes nothing.
 OPEN = (("GET", "/health"), ("GET", "/version"), ("GET", "/metrics"), ("GET", "/ping"))
 
 #: Routes that run the model, or change the service, without any key (0.11 to 0.33); vLLM's security guide asks for a
 #: proxy with an allow list before them.
-UNGUARDED_WORK = (
+_UNGUARDED_WORK = (
     "/invocations", "/generative_scoring", "/pooling", "/classify", "/score", "/rerank", "/scale_elastic_ep", "/sleep",
     "/wake_up", "/collective_rpc", "/pause", "/update_weights",
 )  # fmt: skip
@@ -36,10 +36,10 @@ UNGUARDED_WORK = (
 ROUND_TRIP = "Grüße, 東京 and \N{ROCKET} from 42 tests."
 
 #: A metric that every release has (plugin_utils/definition/vllm_options.json).
-METRIC = "vllm:num_requests_running"
+_METRIC = "vllm:num_requests_running"
 
 #: How a release says that its model cannot do something: vllm/entrypoints (0.11: an error, later no route).
-REFUSALS = (400, 404, 405, 501)
+_REFUSALS = (400, 404, 405, 501)
 
 #: The answer to a question that was not asked any more.
 NOT_ASKED = {"error": "not asked, since the service did not answer the questions before", "duration_s": 0.0}
@@ -65,7 +65,7 @@ def questions(definition: dict) -> list[dict]:
         _post("embeddings", "/v1/embeddings", {**model, "input": "Hello"}),
     ]
     if definition["api_key_required"]:
-        guarded = [["GET", "/v1/models"], *[["POST", path] for path in (*GENERATE_ROUTES, *POOLING_ROUTES)]]
+        guarded = [["GET", "/v1/models"], *[["POST", path] for path in (*_GENERATE_ROUTES, *_POOLING_ROUTES)]]
         asked += [
             {"id": "without-key", "kind": "status_of_many", "routes": guarded, "key": "none"},
             {"id": "wrong-key", "kind": "status_of_many", "routes": guarded, "key": "wrong"},
@@ -88,7 +88,7 @@ def kind(answers: dict[str, dict]) -> str:
     Returns:
         ``pooling`` gives embeddings and no chat; ``base`` completes texts, but has no chat template; else ``generate``.
     """
-    refused = answers["chat"].get("status") in REFUSALS
+    refused = answers["chat"].get("status") in _REFUSALS
     if refused and answers["embeddings"].get("status") == 200:
         return "pooling"
     return "base" if refused and check_result.NO_TEMPLATE in answers["chat"].get("body", "").lower() else "generate"
@@ -178,7 +178,7 @@ def _openapi(answer: dict, generates: bool) -> check_result.Verdict:
         return skipped("the service hides its description (disable-fastapi-docs)")
     if answer["status"] != 200:
         return _status(answer)
-    wanted = (*ROUTES, *(GENERATE_ROUTES if generates else POOLING_ROUTES))
+    wanted = (*ROUTES, *(_GENERATE_ROUTES if generates else _POOLING_ROUTES))
     missing = [path for path in wanted if path not in answer["paths"]]
     if missing:
         return failed(
@@ -230,9 +230,9 @@ def _metrics(answer: dict) -> check_result.Verdict:
     if verdict.status != "passed":
         return verdict
     lines = [line for line in answer["body"].splitlines() if line.startswith("vllm:")]
-    if METRIC not in answer["body"]:
-        return failed("there is no %s" % METRIC, answer["body"][:200])
-    return passed("%d lines of vLLM's, %s among them" % (len(lines), METRIC))
+    if _METRIC not in answer["body"]:
+        return failed("there is no %s" % _METRIC, answer["body"][:200])
+    return passed("%d lines of vLLM's, %s among them" % (len(lines), _METRIC))
 
 
 def _text_of(choice: object) -> str:
@@ -280,12 +280,12 @@ def _response(answer: dict) -> check_result.Verdict:
 
 
 def _refused(answer: dict) -> check_result.Verdict:
-    if answer["status"] in REFUSALS:
+    if answer["status"] in _REFUSALS:
         return passed("HTTP %d" % answer["status"])
     if answer["status"] == 200:
         return failed("it answers", answer["body"])
     return failed(
-        "found HTTP %d, expected a refusal (%s)" % (answer["status"], ", ".join(map(str, REFUSALS))), answer["body"]
+        "found HTTP %d, expected a refusal (%s)" % (answer["status"], ", ".join(map(str, _REFUSALS))), answer["body"]
     )
 
 
@@ -330,7 +330,7 @@ def _access(definition: dict, answers: dict[str, dict]) -> list[dict]:
         check_result.check("access-open", "access", "Health, version and metrics need no key", verdict,
                            answer["duration_s"])
     )  # fmt: skip
-    work = [path for path in UNGUARDED_WORK if path in answers["openapi"].get("paths", {})]
+    work = [path for path in _UNGUARDED_WORK if path in answers["openapi"].get("paths", {})]
     verdict = passed("none is served")
     if work:
         verdict = failed(

@@ -27,25 +27,25 @@ KINDS = {
 }
 
 #: Keys that every check may have, with their defaults.
-COMMON = {
+_COMMON = {
     "id": "", "kind": "", "what": "", "must": True, "thinking": False, "max_tokens": 256, "temperature": 0.0,
     "timeout_s": 120,
 }  # fmt: skip
 
 #: Keys of an expectation, by kind; ``contains`` and ``matches`` are about the answer's text.
-TEXT = ("contains", "matches")
-EXPECTATIONS = {
-    "tools": ("function", "arguments", *TEXT),
+_TEXT = ("contains", "matches")
+_EXPECTATIONS = {
+    "tools": ("function", "arguments", *_TEXT),
     "structured": ("values",),
 }
 
 _ID = re.compile(r"^[a-z0-9][a-z0-9-]*\Z")
 
 #: Options of ``vllm serve`` without which a kind cannot work.
-NEEDED_OPTIONS = {"reasoning": ("reasoning-parser",), "tools": ("enable-auto-tool-choice", "tool-call-parser")}
+_NEEDED_OPTIONS = {"reasoning": ("reasoning-parser",), "tools": ("enable-auto-tool-choice", "tool-call-parser")}
 
 #: Shortest context, in tokens, in which a sentence can be hidden at all.
-SHORTEST_CONTEXT = 512
+_SHORTEST_CONTEXT = 512
 
 #: Tokens that are left free beside prompt and answer of a long context, for what the chat template adds.
 SPARE_TOKENS = 32
@@ -80,7 +80,7 @@ def read(builtin: list, extra: list, skip: list) -> list[dict]:
     problems += ["vllm_verify_skip: there is no check %s." % name for name in skip if name not in checks]
     if problems:
         raise CheckError("\n".join(problems))
-    return [{**COMMON, **item} for item in checks.values() if item["id"] not in skip]
+    return [{**_COMMON, **item} for item in checks.values() if item["id"] not in skip]
 
 
 def _problems(item: dict) -> list[str]:
@@ -90,12 +90,12 @@ def _problems(item: dict) -> list[str]:
         return ["%s: kind is %r; choose one of %s." % (where, what_kind, ", ".join(KINDS))]
     needed, optional = KINDS[what_kind]
     found = ["%s: a check of kind %s needs %s." % (where, what_kind, key) for key in needed if not item.get(key)]
-    unknown = sorted(set(item) - {*needed, *optional, *COMMON, "where"})
+    unknown = sorted(set(item) - {*needed, *optional, *_COMMON, "where"})
     if unknown:
         found.append("%s: it knows no %s; a check of kind %s has %s." % (
-            where, ", ".join(unknown), what_kind, ", ".join((*COMMON, *needed, *optional))))  # fmt: skip
+            where, ", ".join(unknown), what_kind, ", ".join((*_COMMON, *needed, *optional))))  # fmt: skip
     expect = item.get("expect") or {}
-    known = EXPECTATIONS.get(what_kind, TEXT)
+    known = _EXPECTATIONS.get(what_kind, _TEXT)
     if not isinstance(expect, dict) or set(expect) - set(known):
         found.append("%s: expect is %r; it may have %s." % (where, expect, ", ".join(known)))
     else:
@@ -132,8 +132,8 @@ def _bad_values(where: str, item: dict, expect: dict) -> list[str]:
 
 
 def question(item: dict, definition: dict) -> dict | None:
-    """Return what to ask for a check, or None when this service cannot be asked (see :func:`not_asked`)."""
-    if not_asked(item, definition):
+    """Return what to ask for a check, or None when this service cannot be asked (see :func:`_not_asked`)."""
+    if _not_asked(item, definition):
         return None
     messages = [{"role": "user", "content": str(item["prompt"])}]
     if item.get("system"):
@@ -170,14 +170,14 @@ def question(item: dict, definition: dict) -> dict | None:
     return asked
 
 
-def not_asked(item: dict, definition: dict) -> str:
+def _not_asked(item: dict, definition: dict) -> str:
     """Return why a check does not apply to this service; empty when it does."""
-    missing = [name for name in NEEDED_OPTIONS.get(item["kind"], ()) if name not in definition["extra_options"]]
+    missing = [name for name in _NEEDED_OPTIONS.get(item["kind"], ()) if name not in definition["extra_options"]]
     if missing:
         return "the service is started without %s (vllm_extra_options)" % " and ".join(missing)
-    if item["kind"] == "long_context" and int(definition["max_model_len"]) < SHORTEST_CONTEXT:
+    if item["kind"] == "long_context" and int(definition["max_model_len"]) < _SHORTEST_CONTEXT:
         return "vllm_max_model_len is %d; nothing can be hidden below %d" % (
-            definition["max_model_len"], SHORTEST_CONTEXT)  # fmt: skip
+            definition["max_model_len"], _SHORTEST_CONTEXT)  # fmt: skip
     return ""
 
 
@@ -188,7 +188,7 @@ NOT_FOR = {"pooling": "this model gives embeddings, no text", "base": "the model
 def judge(item: dict, definition: dict, answer: dict | None, kind: str = "generate") -> dict:
     """Return the check (:func:`check_result.check`) that an answer makes; None stands for a question never asked."""
     if answer is None:
-        verdict = skipped(NOT_FOR.get(kind) or not_asked(item, definition))
+        verdict = skipped(NOT_FOR.get(kind) or _not_asked(item, definition))
     elif check_result.NO_TEMPLATE in answer["error"].lower() and "BadRequest" in answer["error"]:
         verdict = skipped("the model has no chat template: %s" % answer["error"])
     elif answer["error"]:
@@ -266,7 +266,7 @@ def _judge_tools(item: dict, answer: dict) -> Verdict:
     if item.get("result") is None:
         return passed(_shown(message))
     after = answer["follow_up"]
-    problem = _text_problem({key: expect[key] for key in TEXT if key in expect}, _content(after))
+    problem = _text_problem({key: expect[key] for key in _TEXT if key in expect}, _content(after))
     shown = "%s; then %s" % (_shown(message), _shown(after))
     return failed("after the tool's result %s" % problem, shown) if problem else passed(shown)
 

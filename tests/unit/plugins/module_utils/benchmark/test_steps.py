@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import signal
@@ -16,7 +15,6 @@ from ansible_collections.myia.vllm.plugins.module_utils.benchmark import steps a
 from ansible_collections.myia.vllm.plugins.module_utils.benchmark import store as benchmark_store
 from ansible_collections.myia.vllm.plugins.module_utils.service import releases
 
-SOURCE = inspect.getsource(benchmark_runner)
 KEY = "PLANTED-key-0123456789"
 RUN = {"name": "one", "num_prompts": 5, "request_rate": None, "max_concurrency": 1, "input_tokens": 64,
        "output_tokens": 16}  # fmt: skip
@@ -63,7 +61,7 @@ def steps(tmp_path, tools, monkeypatch, service):
         settings = {"container": "c", "folder": service, "runner_folder": str(tmp_path / "runner"), "token": "mine",
                     "dead": [], "who": "me", "profile": "p", "runs": [RUN], "on_busy": False, "timeout_s": 60,
                     "keep": 3, "warn_percent": 10.0, **more}  # fmt: skip
-        return benchmark_steps.Steps(settings, {"runner": SOURCE, "client": "the program"}, run)
+        return benchmark_steps.Steps(settings, "the program", run)
 
     yield make
     if (tmp_path / "runner").exists():
@@ -210,7 +208,9 @@ def test_failed_requests(steps) -> None:
 )  # fmt: skip
 def test_container_dies(steps, after, problem) -> None:
     """The state of the container says why the benchmark broke off."""
-    steps(told(more=()), "exit 9").start()
+    first = steps(told(more=()), "exit 9")
+    first.start()
+    ended(first)  # before docker is another one
     found = steps(inspected=after)
     assert ended(found)["problem"] == problem
     result = found.finish()["result"]
@@ -222,7 +222,7 @@ def test_runner_is_killed(steps, tmp_path) -> None:
     found = steps(told(more=()), "cat > /dev/null")
     assert found.start()["state"] == "running"
     with open("/proc/locks", encoding="ascii") as handle:
-        inode = os.stat(tmp_path / "runner" / benchmark_runner.LOCK).st_ino
+        inode = os.stat(tmp_path / "runner" / "benchmark.lock").st_ino
         pid = next(int(line.split()[4]) for line in handle if line.split()[5].endswith(":%d" % inode))
     os.kill(pid, signal.SIGKILL)
     answer = ended(found)
@@ -255,7 +255,7 @@ def test_leftover(steps, tmp_path, dead, silent_s, state) -> None:
         assert abs(answer["other"]["silent_s"] - silent_s) < 10
         assert found.look()["state"] == "absent"
         assert found.finish()["state"] == "absent"
-        assert benchmark_runner.is_alive(str(tmp_path / "runner"))
+        assert benchmark_runner.background(str(tmp_path / "runner")).is_alive()
     else:
         assert "A benchmark of them, begun at 20" in answer["note"]
         assert benchmark_runner.look(str(tmp_path / "runner"))["about"]["token"] == "mine"

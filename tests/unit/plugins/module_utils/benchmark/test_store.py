@@ -68,7 +68,7 @@ def test_raw(store, keep) -> None:
     for number, text in ((1, '{"completed": 3}'), (2, "{")):
         with open(os.path.join(folder, "run-%d.json" % number), "w", encoding="utf-8") as handle:
             handle.write(text)
-    assert [store.raw(folder, number) for number in (1, 2, 3)] == [{"completed": 3}, None, None]
+    assert [store.raw(folder, number) for number in (1, 2, 3)] == [{"completed": 3}, {}, {}]
 
 
 @pytest.mark.parametrize(

@@ -131,40 +131,6 @@ def test_compose_version(answer, version) -> None:
     assert docker_cli.engine_info(runner(0, json.dumps(DEBIAN_20), compose=answer))["compose_version"] == version
 
 
-@pytest.mark.parametrize(
-    ("found", "wanted", "expected"),
-    [
-        ("20.10.24+dfsg1", "20.10", True),
-        ("20.10", "20.10.0", True),
-        ("20.9", "20.10", False),
-        ("19.03.15", "20.10", False),
-        ("26.1.5", "20.10", True),
-        ("2.26.1-4", "2.22.0", True),
-        ("v2.22.0", "2.22.0", True),
-        ("2.21.99", "2.22.0", False),
-        ("2.9.0", "2.22.0", False),
-        ("2.22", "2.22.0", True),
-        ("2.22.0", "2.22", True),
-        ("28.0.0-rc.1", "28.0", True),
-        ("", "20.10", False),
-        ("unknown", "20.10", False),
-        ("dev", "0", False),
-    ],
-)
-def test_at_least(found, wanted, expected) -> None:
-    """Numbers are compared, not texts."""
-    assert docker_cli.at_least(found, wanted) is expected
-
-
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [("v2.26.1-4", (2, 26, 1)), ("20.10.24+dfsg1", (20, 10, 24)), (" 26 ", (26,)), ("", ()), ("x1", ()), ("1.", (1,))],
-)
-def test_parse_version(text, numbers) -> None:
-    """Only the leading numbers count."""
-    assert docker_cli.parse_version(text) == numbers
-
-
 ROW = "%s\t/%s\timage\tt\t%s\t%s\t%s\n"
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import pathlib
 import signal
@@ -14,7 +13,6 @@ import pytest
 from ansible_collections.myia.vllm.plugins.module_utils.prefetch import image_pull
 
 DATA = pathlib.Path(__file__).resolve().parents[3] / "data" / "docker_pull"
-SOURCE = inspect.getsource(image_pull)
 
 
 def read(text: str, step: int = 0) -> image_pull.Pull:
@@ -71,7 +69,7 @@ def pull(tmp_path, tools):
 
     def call(script: str) -> str:
         path = "%s:%s" % (tools("docker", script), os.environ["PATH"])
-        image_pull.start(folder, "own/image:1", "sha256:old", SOURCE, {**os.environ, "PATH": path})
+        image_pull.start(folder, "own/image:1", "sha256:old", {**os.environ, "PATH": path})
         return folder
 
     return call
@@ -123,7 +121,7 @@ def _command(pid: str) -> str:
 def test_no_docker(tmp_path) -> None:
     """Without docker the runner does not start, and that is said."""
     with pytest.raises(OSError, match="did not start"):
-        image_pull.start(str(tmp_path / "state"), "i", "", SOURCE, {"PATH": str(tmp_path)})
+        image_pull.start(str(tmp_path / "state"), "i", "", {"PATH": str(tmp_path)})
 
 
 def test_absent_and_forgotten(tmp_path, pull) -> None:

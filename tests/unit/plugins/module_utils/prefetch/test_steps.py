@@ -49,7 +49,7 @@ def image(tmp_path, monkeypatch):
         monkeypatch.setattr(image_pull, "look", lambda _folder: {"state": "absent", "image": "", **(pull or {})})
         monkeypatch.setattr(image_pull, "start", lambda *args: begun.append(args))
         docker = Docker({"image inspect": (0, there + "\n", "", False) if there else (1, "", "No such image", False)})
-        return prefetch_steps.Image("own/image:1", policy, str(tmp_path), "source", docker), begun
+        return prefetch_steps.Image("own/image:1", policy, str(tmp_path), docker), begun
 
     return call
 
@@ -76,7 +76,7 @@ def test_when_to_pull(there, policy, look, start, pulls, image) -> None:
     if start == "failed":
         assert answer["lines"] == ["Error: No such image: own/image:1, and it is not to be pulled."]
     if pulls:
-        assert begun[0][1:4] == ("own/image:1", there, "source")
+        assert begun[0][1:3] == ("own/image:1", there)
 
 
 def test_pull_that_runs_is_not_begun_again(image) -> None:

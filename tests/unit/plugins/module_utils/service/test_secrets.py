@@ -31,6 +31,8 @@ def release(folder, second: int, **env: str) -> str:
         ("EXTRA_ENV_AWS_SECRET_ACCESS_KEY", "PLANTED", True),
         ("EXTRA_ENV_OPENAI_KEY", "PLANTED", True),
         ("EXTRA_ENV_DB_PASSWORD", "PLANTED", True),
+        ("EXTRA_ENV_DB_PASS", "PLANTED", True),
+        ("EXTRA_OPTION_BYPASS", "true", False),
         ("EXTRA_ENV_WANDB_TOKEN", "PLANTED", True),
         ("EXTRA_OPTION_SSL_KEYFILE_PASSWORD", "PLANTED", True),
         ("EXTRA_ENV_HTTPS_PROXY", "http://user:PLANTED@proxy:3128", True),

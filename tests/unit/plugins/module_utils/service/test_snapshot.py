@@ -8,6 +8,7 @@ import os
 
 import pytest
 
+from ansible_collections.myia.vllm.plugins.module_utils.hub import cache as hub_cache
 from ansible_collections.myia.vllm.plugins.module_utils.service import releases
 from ansible_collections.myia.vllm.plugins.module_utils.service import snapshot as service_snapshot
 
@@ -136,7 +137,7 @@ def test_model_commit(revision, name, text, found, tmp_path) -> None:
     refs = tmp_path / "hub" / "models--Qwen--Qwen3" / "refs"
     refs.mkdir(parents=True)
     (refs / name).write_text(text, encoding="ascii")
-    inspected = {"Mounts": [{"Destination": service_snapshot.HF_CACHE, "Source": str(tmp_path)}]}
+    inspected = {"Mounts": [{"Destination": hub_cache.MOUNTED_AT, "Source": str(tmp_path)}]}
     assert service_snapshot.model_commit(inspected, "Qwen/Qwen3", revision) == found
 
 

@@ -9,6 +9,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common import retry
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry
 
 DROPPED = AnsibleConnectionFailure("Failed to connect\nConnection timed out")
@@ -45,7 +46,7 @@ def make(answers: list, limit_s: float = 120, **action) -> tuple[Retry, mock.Mag
     """A Retry on an action that gives these answers; what it said of lost connections."""
     plugin, said = mock.MagicMock(**action), []
     plugin._execute_module.side_effect = answers
-    return Retry(plugin, {"v": 1}, said.append, limit_s), plugin, said
+    return Retry(plugin, {"v": 1}, ProgressLines(said.append), limit_s), plugin, said
 
 
 def test_nothing_happens(clock) -> None:
@@ -79,7 +80,7 @@ def test_comes_back(lost, words, clock) -> None:
     runner, plugin, said = make([lost] * 6 + [GOOD, lost, GOOD])
     assert runner.run("x", {}) == GOOD
     assert clock == [1, 2, 4, 8, 15, 15]
-    assert said == [words]
+    assert said == ["connection lost, trying again (%s)" % words]
     assert plugin._connection.reset.call_count == 6
     assert runner.run("x", {}) == GOOD
     assert clock[6:] == [1]
@@ -107,3 +108,21 @@ def test_connection_without_reset(clock) -> None:
     runner, plugin, _said = make([DROPPED, GOOD])
     plugin._connection = mock.MagicMock(spec=[])
     assert runner.run("x", {}) == GOOD
+
+
+def test_secrets(clock) -> None:
+    """What a proxy or ssh says may hold some."""
+    runner, _plugin, said = make([AnsibleConnectionFailure("via http://user:PLANTED@proxy")] * 2, limit_s=1)
+    with pytest.raises(ConnectionLost) as lost:
+        runner.run("x", {})
+    assert "PLANTED" not in str(lost.value) + str(said)
+    assert said == ["connection lost, trying again (via http://***@proxy)"]
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [({"msg": " a "}, "a"), ({"msg": "", "module_stderr": "b\n"}, "b"), ({}, "nothing")],
+)
+def test_message(result, text) -> None:
+    """The module's own words come first."""
+    assert retry.message(result, "nothing") == text

@@ -72,7 +72,7 @@ def test_values() -> None:
         "needed, which is larger than the available KV cache memory (10.52 GiB)."
     )
     diagnosis = diagnose(line + " Based on the available memory, the estimated maximum model length is 86176.")
-    assert diagnosis["values"] == {"length": "131072", "needed": "16.00", "available": "10.52", "estimate": "86176"}
+    assert diagnosis["numbers"] == {"length": "131072", "needed": "16.00", "available": "10.52", "estimate": "86176"}
     assert "86176 tokens fit" in diagnosis["cause"]
     assert diagnosis["fix"].endswith("At most 86176 for vllm_max_model_len.")
     diagnosis = diagnose(line)
@@ -87,7 +87,7 @@ def test_values_of_a_wrapped_line() -> None:
         "  the derived max_model_len (max_position_embeddings=16384.0 or model_max_length=None in model's",
         "  config.json).",
     )
-    assert diagnosis["values"] == {"length": "65536", "limit": "16384"}
+    assert diagnosis["numbers"] == {"length": "65536", "limit": "16384"}
 
 
 def test_values_behind_a_wrapped_line() -> None:
@@ -96,7 +96,7 @@ def test_values_behind_a_wrapped_line() -> None:
     entry = {"id": "own", "class": "host", "cause": "c", "fix": "f", "patterns": ["the value is"],
              "values": [r"(?P<all>value is 5.*value is 5)", r"value is (?P<one>\d)"]}  # fmt: skip
     diagnosis = classify("ValueError: x\n%s\n" % text, failure_catalogue.load([entry]))
-    assert diagnosis["values"] == {"one": "5"}
+    assert diagnosis["numbers"] == {"one": "5"}
 
 
 def test_certain() -> None:
