@@ -330,17 +330,22 @@ def _prepare_environment() -> None:
 
 def main() -> None:
     """Run the benchmark that the first argument says."""
-    client = Client(json.loads(sys.argv[1]))
+    client, abandoned = Client(json.loads(sys.argv[1])), threading.Event()
 
     def watch_input() -> None:
         while os.read(0, 4096):
             pass
+        abandoned.set()
         client.stop()
         os._exit(3)
 
     _prepare_environment()
-    threading.Thread(target=watch_input, daemon=True).start()
+    watcher = threading.Thread(target=watch_input, daemon=True)
+    watcher.start()
     client.run()
+    if abandoned.is_set():
+        # the run broke off because it was killed: that is no end of its own
+        watcher.join()
 
 
 if __name__ == "__main__":
