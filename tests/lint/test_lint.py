@@ -20,7 +20,12 @@ LINTERS = {
     "changelog": ["antsibull-changelog", "lint"],
     "role-docs": ["python", "tools/role_docs.py", "--check"],
     "failure-docs": ["python", "tools/failure_docs.py", "--check"],
-    "shell": ["bash", "-n", "tools/bootstrap", "tools/images", "tools/demo", ".ci/run"],
+    # bash looks at one file only
+    "shell": [
+        "sh",
+        "-c",
+        "for f in tools/bootstrap tools/images tools/images.d/* tools/demo .ci/run; do bash -n $f || exit; done",
+    ],
 }
 
 
