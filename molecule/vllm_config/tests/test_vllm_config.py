@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+import pathlib
 
 import pytest
 
+DEPLOY = str(pathlib.Path(__file__).resolve().parent.parent.parent.parent / "deploy_medium.yml")
 CURRENT = "/opt/vllm/medium/releases"
 TOKEN = "hf_PLANTEDtoken0123456789"
 KEY = "sk-PLANTED-$HOME-'q\"#x y"
@@ -103,3 +105,57 @@ def test_variable_of_the_shell_is_refused(host, play) -> None:
     run = play("-e", "ansible_python_interpreter=/root/bin/py")
     assert run.status != 0
     assert "sets MAX_MODEL_LEN, which Docker Compose would take before .env" in run.flat
+
+
+# ------------------------------------------------------------------------------------- the deployment by its tags
+
+
+#: A task of each part, by its tag; every run ends with a report.
+PARTS = [
+    ("config", "vllm_config : Stage the release"),
+    ("preflight", "vllm_preflight : Inspect the host"),
+    ("engine", "docker_engine : Assert that the engine is sufficient"),
+    ("toolkit", "nvidia_container_toolkit : Show why no toolkit is needed"),
+    ("report", "vllm_report : Write the report"),
+]
+
+
+@pytest.mark.parametrize(("tag", "task"), PARTS)
+def test_tags(host, play, tmp_path, tag, task) -> None:
+    """A part runs alone, stages at most, and says so in its report."""
+    values = json.dumps({"vllm_preflight_skip": ["hub", "registry", "disk", "clock"], "vllm_report_dir": str(tmp_path)})
+    run = play("--tags", tag, "-e", values, playbook=DEPLOY)
+    assert run.status == 0, run.output
+    assert "TASK [myia.vllm.%s]" % task in run.output
+    assert {name for _tag, name in PARTS if "TASK [myia.vllm.%s]" % name in run.output} == {task, PARTS[-1][1]}
+    assert host.check_output("docker ps -aq") == ""
+    document = json.loads(next(tmp_path.rglob("report.json")).read_text(encoding="utf-8"))
+    assert document["verdict"]["id"] == "part_done"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--tags", "servcie"],
+        ["--skip-tags", "always"],
+        ["--skip-tags", "config"],
+        ["--start-at-task", "Stage the release"],
+        ["--start-at-task", "Inspect Docker Engine"],
+    ],
+    ids="_".join,
+)
+def test_refused_tags(play, untouched, arguments) -> None:
+    """One message, and the host stays as it is."""
+    run = play(*arguments, "-e", "vllm_max_model_len=512", playbook=DEPLOY)
+    assert run.status != 0
+    assert "%s %s: " % tuple(arguments) in run.flat
+    assert run.flat.count("Nothing was changed.") == 1
+    assert untouched() == []
+
+
+def test_start_at_task_in_a_playbook_of_ones_own(play, untouched) -> None:
+    """What was skipped is named by the first task that needs it."""
+    run = play("--start-at-task", "Stage the release", "-e", "vllm_max_model_len=512")
+    assert run.status != 0
+    assert "the tasks that define the service were skipped: start at the beginning, or use --tags" in run.flat
+    assert untouched() == []

@@ -12,6 +12,7 @@ from replays import container_of
 NAME = "myia-vllm-medium-qwen3"
 RELEASES = "/opt/vllm/medium/releases"
 ROLLBACK = str(pathlib.Path(__file__).resolve().parent.parent.parent.parent / "rollback_medium.yml")
+DEPLOY = str(pathlib.Path(__file__).resolve().parent.parent.parent.parent / "deploy_medium.yml")
 REMOVE = str(pathlib.Path(__file__).resolve().parent.parent.parent.parent / "remove_medium.yml")
 
 
@@ -156,6 +157,44 @@ def test_start_after_an_interrupted_compose(host, play, leave_behind, only_the_s
     assert run.status == 0, run.output
     assert "Remove containers left by an interrupted run" in run.output
     only_the_service()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("tag", "task"),
+    [
+        ("service", "vllm_service : Deploy the release"),
+        ("verify", "vllm_verify : Check the service"),
+        ("benchmark", "vllm_benchmark : Benchmark the service"),
+    ],
+)
+def test_tags(host, play, tag, task) -> None:
+    """What needs a release: a new one comes into service by a tag alone, then it is asked and measured by others."""
+    current = host.check_output("readlink /opt/vllm/medium/current")
+    small = {"name": "small", "num_prompts": 2, "max_concurrency": 1, "input_tokens": 64, "output_tokens": 16}
+    values = {
+        "vllm_max_num_seqs": 60,
+        "vllm_benchmark_profile": "small",
+        "vllm_benchmark_extra_profiles": {"small": [small]},
+    }
+    run = play("--tags", tag, "-e", json.dumps(values), playbook=DEPLOY)
+    assert run.status == 0, run.output
+    assert "TASK [myia.vllm.%s]" % task in run.output
+    assert "vllm_preflight : Inspect the host" not in run.output
+    assert (host.check_output("readlink /opt/vllm/medium/current") != current) is (tag == "service")
+
+
+@pytest.mark.full
+def test_a_tag_swallows_no_failure(host, play) -> None:
+    """A release that does not start makes a run by its tag fail as any other, with the way back and a report."""
+    before = host.check_output("readlink /opt/vllm/medium/current")
+    values = {"vllm_extra_options": {"no-such-option": 1}, "vllm_check_options": False}
+    run = play("--tags", "service", "-e", json.dumps(values), playbook=DEPLOY)
+    assert run.status != 0
+    assert "serves again" in run.flat
+    assert "TASK [myia.vllm.vllm_report : Write the report]" in run.output
+    assert host.check_output("readlink /opt/vllm/medium/current") == before
+    assert not host.file("/opt/vllm/medium/deployment.lock").exists
 
 
 def test_remove(host, play) -> None:
