@@ -103,7 +103,7 @@ METRICS_BYTES = 4_000_000
 def fetch(module: AnsibleModule, path: str) -> tuple[int, str]:
     """Return (HTTP status, body); status 0 when nothing answered."""
     url = module.params["url"] + path
-    status, body, _wrong = service_http.ask(url, module.params["timeout_s"], most_bytes=METRICS_BYTES)
+    status, body, _wrong = service_http.query(url, module.params["timeout_s"], most_bytes=METRICS_BYTES)
     return status, body.decode("utf-8", "replace") if status == 200 else ""
 
 

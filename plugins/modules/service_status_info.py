@@ -203,9 +203,9 @@ def inspect(docker: str, container: str) -> tuple[dict, list[dict]]:
     }, data.get("Mounts") or []
 
 
-def ask_health(module: AnsibleModule, result: dict) -> None:
+def query_health(module: AnsibleModule, result: dict) -> None:
     """Ask /health and write the answer into ``result``."""
-    result["http_status"], _answer, wrong = service_http.ask(module.params["url"], module.params["timeout_s"])
+    result["http_status"], _answer, wrong = service_http.query(module.params["url"], module.params["timeout_s"])
     result["healthy"] = result["http_status"] == 200
     if wrong:
         result["error"] = wrong
@@ -270,7 +270,7 @@ def main() -> None:
     result["lock_problem"] = service_lock.Lock(folder).sign_of_life(token) if folder and token else ""
     secrets = service_secrets.values(folder) if folder else []
     if result["state"] == "running":
-        ask_health(module, result)
+        query_health(module, result)
     elif not result["error"]:
         result["error"] = "the container is %s" % result["state"]
     result["docker_error"] = service_secrets.masked(result["docker_error"], secrets)
