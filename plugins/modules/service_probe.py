@@ -69,8 +69,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils.common import files
-from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases
-from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
+from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases, service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 #: vLLM's words for a model without completions: entrypoints/openai/api_server.py (0.11); later the route is missing.

@@ -91,9 +91,9 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
+from ansible_collections.myia.vllm.plugins.module_utils.service import service_http
 from ansible_collections.myia.vllm.plugins.module_utils.verify import client as verify_client
 
 #: Longest answer of /health to the host, in seconds.

@@ -92,8 +92,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.myia.vllm.plugins.module_utils.docker import container_memory
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
-from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
+from ansible_collections.myia.vllm.plugins.module_utils.service import service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import snapshot as service_snapshot
 
 #: Most bytes of /metrics that are read; 374 series of a service that was just started are about 60 kB.

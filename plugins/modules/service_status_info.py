@@ -170,9 +170,8 @@ from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as doc
 from ansible_collections.myia.vllm.plugins.module_utils.docker import container_log
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.hub import cache as hub_cache
-from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
-from ansible_collections.myia.vllm.plugins.module_utils.service import releases
+from ansible_collections.myia.vllm.plugins.module_utils.service import releases, service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 #: Longest time for ``docker inspect``, in seconds.

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
+from ansible_collections.myia.vllm.plugins.module_utils.service import service_http
 
 
 @pytest.fixture
