@@ -18,7 +18,7 @@ BIN = pathlib.Path(sys.executable).parent
 
 #: What stands at the top of the artefact, and of the folders every file.
 FILES = {".env.example", "CHANGELOG.md", "CONTRIBUTING.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md"}
-FOLDERS = {"changelogs", "docs", "inventories", "meta", "playbooks", "plugins", "roles", "templates"}
+FOLDERS = {"awx", "changelogs", "docs", "inventories", "meta", "playbooks", "plugins", "roles", "templates"}
 #: Its password is known to everybody who runs the tests.
 LEFT_OUT = {"inventories/medium/group_vars/medium/vault.yml"}
 

@@ -16,7 +16,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import role_v
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-FILES = sorted((ROOT / "roles" / "vllm_awx" / "vars" / "awx").glob("*.yml"))
+FILES = sorted((ROOT / "awx").glob("*.yml"))
 
 #: Variable of infra.aap_configuration -> module of awx.awx.
 KINDS = {

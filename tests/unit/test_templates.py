@@ -316,5 +316,5 @@ def test_medium_is_what_it_was(engine, render, root) -> None:
     golden = root / "tests" / "unit" / "data" / "golden" / "medium"
     given = yaml.safe_load((root / "inventories/medium/group_vars/medium/main.yml").read_text(encoding="utf-8"))
     _found, compose_text, env_text = render(engine=engine, **given)
-    assert compose_text == (golden / ("compose-engine-%s.yml" % engine)).read_text(encoding="utf-8")
+    assert compose_text == (golden / ("compose-engine-%s.txt" % engine)).read_text(encoding="utf-8")
     assert env_text == (golden / "env").read_text(encoding="utf-8")

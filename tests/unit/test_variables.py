@@ -19,7 +19,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import result_names
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-AWX = ROOT / "roles" / "vllm_awx" / "vars" / "awx"
+AWX = ROOT / "awx"
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 
 #: What Ansible gives to every task. A fact is none of them: those stand in ansible_facts.

@@ -69,7 +69,7 @@ def job(tmp_path_factory, variables: dict) -> Callable[..., JobResult]:
 @pytest.fixture(scope="module")
 def form(variables: dict) -> dict:
     """The answers that AWX sends when somebody launches a template and leaves its form as it is."""
-    surveys = ROOT / "roles" / "vllm_awx" / "vars" / "awx" / "surveys.yml"
+    surveys = ROOT / "awx" / "surveys.yml"
     questions = yaml.safe_load(surveys.read_text(encoding="utf-8"))["vllm_awx_service_questions"]
     values = {name: value for name, value in variables.items() if name.startswith("vllm_")}
     expression = "{{ %s | myia.vllm.survey_spec(%s) }}" % (json.dumps(questions), json.dumps(values))

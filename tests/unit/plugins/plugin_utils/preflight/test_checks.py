@@ -388,3 +388,9 @@ def test_unknown_ids() -> None:
         ("gpu_memmory", "gpu_memory"),
         ("xyzzy", ""),
     ]
+
+
+def test_every_check_is_documented(root) -> None:
+    """The README of vllm_preflight says what each looks for."""
+    text = (root / "roles" / "vllm_preflight" / "README.md").read_text(encoding="utf-8")
+    assert [name for name in preflight_checks.IDS if "`%s`" % name not in text] == []
