@@ -69,8 +69,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils.common import files
-from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases
-from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
+from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, http_request, releases
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 #: vLLM's words for a model without completions: entrypoints/openai/api_server.py (0.11); later the route is missing.
@@ -92,7 +91,7 @@ def ask(module: AnsibleModule, path: str, key: str, body: dict | None = None) ->
     headers = {"Content-Type": "application/json", **({"Authorization": "Bearer " + key} if key else {})}
     limit_s = module.params["timeout_s"] if body else min(MODELS_S, module.params["timeout_s"])
     data = json.dumps(body).encode() if body else None
-    status, told, wrong = service_http.ask(module.params["url"] + path, limit_s, data, headers)
+    status, told, wrong = http_request.ask(module.params["url"] + path, limit_s, data, headers)
     text = told.decode("utf-8", "replace") or wrong
     return status, files.json_object(text), text.strip()[:300]
 

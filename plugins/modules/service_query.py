@@ -91,7 +91,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
+from ansible_collections.myia.vllm.plugins.module_utils.service import http_request
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 from ansible_collections.myia.vllm.plugins.module_utils.verify import client as verify_client
@@ -103,7 +103,7 @@ PUBLISHED_S = 20
 def published(module: AnsibleModule, url: str) -> dict:
     """Return what the service answers on the address that clients use."""
     begun_s = time.monotonic()
-    status, _answer, wrong = service_http.ask(url + "/health", PUBLISHED_S)
+    status, _answer, wrong = http_request.ask(url + "/health", PUBLISHED_S)
     return {"status": status, "error": "" if status else wrong, "duration_s": round(time.monotonic() - begun_s, 3)}
 
 

@@ -92,7 +92,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.myia.vllm.plugins.module_utils.docker import container_memory
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
-from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
+from ansible_collections.myia.vllm.plugins.module_utils.service import http_request
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 from ansible_collections.myia.vllm.plugins.module_utils.service import snapshot as service_snapshot
 
@@ -103,7 +103,7 @@ METRICS_BYTES = 4_000_000
 def fetch(module: AnsibleModule, path: str) -> tuple[int, str]:
     """Return (HTTP status, body); status 0 when nothing answered."""
     url = module.params["url"] + path
-    status, body, _wrong = service_http.ask(url, module.params["timeout_s"], most_bytes=METRICS_BYTES)
+    status, body, _wrong = http_request.ask(url, module.params["timeout_s"], most_bytes=METRICS_BYTES)
     return status, body.decode("utf-8", "replace") if status == 200 else ""
 
 

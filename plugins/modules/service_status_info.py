@@ -170,9 +170,8 @@ from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as doc
 from ansible_collections.myia.vllm.plugins.module_utils.docker import container_log
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.hub import cache as hub_cache
-from ansible_collections.myia.vllm.plugins.module_utils.service import http as service_http
+from ansible_collections.myia.vllm.plugins.module_utils.service import http_request, releases
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
-from ansible_collections.myia.vllm.plugins.module_utils.service import releases
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 #: Longest time for ``docker inspect``, in seconds.
@@ -205,7 +204,7 @@ def inspect(docker: str, container: str) -> tuple[dict, list[dict]]:
 
 def ask_health(module: AnsibleModule, result: dict) -> None:
     """Ask /health and write the answer into ``result``."""
-    result["http_status"], _answer, wrong = service_http.ask(module.params["url"], module.params["timeout_s"])
+    result["http_status"], _answer, wrong = http_request.ask(module.params["url"], module.params["timeout_s"])
     result["healthy"] = result["http_status"] == 200
     if wrong:
         result["error"] = wrong

@@ -25,6 +25,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.capacity import (
 )
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import overhead as vllm_overhead
 from ansible_collections.myia.vllm.plugins.module_utils.capacity.model_config import shape
+from ansible_collections.myia.vllm.plugins.module_utils.common import versions
 
 #: Said where the KV cache is too small in every way that a plan counts on.
 ONLY_BY_CHOICE = (
@@ -102,7 +103,7 @@ def _without_suggestions(asked: dict) -> dict:
     for name in ("tensor_parallel_size", "pipeline_parallel_size"):
         if asked[name] < 1:
             raise ValueError("%s is %s; it must be 1 or more." % (name, asked[name]))
-    version = vllm_rules.parse_version(asked["vllm_version"])
+    version = versions.release(asked["vllm_version"])
     size = shape(asked["model_config"], asked["hf_overrides"])
     allowed = length.derived_length(size, version)
     settings = _settings(asked, size, allowed, version)

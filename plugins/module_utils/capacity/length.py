@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from ansible_collections.myia.vllm.plugins.module_utils.capacity import vllm_rules
 from ansible_collections.myia.vllm.plugins.module_utils.capacity.model_config import shape
+from ansible_collections.myia.vllm.plugins.module_utils.common import versions
 
 #: Keys of the longest sequence, the smallest of which vLLM takes (vLLM 0.11 to 0.32, ``config/model.py``,
 #: ``_get_and_verify_max_len``).
@@ -103,7 +103,7 @@ def length_verdict(
         ShapeError: ``model_config`` does not describe a language model.
     """
     size = shape(model_config, hf_overrides)
-    length = derived_length(size, vllm_rules.parse_version(vllm_version))
+    length = derived_length(size, versions.release(vllm_version))
     return verdict(length, max_model_len or length["tokens"] or 2048, max_model_len is None)
 
 
