@@ -123,7 +123,7 @@ def frame(end: int) -> list[str]:
         parts.append(rect(x, LANES, width, end - LANES, "lane"))
         parts += [text(x + 12, LANES + 27, name, "head"), text(x + 12, LANES + 49, more, "soft")]
     for x, style, words in (
-        (LEFT - 22, "look", "changes nothing on the host"),
+        (LEFT - 22, "inspect", "changes nothing on the host"),
         (RIGHT - 8, "change", "changes the host"),
     ):
         parts += [rect(x, end + 15, 22, 16, style), text(x + 30, end + 28, words, "soft")]
@@ -143,8 +143,8 @@ def picture() -> str:
     for number, (name, controller, host, changes) in enumerate(WAY, 1):
         y = middle[name]
         for x, edge, words, style in (
-            (LEFT, LEFT + BOX, controller, "look"),
-            (RIGHT, RIGHT, host, "change" if changes else "look"),
+            (LEFT, LEFT + BOX, controller, "inspect"),
+            (RIGHT, RIGHT, host, "change" if changes else "inspect"),
         ):
             if words:
                 parts += [path("M%d %gH%d" % (edge, y, SPINE), "arm")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs of the medium service hand on to their report: one case for each verdict.
+"""What a report is made of for runs of the medium service: one case for each verdict.
 
 Plan and findings are the real code's own answers, from the host of the preflight tests; the rest is made of
 report_samples.

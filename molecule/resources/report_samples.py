@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What starts, releases, checks and benchmarks hand on to a report: examples in the documented shapes.
+"""What starts, releases, checks and benchmarks return for a report: examples in the documented shapes.
 
 The diagnosis is the real code's own answer to a recorded log.
 """
@@ -33,7 +33,7 @@ ABOUT = {
 
 
 def start(at: str, cold: bool) -> dict:
-    """A start as ``start_watch`` hands it on."""
+    """A start as ``start_watch`` returns it."""
     lengths = {
         "container_up": 21.4,
         "config": 9.2,
@@ -131,7 +131,7 @@ def snapshot(gpu: dict, current: str = NEW, **more: object) -> dict:
 
 
 def check(name: str, group: str, what: str, status: str = "passed", **more: object) -> dict:
-    """A check as ``service_checks`` hands it on."""
+    """A check as ``service_checks`` returns it."""
     return {
         "id": name,
         "group": group,

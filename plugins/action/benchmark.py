@@ -97,14 +97,14 @@ class ActionModule(ActionBase):
         }
         retry = Retry(self, task_vars, lines, args["connection_timeout_s"])
 
-        def ask(do: str, dead: list[str]) -> dict:
+        def query(do: str, dead: list[str]) -> dict:
             answer = retry.run("myia.vllm.benchmark_step", {**module_args, "do": do, "dead": dead})
             if "state" not in answer:
                 said = message(answer, "The module benchmark_step gave no answer.")
                 raise benchmark_watcher.NotMeasured("The host cannot be asked: %s" % said)
             return answer
 
-        return benchmark_watcher.Watch(args["profile"], runs, ask, run_identity.is_over, lines)
+        return benchmark_watcher.Watch(args["profile"], runs, query, run_identity.is_over, lines)
 
 
 def _nothing(args: dict) -> dict:

@@ -46,14 +46,14 @@ class ActionModule(ActionBase):
             catalogue = failure_catalogue.load(args["extra_failures"])
             watch = prefetch_watcher.Watch(
                 step,
-                lambda do: self._ask(do, args, retry),
+                lambda do: self._query(do, args, retry),
                 lines,
                 catalogue,
                 timeout_s=args["timeout_s"],
                 retries=args["retries"],
             )
             if self._task.check_mode:
-                result.update(_would(step, self._ask("look", args, retry)))
+                result.update(_would(step, self._query("inspect", args, retry)))
             else:
                 result.update(prefetch_watcher.facts(step, watch.run()))
         except failure_catalogue.CatalogueError as error:
@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
             result.update(failed=True, changed=False, step=step, msg=redact(str(error)), diagnosis=error.diagnosis)
         return result
 
-    def _ask(self, do: str, args: dict, retry: Retry) -> dict:
+    def _query(self, do: str, args: dict, retry: Retry) -> dict:
         """Return the answer of the module."""
         definition = args["definition"]
         prefetch = definition["prefetch"]

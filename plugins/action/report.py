@@ -28,7 +28,7 @@ PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_become_password", 
 
 
 class ActionModule(ActionBase):
-    """Make a document of what the other roles handed on, and write it on the controller; contacts no host."""
+    """Make a document of what the other roles returned, and write it on the controller; contacts no host."""
 
     TRANSFERS_FILES = False
     _requires_connection = False

@@ -85,7 +85,7 @@ class ActionModule(ActionBase):
     def _say(self, text: str) -> None:
         self._lines.say(text, time.monotonic())
 
-    def _ask(self, definition: dict, questions: list[dict], url: str = "") -> dict:
+    def _query(self, definition: dict, questions: list[dict], url: str = "") -> dict:
         """Return one round trip's answers."""
         told = self._retry.run(
             "myia.vllm.service_query",
@@ -116,7 +116,7 @@ class ActionModule(ActionBase):
         answers: dict[str, dict] = {}
         published: dict = {}
         while questions:
-            told = self._ask(definition, questions, "" if published else definition["base_url"])
+            told = self._query(definition, questions, "" if published else definition["base_url"])
             published = told.get("published") or published
             answers.update({answer["id"]: answer for answer in told["answers"]})
             questions = [item for item in questions if item["id"] in told["left"]]
@@ -142,7 +142,7 @@ class ActionModule(ActionBase):
         answers: dict[str, dict] = {}
         questions = [question for _item, question in asked if question]
         while questions:
-            told = self._ask(definition, questions)
+            told = self._query(definition, questions)
             for answer in told["answers"]:
                 answers[answer["id"]] = answer
                 item = next(item for item in functional if item["id"] == answer["id"])

@@ -24,7 +24,7 @@ MISSPELT = (
 
 
 class ActionModule(ActionBase):
-    """Check the ``vllm_*`` variables of a host and hand on ``vllm_definition``; contacts no host."""
+    """Check the ``vllm_*`` variables of a host and return ``vllm_definition``; contacts no host."""
 
     TRANSFERS_FILES = False
     _requires_connection = False

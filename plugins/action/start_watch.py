@@ -189,8 +189,8 @@ class ActionModule(ActionBase):
         return "\n".join([head, *failure_report.lines(diagnosis)])
 
     def _answer(self, watch: StartWatch, problem: str) -> dict:
-        """Return what the task hands on."""
-        look = watch.look
+        """Return what the task gives back."""
+        look = watch.inspect
         keys = ("state", "exit_code", "oom_killed", "restart_count", "restart_policy", "started_at", "http_status",
                 "id", "ended")  # fmt: skip
         return {

@@ -32,8 +32,8 @@ options:
   do:
     description: Begin it, look how far it is, or end it if it still runs and keep its result.
     type: str
-    default: look
-    choices: [look, start, finish]
+    default: inspect
+    choices: [inspect, start, finish]
   token:
     description: Names the caller's run; only a benchmark that was begun with it is looked at or finished.
     type: str
@@ -142,7 +142,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "do": {"type": "str", "default": "look", "choices": ["look", "start", "finish"]},
+            "do": {"type": "str", "default": "inspect", "choices": ["inspect", "start", "finish"]},
             # no secret: it names a run
             "token": {"type": "str", "required": True, "no_log": False},
             "dead": {"type": "list", "elements": "str", "default": []},
@@ -162,7 +162,7 @@ def main() -> None:
     )
     settings = {**module.params, "runner_folder": os.path.join(module.params["run_dir"], module.params["project"])}
     steps = benchmark_steps.Steps(settings, inspect.getsource(benchmark_client))
-    do = "look" if module.check_mode else module.params["do"]
+    do = "inspect" if module.check_mode else module.params["do"]
     found = getattr(steps, do)()
     changed = (do == "start" and found["state"] == "running") or bool(found["result"].get("path"))
     module.exit_json(changed=changed, **found)

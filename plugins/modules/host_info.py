@@ -42,7 +42,7 @@ options:
     description: Revision of O(model); empty for the main branch.
     type: str
     default: ""
-  ask_hub:
+  query_hub:
     description: Whether to ask the hub for O(model); its cache is looked at anyhow.
     type: bool
     default: true
@@ -149,7 +149,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as 
 
 def hub_tasks(p: dict, skews: list) -> dict:
     """Return what is to be asked of the hub, for :func:`reachability.start`."""
-    if not p["model"] or not p["ask_hub"]:
+    if not p["model"] or not p["query_hub"]:
         return {}
     asked = {
         "endpoint": p["hf_endpoint"],
@@ -158,7 +158,7 @@ def hub_tasks(p: dict, skews: list) -> dict:
         "timeout_s": reachability.TIMEOUT_S,
     }
     return {
-        "config": lambda: reachability.ask_hub(p["model"], skews.append, **asked),
+        "config": lambda: reachability.query_hub(p["model"], skews.append, **asked),
         "weights": lambda: model_source.hub_weights(p["model"], **asked),
     }
 
@@ -170,7 +170,7 @@ def model_facts(p: dict, cache_dir: str, answers: dict) -> dict:
     if p["model"]:
         folder = model_source.cached_folder(cache_dir, p["model"], p["revision"])
         facts["cached"] = bool(folder)
-        if p["ask_hub"]:
+        if p["query_hub"]:
             answer = answers.get("config", {"config": None, "error": reachability.late("the hub")})
             facts.update(answer)
             facts["weights_bytes"], facts["weights_source"] = answers.get("weights", (None, ""))
@@ -232,7 +232,7 @@ def main() -> None:
             "model_path": {"type": "str", "default": ""},
             "model": {"type": "str", "default": ""},
             "revision": {"type": "str", "default": ""},
-            "ask_hub": {"type": "bool", "default": True},
+            "query_hub": {"type": "bool", "default": True},
             "hf_endpoint": {"type": "str", "default": ""},
             "hf_token": {"type": "str", "default": "", "no_log": True},
             "hf_cache": {"type": "str", "default": ""},
@@ -247,14 +247,14 @@ def main() -> None:
     # asked first, looked at last: the rest is read while hub, driver and registry answer
     hub = reachability.start(hub_tasks(p, skews))
     pool = concurrent.futures.ThreadPoolExecutor(1)
-    driver_look = pool.submit(nvidia_driver.look, host_command.run) if p["gpus"] else None
+    driver_look = pool.submit(nvidia_driver.inspect, host_command.run) if p["gpus"] else None
     run = docker_cli.runner(module)
     docker = docker_cli.engine_info(run)
     image_present = bool(p["image"]) and docker["answering"] and docker_cli.has_image(run, p["image"])
     pulled = p["image"] and p["pull"] != "never" and (p["pull"] == "always" or not image_present)
     registry_name = reachability.registry_of(p["image"])
     registry = reachability.start(
-        {"registry": lambda: reachability.ask_registry(registry_name, skews.append)} if pulled else {}
+        {"registry": lambda: reachability.query_registry(registry_name, skews.append)} if pulled else {}
     )
     host = {**read_now(run, p, docker), "image_present": image_present}
     if driver_look:

@@ -183,12 +183,12 @@ def main() -> None:
     system = host_facts.os_release(files.read_text("/etc/os-release"))
     family = "debian" if "debian" in (system.get("ID"), *system.get("ID_LIKE", "").split()) else "rpm"
     run = docker_cli.runner(module)
-    facts = container_toolkit.look(run, family, p["package_files"])
+    facts = container_toolkit.inspect(run, family, p["package_files"])
     if p["removal"]:
         users = sorted(item["name"] for item in docker_cli.running_containers(run).values() if item["gpu"])
         there = [name for name, version in facts["packages"].items() if version]
         module.exit_json(changed=False, toolkit={"gpu_containers": users, "installed": there}, problems=[], report="")
-    driver = nvidia_driver.look(host_command.run)
+    driver = nvidia_driver.inspect(host_command.run)
     gpus = driver["smi"]["gpus"]
     problems = nvidia_driver.problems(driver, p["devices"], need_uvm=p["access"] == "cdi")
     problems += container_toolkit.problems(facts, p["engine"], p)

@@ -29,8 +29,8 @@ options:
   do:
     description: Look at it, begin it unless it runs or there is nothing to do, or clean up behind it.
     type: str
-    default: look
-    choices: [look, start, clean]
+    default: inspect
+    choices: [inspect, start, clean]
   image:
     description: The service's image.
     type: str
@@ -136,7 +136,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "step": {"type": "str", "required": True, "choices": ["image", "weights"]},
-            "do": {"type": "str", "default": "look", "choices": ["look", "start", "clean"]},
+            "do": {"type": "str", "default": "inspect", "choices": ["inspect", "start", "clean"]},
             "image": {"type": "str", "required": True},
             "pull": {"type": "str", "default": "missing", "choices": ["always", "missing", "never"]},
             "project": {"type": "str", "required": True},
@@ -155,7 +155,7 @@ def main() -> None:
     problem = ""
     if p["lock"]:
         problem = service_lock.Lock(p["lock"]["folder"]).sign_of_life(p["lock"]["token"])
-    do = "look" if module.check_mode else p["do"]
+    do = "inspect" if module.check_mode else p["do"]
     found = prefetch_steps.state("lost") if problem else getattr(step_of(p), do)()
     module.exit_json(changed=False, problem=problem, unit="bytes", log=found.pop("lines"), **found)
 

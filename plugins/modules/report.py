@@ -10,7 +10,7 @@ short_description: Write what a run came to as a page, as Markdown and as JSON
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Reads what the roles of this collection have handed on (C(vllm_definition), C(vllm_preflight_result),
+  - Reads what the roles of this collection have returned (C(vllm_definition), C(vllm_preflight_result),
     C(docker_engine_result), C(nvidia_container_toolkit_result), C(vllm_config_result), C(vllm_service_result),
     C(vllm_health_result), C(vllm_verify_result), C(vllm_benchmark_result)) from the host's variables. Each
     may be missing.

@@ -69,7 +69,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils.common import files
-from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, http_request, releases
+from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases, service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 #: vLLM's words for a model without completions: entrypoints/openai/api_server.py (0.11); later the route is missing.
@@ -86,12 +86,12 @@ def api_key(folder: str) -> str:
 MODELS_S = 30
 
 
-def ask(module: AnsibleModule, path: str, key: str, body: dict | None = None) -> tuple[int, dict, str]:
+def query(module: AnsibleModule, path: str, key: str, body: dict | None = None) -> tuple[int, dict, str]:
     """Return (HTTP status, answer, text of a refusal); status 0 when nothing answered."""
     headers = {"Content-Type": "application/json", **({"Authorization": "Bearer " + key} if key else {})}
     limit_s = module.params["timeout_s"] if body else min(MODELS_S, module.params["timeout_s"])
     data = json.dumps(body).encode() if body else None
-    status, told, wrong = http_request.ask(module.params["url"] + path, limit_s, data, headers)
+    status, told, wrong = service_http.query(module.params["url"] + path, limit_s, data, headers)
     text = told.decode("utf-8", "replace") or wrong
     return status, files.json_object(text), text.strip()[:300]
 
@@ -99,7 +99,7 @@ def ask(module: AnsibleModule, path: str, key: str, body: dict | None = None) ->
 def probe(module: AnsibleModule, key: str) -> tuple[str, float | None, bool]:
     """Return (problem, seconds of the one-token answer, whether the service has completions)."""
     name = module.params["served_model_name"]
-    status, answer, text = ask(module, "/v1/models", key)
+    status, answer, text = query(module, "/v1/models", key)
     if status != 200:
         return "/v1/models answers %s: %s" % (status if status > 0 else "nothing", text), None, True
     names = [str(model.get("id")) for model in answer.get("data") or [] if isinstance(model, dict)]
@@ -107,7 +107,7 @@ def probe(module: AnsibleModule, key: str) -> tuple[str, float | None, bool]:
         return "/v1/models knows %s; expected %s" % (", ".join(names) or "no model", name), None, True
     before = time.monotonic()
     body = {"model": name, "prompt": "1", "max_tokens": 1, "temperature": 0}
-    status, answer, text = ask(module, "/v1/completions", key, body)
+    status, answer, text = query(module, "/v1/completions", key, body)
     took_s = round(time.monotonic() - before, 2)
     if status == 404 or (status in (400, 501) and NO_COMPLETIONS in text):
         return "", None, False

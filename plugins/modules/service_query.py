@@ -91,9 +91,9 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils.service import http_request
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
+from ansible_collections.myia.vllm.plugins.module_utils.service import service_http
 from ansible_collections.myia.vllm.plugins.module_utils.verify import client as verify_client
 
 #: Longest answer of /health to the host, in seconds.
@@ -103,11 +103,11 @@ PUBLISHED_S = 20
 def published(module: AnsibleModule, url: str) -> dict:
     """Return what the service answers on the address that clients use."""
     begun_s = time.monotonic()
-    status, _answer, wrong = http_request.ask(url + "/health", PUBLISHED_S)
+    status, _answer, wrong = service_http.query(url + "/health", PUBLISHED_S)
     return {"status": status, "error": "" if status else wrong, "duration_s": round(time.monotonic() - begun_s, 3)}
 
 
-def ask(module: AnsibleModule) -> dict:
+def query(module: AnsibleModule) -> dict:
     """Run the program in the container and return what it printed last."""
     params = module.params
     docker = module.get_bin_path("docker")
@@ -159,7 +159,7 @@ def main() -> None:
         left = [question["id"] for question in module.params["questions"]]
         module.exit_json(changed=False, published={}, answers=[], left=left, gone=False, lock_problem=lost)
     seen = published(module, url) if url else {}
-    told = ask(module)
+    told = query(module)
     secrets = service_secrets.values(folder)
     # what was asked may have taken minutes
     lost = sign_of_life(module)

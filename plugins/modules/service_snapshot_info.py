@@ -92,8 +92,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.myia.vllm.plugins.module_utils.docker import container_memory
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
-from ansible_collections.myia.vllm.plugins.module_utils.service import http_request
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
+from ansible_collections.myia.vllm.plugins.module_utils.service import service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import snapshot as service_snapshot
 
 #: Most bytes of /metrics that are read; 374 series of a service that was just started are about 60 kB.
@@ -103,7 +103,7 @@ METRICS_BYTES = 4_000_000
 def fetch(module: AnsibleModule, path: str) -> tuple[int, str]:
     """Return (HTTP status, body); status 0 when nothing answered."""
     url = module.params["url"] + path
-    status, body, _wrong = http_request.ask(url, module.params["timeout_s"], most_bytes=METRICS_BYTES)
+    status, body, _wrong = service_http.query(url, module.params["timeout_s"], most_bytes=METRICS_BYTES)
     return status, body.decode("utf-8", "replace") if status == 200 else ""
 
 

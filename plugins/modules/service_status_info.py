@@ -170,8 +170,8 @@ from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as doc
 from ansible_collections.myia.vllm.plugins.module_utils.docker import container_log
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.hub import cache as hub_cache
-from ansible_collections.myia.vllm.plugins.module_utils.service import http_request, releases
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
+from ansible_collections.myia.vllm.plugins.module_utils.service import releases, service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 #: Longest time for ``docker inspect``, in seconds.
@@ -202,9 +202,9 @@ def inspect(docker: str, container: str) -> tuple[dict, list[dict]]:
     }, data.get("Mounts") or []
 
 
-def ask_health(module: AnsibleModule, result: dict) -> None:
+def query_health(module: AnsibleModule, result: dict) -> None:
     """Ask /health and write the answer into ``result``."""
-    result["http_status"], _answer, wrong = http_request.ask(module.params["url"], module.params["timeout_s"])
+    result["http_status"], _answer, wrong = service_http.query(module.params["url"], module.params["timeout_s"])
     result["healthy"] = result["http_status"] == 200
     if wrong:
         result["error"] = wrong
@@ -269,7 +269,7 @@ def main() -> None:
     result["lock_problem"] = service_lock.Lock(folder).sign_of_life(token) if folder and token else ""
     secrets = service_secrets.values(folder) if folder else []
     if result["state"] == "running":
-        ask_health(module, result)
+        query_health(module, result)
     elif not result["error"]:
         result["error"] = "the container is %s" % result["state"]
     result["docker_error"] = service_secrets.masked(result["docker_error"], secrets)

@@ -82,7 +82,7 @@ def test_playbooks(core, installed) -> None:
 
 
 def test_definition(core, installed) -> None:
-    """A role of it runs, with the inventory that comes with it; what it hands on has resolved all variables."""
+    """A role of it runs, with the inventory that comes with it; what it returns has resolved all variables."""
     root = installed / "ansible_collections" / "myia" / "vllm"
     playbook = installed / "define.yml"
     playbook.write_text(

@@ -29,7 +29,7 @@ def iso(seconds: float) -> str:
 
 
 def packed(text: str) -> str:
-    """A log as service_status_info hands it on."""
+    """A log as service_status_info returns it."""
     return base64.b64encode(gzip.compress(text.encode())).decode() if text else ""
 
 
@@ -58,7 +58,7 @@ class Container:
         self.read += len(new)
         return "".join("%s %s\n" % (iso(moment), line) for moment, line in new)
 
-    def look(self, now_s: float, **changes: object) -> dict:
+    def inspect(self, now_s: float, **changes: object) -> dict:
         """One look."""
         look = {
             "healthy": False, "ended": False, "state": "running", "exit_code": 0, "oom_killed": False,
@@ -74,12 +74,12 @@ class Container:
         """One look after its end, a moment after its last line."""
         finished_s = (self.end_s if self.lines else self.started_s) + 0.1
         changes = {"finished_s": finished_s, "finished_at": iso(finished_s), **changes}
-        return self.look(now_s, **{"state": "exited", "ended": True, "exit_code": exit_code, **changes})
+        return self.inspect(now_s, **{"state": "exited", "ended": True, "exit_code": exit_code, **changes})
 
 
 def missing(now_s: float) -> dict:
     """A look at no container."""
-    look = Container([], started_s=0).look(now_s, state="missing", ended=True, error="No such container: c")
+    look = Container([], started_s=0).inspect(now_s, state="missing", ended=True, error="No such container: c")
     return {**look, "id": "", "started_at": ""}
 
 
@@ -97,7 +97,7 @@ def follow(watch: StartWatch, container: Container, until_s: float, step_s: floa
     """Take looks until the watch is sure, or the time is over; return the lines that it would print."""
     lines, now_s = [], container.started_s
     while now_s <= until_s and not watch.failed:
-        watch.take(container.look(now_s))
+        watch.take(container.inspect(now_s))
         lines.append(watch.line())
         now_s += step_s
     return lines

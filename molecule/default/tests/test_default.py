@@ -28,7 +28,7 @@ def api_key(tmp_path_factory) -> str:
     return yaml.safe_load(text)["vllm_api_key"]
 
 
-def ask(host, api_key: str, path: str, body: dict | None = None) -> dict:
+def query(host, api_key: str, path: str, body: dict | None = None) -> dict:
     """Ask the API on the host, with the key in a header file so that it appears in no process list."""
     host.check_output("umask 077; cat > /root/header <<'END'\nAuthorization: Bearer %s\nEND" % api_key)
     data = "-H 'Content-Type: application/json' -d '%s'" % json.dumps(body) if body else ""
@@ -50,13 +50,13 @@ def test_key_is_needed(host) -> None:
 
 def test_models(host, api_key: str) -> None:
     """/v1/models names the served model with the length that YaRN stretches it to."""
-    model = ask(host, api_key, "/v1/models")["data"][0]
+    model = query(host, api_key, "/v1/models")["data"][0]
     assert (model["id"], model["max_model_len"]) == ("tiny-qwen3", 4096)
 
 
 def test_chat_completion(host, api_key: str) -> None:
     """One chat completion is answered."""
-    answer = ask(
+    answer = query(
         host, api_key, "/v1/chat/completions",
         {"model": "tiny-qwen3", "max_tokens": 64,
          "messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0,

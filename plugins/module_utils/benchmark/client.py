@@ -71,7 +71,7 @@ def say(name: str, **more: object) -> None:
     sys.stdout.flush()
 
 
-def ask(port: int, path: str, body: dict | None = None, timeout_s: float = _ASK_S) -> tuple[int, str]:
+def query(port: int, path: str, body: dict | None = None, timeout_s: float = _ASK_S) -> tuple[int, str]:
     """Return (HTTP status, text) of the service's answer; status 0 and the reason when nothing answered."""
     key = os.environ.get("OPENAI_API_KEY")
     headers = {"Content-Type": "application/json", **({"Authorization": "Bearer " + key} if key else {})}
@@ -102,10 +102,10 @@ def check_service(settings: dict, sleep=time.sleep) -> str:
         ServiceError: it does not answer, serves another model or shorter requests, or is busy.
     """
     port, name = settings["port"], settings["served_model_name"]
-    status, text = ask(port, "/health")
+    status, text = query(port, "/health")
     if status != 200:
         raise ServiceError("The service does not answer: /health gives %s." % (status or text or "nothing"))
-    status, text = ask(port, "/v1/models")
+    status, text = query(port, "/v1/models")
     if status != 200:
         raise ServiceError("/v1/models answers %s: %s" % (status or "nothing", text.strip()[:200]))
     models = {str(model.get("id")): model for model in json.loads(text).get("data") or []}
@@ -122,7 +122,7 @@ def check_service(settings: dict, sleep=time.sleep) -> str:
         )
     if not settings["on_busy"]:
         _check_idle(port, sleep)
-    status, text = ask(port, "/version")
+    status, text = query(port, "/version")
     return str(json.loads(text).get("version", "")) if status == 200 else ""
 
 
@@ -135,7 +135,7 @@ def _check_idle(port: int, sleep=time.sleep) -> None:
     for look in range(_LOOKS):
         if look:
             sleep(_LOOK_GAP_S)
-        _status, text = ask(port, "/metrics")
+        _status, text = query(port, "/metrics")
         found = gauges(text)
         if found["running"] is None or found["waiting"] is None:
             raise ServiceError(
@@ -166,7 +166,7 @@ def warm_up(settings: dict, run: dict) -> None:
         "temperature": 0,
     }
     # no limit of its own: whoever runs this has one for the whole benchmark
-    status, text = ask(settings["port"], "/v1/completions", body, timeout_s=settings["timeout_s"] or 86400)
+    status, text = query(settings["port"], "/v1/completions", body, timeout_s=settings["timeout_s"] or 86400)
     if status == 404 or (status in (400, 501) and "does not support" in text):
         raise ServiceError(
             "The model generates no text (/v1/completions answers %d), so there is nothing to measure." % status

@@ -3,7 +3,7 @@
 
 ``start`` runs this very file in the background (``background.py``): the runner. It runs a command (``docker exec ...
 benchmark_client``), takes its events in, writes each result where it is to stay, and keeps a small state, which
-``look`` reads. It ends the command after the time limit, when it is asked to (file ``_STOP``), and when nobody has
+``inspect`` reads. It ends the command after the time limit, when it is asked to (file ``_STOP``), and when nobody has
 looked for a while: a benchmark that nobody waits for only disturbs the service. The command ends with its standard
 input, so also when the runner is killed.
 
@@ -23,7 +23,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.common import files
 from ansible_collections.myia.vllm.plugins.module_utils.common.background import Background
 
 #: Files in the runner's folder beside its state and lock: when somebody looked last, and that it shall end.
-LOOKED, _STOP = "benchmark.looked", "benchmark.stop"
+VISITED, _STOP = "benchmark.visited", "benchmark.stop"
 
 #: Seconds that the command gets to end, and between two looks at STOP.
 END_S, TICK_S = 20.0, 0.5
@@ -43,25 +43,25 @@ def background(folder: str) -> Background:
     return Background(folder, "benchmark")
 
 
-def look(folder: str) -> dict:
+def inspect(folder: str) -> dict:
     """Return the state of the benchmark in ``folder``, as in ``Runner``, with ``alive``; empty without one."""
     alive = background(folder).is_alive()  # first: what ends meanwhile has written its last state
     found = background(folder).state()
     return {**found, "alive": alive} if found else {}
 
 
-def looked_s(folder: str) -> float:
+def unvisited_s(folder: str) -> float:
     """Return for how many seconds nobody has looked."""
     try:
         # a clock that was set back must not keep a benchmark for ever
-        return abs(time.time() - os.stat(os.path.join(folder, LOOKED)).st_mtime)
+        return abs(time.time() - os.stat(os.path.join(folder, VISITED)).st_mtime)
     except OSError:
         return 0.0
 
 
-def note_look(folder: str) -> None:
+def note_visit(folder: str) -> None:
     """Note that the one who waits for the benchmark has looked."""
-    with open(os.path.join(folder, LOOKED), "w", encoding="ascii"):
+    with open(os.path.join(folder, VISITED), "w", encoding="ascii"):
         pass
 
 
@@ -85,7 +85,7 @@ def start(folder: str, settings: dict, environ: dict) -> bool:
     if runner.is_alive():
         return False
     forget(folder)
-    note_look(folder)
+    note_visit(folder)
     return runner.start(
         __name__, [folder, json.dumps(settings)], environ, lambda state: state.get("about") == settings["about"]
     )
@@ -103,7 +103,7 @@ def stop(folder: str) -> bool:
 
 def forget(folder: str) -> None:
     """Remove what a benchmark left, without its results; the lock stays, for a runner may begin at this moment."""
-    background(folder).forget(LOOKED, _STOP)
+    background(folder).forget(VISITED, _STOP)
 
 
 class Runner:
@@ -160,7 +160,7 @@ class Runner:
             return "It was ended from outside."
         if timeout_s and time.monotonic() - begun_s > timeout_s:
             return "It took longer than %d s (vllm_benchmark_timeout_s) and was ended." % timeout_s
-        if looked_s(self.folder) > ABANDONED_S:
+        if unvisited_s(self.folder) > ABANDONED_S:
             return "Nobody has looked for %d s, so it was ended." % ABANDONED_S
         return ""
 

@@ -88,12 +88,12 @@ class Steps:
         self._settings, self._client, self._run = settings, client, run
         self._folder = settings["runner_folder"]
 
-    def look(self) -> dict:
+    def inspect(self) -> dict:
         """Return how far the caller's own benchmark is."""
-        found = benchmark_runner.look(self._folder)
+        found = benchmark_runner.inspect(self._folder)
         if not found or found["about"]["token"] != self._settings["token"]:
             return state("absent")
-        benchmark_runner.note_look(self._folder)
+        benchmark_runner.note_visit(self._folder)
         about = found["about"]
         more = {key: found[key] for key in ("begun", "index", "x", "measured", "problem", "lines")}
         more["kept_in"] = about["path"] if found["begun"] else ""
@@ -108,7 +108,7 @@ class Steps:
 
     def start(self) -> dict:
         """Begin a benchmark, unless somebody else's runs; one that nobody waits for any more is ended first."""
-        own = self.look()
+        own = self.inspect()
         if own["state"] != "absent":
             return own  # asked again, as its answer was lost
         note, other = self._make_room()
@@ -144,15 +144,15 @@ class Steps:
             return state("refused", problem="The benchmark cannot be begun: %s." % error, note=note)
         if not begun:
             return state("other", other=self._other())
-        return {**self.look(), "note": note}
+        return {**self.inspect(), "note": note}
 
     def finish(self) -> dict:
         """End the caller's benchmark if it still runs, keep its result, and say what it came to."""
-        if benchmark_runner.look(self._folder).get("about", {}).get("token") != self._settings["token"]:
+        if benchmark_runner.inspect(self._folder).get("about", {}).get("token") != self._settings["token"]:
             return state("absent")
         if benchmark_runner.background(self._folder).is_alive() and not benchmark_runner.stop(self._folder):
-            return {**self.look(), "problem": "The process that keeps the benchmark cannot be ended."}
-        found = self.look()
+            return {**self.inspect(), "problem": "The process that keeps the benchmark cannot be ended."}
+        found = self.inspect()
         result = self._result(found)
         if found["kept_in"]:
             store = benchmark_store.Store(self._settings["folder"])
@@ -170,7 +170,7 @@ class Steps:
         return {**found, "result": result}
 
     def _result(self, found: dict) -> dict:
-        kept = benchmark_runner.look(self._folder)
+        kept = benchmark_runner.inspect(self._folder)
         store = benchmark_store.Store(self._settings["folder"])
         runs = []
         for number, settings in enumerate(self._settings["runs"], 1):
@@ -210,10 +210,10 @@ class Steps:
             other["who"], other["at"]), {}  # fmt: skip
 
     def _other(self) -> dict:
-        about = benchmark_runner.look(self._folder).get("about") or {}
+        about = benchmark_runner.inspect(self._folder).get("about") or {}
         return {
             **{name: about.get(name, "unknown") for name in ("token", "who", "at")},
-            "silent_s": round(benchmark_runner.looked_s(self._folder)),
+            "silent_s": round(benchmark_runner.unvisited_s(self._folder)),
         }
 
     def _inspect(self) -> tuple[dict, str]:

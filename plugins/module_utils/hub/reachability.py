@@ -64,7 +64,7 @@ def registry_of(image: str) -> str:
     return _DOCKER_HUB
 
 
-def ask_registry(registry: str, note_skew, timeout_s: float = TIMEOUT_S) -> dict:
+def query_registry(registry: str, note_skew, timeout_s: float = TIMEOUT_S) -> dict:
     """Ask a registry for ``/v2/``: it answers 200, or 401 where pulling needs a login or an anonymous token.
 
     Args:
@@ -94,12 +94,12 @@ def ask_registry(registry: str, note_skew, timeout_s: float = TIMEOUT_S) -> dict
     return {"registry": registry, "ok": False, "text": text}
 
 
-def ask_hub(model: str, note_skew, **asked) -> dict:
+def query_hub(model: str, note_skew, **asked) -> dict:
     """Return ``config``, or ``error`` (``kind`` and ``text``), for a model on the hub.
 
     Args:
         model: id of the repository.
-        note_skew: as in :func:`ask_registry`.
+        note_skew: as in :func:`query_registry`.
         asked: ``endpoint``, ``token``, ``revision``, ``timeout_s`` of :func:`model_source.hub_config`.
     """
     try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Look at a host's NVIDIA driver, and name what is wrong with it. Python standard library only; runs on hosts.
 
-:func:`look` reads, :func:`check` judges. What nvidia-smi answers is the proof that a driver works; the rest of the
+:func:`inspect` reads, :func:`check` judges. What nvidia-smi answers is the proof that a driver works; the rest of the
 facts serves to say why it does not.
 
 Private to this collection; may change at any time.
@@ -34,7 +34,7 @@ SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e09
 _PCI_VENDOR, _PCI_DISPLAY = "0x10de", "0x03"
 
 
-def look(run, root: str = "/", timeout_s: float = nvidia_smi.TIMEOUT_S) -> dict:
+def inspect(run, root: str = "/", timeout_s: float = nvidia_smi.TIMEOUT_S) -> dict:
     """Return what there is to know about the driver.
 
     Args:
@@ -131,7 +131,7 @@ def check(facts: dict, wanted_devices: list[str], need_uvm: bool = False) -> lis
     """Judge the driver for the GPUs that are wanted.
 
     Args:
-        facts: what :func:`look` returned.
+        facts: what :func:`inspect` returned.
         wanted_devices: GPUs by index, UUID or UUID of a MIG device, as text; empty or ``all`` for any.
         need_uvm: whether /dev/nvidia-uvm must be there already. NVIDIA's runtime makes it in its modes legacy and
             jit-cdi; a CDI specification written before it exists lacks it.

@@ -192,20 +192,20 @@ def query(run, timeout_s: float = TIMEOUT_S) -> dict:
     """
     deadline = time.monotonic() + timeout_s
 
-    def ask(*options: str) -> tuple[int, str, str, bool]:
+    def call(*options: str) -> tuple[int, str, str, bool]:
         return run(["nvidia-smi", *options], max(1.0, deadline - time.monotonic()))
 
-    status, out, err, timed_out = ask("-q", "-x")
+    status, out, err, timed_out = call("-q", "-x")
     document, rest = _split_document(out)
     problem = failure(status, rest, err, timed_out)
     answer = parse_xml(document) if document else None
     if answer is None and problem is None:
-        answer, problem = _query_csv(ask)
+        answer, problem = _query_csv(call)
     elif answer and answer["gpus"]:
         # beside GPUs only these count: nvidia-smi also fails for a warning (14, a corrupted infoROM)
         problem = problem if problem and problem["id"] in ("gpu_lost", "hang") else None
         if not timed_out:
-            _complete(answer["gpus"], ask)
+            _complete(answer["gpus"], call)
     elif answer and problem is None:
         problem = failure(6, "No devices were found", "", False)
     answer = answer or {"gpus": [], "driver_version": None, "cuda_version": None}
@@ -345,10 +345,10 @@ def _process(node: ET.Element) -> dict:
     }
 
 
-def _complete(gpus: list[dict], ask) -> None:
+def _complete(gpus: list[dict], call) -> None:
     """Add what the XML does not tell: compute capability, true index beside a lost GPU, UUIDs of MIG devices."""
     if any(gpu["compute_capability"] is None for gpu in gpus):
-        _status, out, _err, _timed_out = ask("--query-gpu=index,uuid,compute_cap", "--format=csv,noheader,nounits")
+        _status, out, _err, _timed_out = call("--query-gpu=index,uuid,compute_cap", "--format=csv,noheader,nounits")
         rows = {row["uuid"]: row for row in _parse_csv(out, ["index", "uuid", "compute_cap"])}
         for gpu in gpus:
             row = rows.get(gpu["uuid"], {})
@@ -357,7 +357,7 @@ def _complete(gpus: list[dict], ask) -> None:
             index = whole(row.get("index"))
             gpu["index"] = gpu["index"] if index is None else index
     if any(device["uuid"] is None for gpu in gpus for device in gpu["mig_devices"]):
-        _status, out, _err, _timed_out = ask("-L")
+        _status, out, _err, _timed_out = call("-L")
         listed = parse_list(out)
         for gpu in gpus:
             by_index = {device["index"]: device for device in listed.get(gpu["uuid"], [])}
@@ -365,11 +365,11 @@ def _complete(gpus: list[dict], ask) -> None:
                 device.update(by_index.get(device["index"], {}))
 
 
-def _query_csv(ask) -> tuple[dict | None, dict | None]:
+def _query_csv(call) -> tuple[dict | None, dict | None]:
     """Ask in CSV, without the columns that this driver does not know; return the answer and the problem."""
     columns = list(CSV_FIELDS)
     while True:
-        status, out, err, timed_out = ask("--query-gpu=" + ",".join(columns), "--format=csv,noheader,nounits")
+        status, out, err, timed_out = call("--query-gpu=" + ",".join(columns), "--format=csv,noheader,nounits")
         refused = re.search(r'Field "([^"]+)" is not a valid field', out + err)
         if not refused or refused.group(1) not in columns:
             break
@@ -394,13 +394,13 @@ def _query_csv(ask) -> tuple[dict | None, dict | None]:
             "fix": "Run nvidia-smi -q -x on the host and report its output to this collection.",
         }
         return None, problem
-    _add_processes(gpus, ask)
+    _add_processes(gpus, call)
     return {"gpus": gpus, "driver_version": driver, "cuda_version": None}, None
 
 
-def _add_processes(gpus: list[dict], ask) -> None:
+def _add_processes(gpus: list[dict], call) -> None:
     keys = ["gpu_uuid", "pid", "used_memory", "process_name"]
-    _status, out, _err, _timed_out = ask("--query-compute-apps=" + ",".join(keys), "--format=csv,noheader,nounits")
+    _status, out, _err, _timed_out = call("--query-compute-apps=" + ",".join(keys), "--format=csv,noheader,nounits")
     by_uuid = {gpu["uuid"]: gpu for gpu in gpus}
     for row in _parse_csv(out, keys):
         if row["gpu_uuid"] in by_uuid:

@@ -155,7 +155,7 @@ def cdi_specs(root: str = "/") -> list[dict]:
     return specs
 
 
-def look(run, family: str, package_files: list[str], root: str = "/") -> dict:
+def inspect(run, family: str, package_files: list[str], root: str = "/") -> dict:
     """Return what the host has of the toolkit.
 
     Args:
@@ -228,7 +228,7 @@ def problems(facts: dict, engine: dict, wanted: dict) -> list[dict]:
     """Return what keeps the toolkit from being installed or from working, as ``{id, found, needed, fix}``.
 
     Args:
-        facts: :func:`look`.
+        facts: :func:`inspect`.
         engine: ``docker_cli.engine_info()``.
         wanted: ``version``, ``min_version``, ``allow_vulnerable``, ``access``, ``package_files``.
     """

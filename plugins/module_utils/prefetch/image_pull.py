@@ -2,7 +2,7 @@
 """Pull an image in a process of its own, which goes on when the connection is lost, and say how far it is.
 
 ``start`` runs this very file in the background (``background.py``): the runner. It gives ``docker pull`` a terminal, as
-Docker tells bytes to terminals only, and keeps what it says in a small state, which ``look`` reads. Python standard
+Docker tells bytes to terminals only, and keeps what it says in a small state, which ``inspect`` reads. Python standard
 library only; runs on target hosts.
 
 Private to this collection; may change at any time.
@@ -89,7 +89,7 @@ def background(folder: str) -> Background:
     return Background(folder, "pull")
 
 
-def look(folder: str) -> dict:
+def inspect(folder: str) -> dict:
     """Return ``{state, image, before, exit_code, lines, x, y, layers, layers_done, died}`` of the pull in ``folder``.
 
     ``state`` is absent, running or ended; ``exit_code`` None and ``died`` true for a runner that was killed;

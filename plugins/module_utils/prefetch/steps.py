@@ -60,9 +60,9 @@ class Image:
         )
         return out.strip() if status == 0 else ""
 
-    def look(self) -> dict:
+    def inspect(self) -> dict:
         """Say how far the pull is."""
-        pull = image_pull.look(self.folder)
+        pull = image_pull.inspect(self.folder)
         if pull["state"] == "absent" or pull["image"] not in ("", self.image):
             found = self.id()
             return state("complete" if found and self.policy != "always" else "absent", facts=self._facts(found))
@@ -85,11 +85,11 @@ class Image:
 
     def start(self) -> dict:
         """Begin the pull unless there is nothing to do or it runs already."""
-        now = self.look()
+        now = self.inspect()
         if now["state"] == "running":
             return now
         image_pull.forget(self.folder)
-        now = self.look()
+        now = self.inspect()
         if now["state"] == "complete":
             return now
         if self.policy == "never":
@@ -140,7 +140,7 @@ class Weights:
             return []
         return [weights_download.described(*pair) for pair in zip(self._set["models"], records)]
 
-    def look(self) -> dict:
+    def inspect(self) -> dict:
         """Say how far the download is."""
         name = self._set["container"]
         line = '{{.State.Status}} {{.State.ExitCode}} {{index .Config.Labels "%s"}}' % _LABEL
@@ -169,7 +169,7 @@ class Weights:
 
     def start(self) -> dict:
         """Begin the download unless there is nothing to do or it runs already."""
-        now = self.look()
+        now = self.inspect()
         if now["state"] in ("running", "complete") or (now["state"] == "done" and not self._set["refresh"]):
             return now
         self.clean()

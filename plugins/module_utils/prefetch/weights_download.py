@@ -317,7 +317,7 @@ def _sha256(path: str) -> str:
 # ---------------------------------------------------------------------- all of them
 
 
-def ask(hub: str, model: dict) -> Download:
+def query(hub: str, model: dict) -> Download:
     """Return what the hub says of a model; errors are those of huggingface_hub."""
     from huggingface_hub import HfApi
 
@@ -379,7 +379,7 @@ def prefetch(hub: str, models: list, refresh: bool) -> None:
         record = {} if refresh else recorded(hub, model)
         try:
             if not record:
-                downloads.append(ask(hub, model))
+                downloads.append(query(hub, model))
                 continue
         except Exception as error:
             record = recorded(hub, model) or looks_complete(hub, model)

@@ -98,7 +98,7 @@ def _run(where: str, given: object, problems: list[str]) -> dict:
 
 def _number(where: str, key: str, value: object, kind: type, problems: list[str]) -> float | int | None:
     try:
-        # Ansible hands on texts where a template made the value
+        # Ansible gives texts where a template made the value
         number = kind(value) if not isinstance(value, bool) and kind(value) == float(value) else None
     except (TypeError, ValueError, OverflowError):
         number = None

@@ -47,7 +47,7 @@ class Watch:
             sleep: waits for so many seconds.
             clock: a clock that only goes forward, in seconds.
         """
-        self._profile, self._runs, self._ask, self._is_over = profile, runs, ask, is_over
+        self._profile, self._runs, self._query, self._is_over = profile, runs, ask, is_over
         self._lines, self._sleep, self._clock = lines, sleep, clock
 
     def run(self) -> dict:
@@ -56,10 +56,10 @@ class Watch:
         Raises:
             NotMeasured: it was not begun.
         """
-        answer = self._ask("start", [])
+        answer = self._query("start", [])
         other = answer["other"]
         if answer["state"] == "other" and self._is_over(other["token"]):
-            answer = self._ask("start", [other["token"]])
+            answer = self._query("start", [other["token"]])
         if answer["note"]:
             self._say(answer["note"])
         if answer["state"] == "other":
@@ -75,9 +75,9 @@ class Watch:
             if answer["begun"]:
                 self._show(answer)
             self._sleep(POLL_S)
-            answer = self._ask("look", [])
+            answer = self._query("inspect", [])
         lines = answer["lines"]
-        answer = self._ask("finish", [])
+        answer = self._query("finish", [])
         if answer["state"] == "absent":
             raise NotMeasured("The benchmark vanished while it ran: it was removed, or the host was restarted.")
         for run in answer["result"]["runs"] if answer["begun"] else []:

@@ -14,7 +14,7 @@ SECRETS = ("vllm_hf_token", "vllm_api_key")
 #: Variables that no message quotes: secrets, and what may hold some.
 UNQUOTED = (*SECRETS, "vllm_extra_env")
 
-#: ``vllm_*`` names that playbooks read before any role is loaded, and what a run hands on by ``set_stats``: the next
+#: ``vllm_*`` names that playbooks read before any role is loaded, and what a run returns by ``set_stats``: the next
 #: job of an AWX workflow gets that as an extra variable.
 PLAYBOOK_VARIABLES = ("vllm_hosts", "vllm_serial", "vllm_reports")
 

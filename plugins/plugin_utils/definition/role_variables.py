@@ -65,7 +65,7 @@ def all_options() -> dict:
 
 @functools.cache
 def known_variables() -> frozenset[str]:
-    """Return every variable name that a role of this collection documents or hands on."""
+    """Return every variable name that a role of this collection documents or returns."""
     return frozenset({*result_names(), *PLAYBOOK_VARIABLES, *all_options()})
 
 

@@ -90,7 +90,7 @@ class Watch:
             sleep: waits for so many seconds.
             clock: a clock that only goes forward, in seconds.
         """
-        self._step, self._ask, self._lines, self._catalogue = step, ask, lines, catalogue
+        self._step, self._query, self._lines, self._catalogue = step, ask, lines, catalogue
         self._timeout_s, self._retries, self._sleep, self._clock = timeout_s, retries, sleep, clock
         self._rate = _Rate()
         self._begun_s = clock()
@@ -106,7 +106,7 @@ class Watch:
             PrefetchError: it failed, its time is over, or the lock was lost.
         """
         diagnosis: dict = {}
-        answer = self._ask("start")
+        answer = self._query("start")
         while answer["state"] not in ("complete", "done"):
             if answer["state"] == "lost":
                 raise PrefetchError(["This run has to stop: %s." % answer["problem"]])
@@ -114,18 +114,18 @@ class Watch:
                 self._show(answer)
                 self._check_time(answer)
                 self._sleep(POLL_S)
-                answer = self._ask("look")
+                answer = self._query("inspect")
                 continue
             diagnosis = self._diagnose(answer)
             self._wait_for_retry(answer, diagnosis)
-            answer = self._ask("start")
+            answer = self._query("start")
         seconds = self._clock() - self._begun_s
         if answer["state"] == "done":
             if answer["facts"]["changed"] and self._first is not None:
                 # the last attempt counts only its own
                 answer["facts"]["bytes"] = max(answer["facts"]["bytes"], answer["x"] - self._first)
             self._lines.say(self._ending(answer, seconds), self._clock())
-        self._ask("clean")
+        self._query("clean")
         return {**answer, "seconds": round(seconds, 1), "diagnosis": diagnosis}
 
     def _ending(self, answer: dict, seconds: float) -> str:
@@ -165,7 +165,7 @@ class Watch:
     def _give_up(self) -> None:
         if self._step == "weights":
             # its environment holds the token; a pull has none and may go on, for the next run to find it
-            self._ask("clean")
+            self._query("clean")
 
     def _diagnose(self, answer: dict, stalled: bool = False) -> dict:
         log = StartupLog(self._catalogue)
@@ -189,7 +189,7 @@ class Watch:
         """Wait before the next attempt, or raise when there is none."""
         allowed = {"transient": self._retries, "once": min(1, self._retries)}.get(diagnosis["class"], 0)
         if self._tries >= allowed:
-            self._ask("clean")
+            self._query("clean")
             tried = ["It was tried %d times." % (self._tries + 1)] if self._tries else []
             raise PrefetchError([*failure_report.lines(diagnosis), *tried], diagnosis)
         wait_s = min(_RETRY_S * 3**self._tries, _RETRY_MAX_S)
@@ -205,7 +205,7 @@ class Watch:
 
 
 def facts(step: str, answer: dict) -> dict:
-    """Return what a task hands on of a step that is over; ``bytes`` are those downloaded now."""
+    """Return what a task returns of a step that is over; ``bytes`` are those downloaded now."""
     found = answer["facts"]
     about = {"models": found["models"]} if step == "weights" else {"name": found["image"], "id": found["id"]}
     return {

@@ -35,7 +35,7 @@ _UNKNOWN_WEIGHTS_GIB = 18.0
 #: required", printed by 0.32 with tensor parallel 2), the rest is for NCCL's buffers.
 _SHM_NEEDED_MIB = 256
 
-#: Engine from which on it can hand on GPUs by CDI names (Docker's release notes).
+#: Engine from which on it passes GPUs on by CDI names (Docker's release notes).
 _CDI_ENGINE = "25.0"
 
 #: Seconds by which a clock may be off before tokens and certificates are refused (five minutes is what Kerberos and

@@ -7,7 +7,7 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import duration
-from ansible_collections.myia.vllm.plugins.plugin_utils.report.blocks import bar, cell, facts, seconds, table
+from ansible_collections.myia.vllm.plugins.plugin_utils.report.blocks import cell, facts, progress_bar, seconds, table
 
 #: The phases of a start for people.
 PHASES = {
@@ -43,7 +43,9 @@ def section(part: dict) -> list[dict]:
         bars = [_span("before", step, scale_s)]
         rows.append([PHASES.get(name, name), "", seconds(step["duration_s"]), cell("", bars=bars)])
     before_s = before.get("total_s") or 0
-    bars = [bar("now", 0, 100 * total_s / scale_s), bar("before", 0, 100 * before_s / scale_s)][: 2 if before_s else 1]
+    bars = [progress_bar("now", 0, 100 * total_s / scale_s), progress_bar("before", 0, 100 * before_s / scale_s)][
+        : 2 if before_s else 1
+    ]
     rows.append(["In all", duration(total_s), duration(before_s) if before_s else "", cell("", bars=bars)])
     caption = "Phases of the start%s" % (" (upper bar) and of the start before (lower bar)" if before else "")
     what = "Recorded with the release" if part["recorded"] else "Watched in this run"
@@ -62,4 +64,6 @@ def section(part: dict) -> list[dict]:
 
 
 def _span(kind: str, step: dict, scale_s: float) -> dict:
-    return bar(kind, 100 * (step["start_s"] or 0) / scale_s, max(100 * (step["duration_s"] or 0) / scale_s, 0.4))
+    return progress_bar(
+        kind, 100 * (step["start_s"] or 0) / scale_s, max(100 * (step["duration_s"] or 0) / scale_s, 0.4)
+    )

@@ -40,7 +40,7 @@ def verdict(run: str, check_mode: bool, results: dict, snapshot: dict, failure: 
     Args:
         run: ``deploy``, ``rollback``, ``verify``, ``benchmark``, ``diagnose`` or ``plan``.
         check_mode: whether nothing was to be changed.
-        results: what the roles handed on, by variable name; each may be missing.
+        results: what the roles returned, by variable name; each may be missing.
         snapshot: what the module ``service_snapshot_info`` returned; empty when it could not look.
         failure: ``message`` and ``task`` of the task that ended the run; empty when none did.
     """

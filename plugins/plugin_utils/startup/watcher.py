@@ -72,7 +72,7 @@ class StartWatch:
         self._container: dict = {}
         self._died: dict = {}
         self.read_any = False
-        self.look: dict = {}
+        self.inspect: dict = {}
         self.diagnosis: dict = {}
         self.stalled = ""
         self.gone = False
@@ -80,7 +80,7 @@ class StartWatch:
 
     def refuse(self, docker_error: str) -> None:
         """Take in that Docker would not even start the container."""
-        self.look = {}
+        self.inspect = {}
         self.diagnosis = self._log.diagnose({"docker_error": docker_error})
 
     # ------------------------------------------------------------------ looks
@@ -88,9 +88,9 @@ class StartWatch:
     def take(self, look: dict, image: str = "", model: str = "") -> None:
         """Take in one result of ``myia.vllm.service_status_info``."""
         self.note = ""
-        if look["state"] == "unknown" and self.look.get("state") != "unknown":
+        if look["state"] == "unknown" and self.inspect.get("state") != "unknown":
             self.note = "Docker does not answer (%s)" % look["error"][:200]
-        self.look = look
+        self.inspect = look
         self._begun_s = look["now_s"] if self._begun_s is None else self._begun_s
         text = gzip.decompress(base64.b64decode(look["log_gz"])).decode("utf-8", "replace") if look["log_gz"] else ""
         if look["id"]:
@@ -127,7 +127,7 @@ class StartWatch:
         return text
 
     def _judge(self) -> None:
-        look = self.look
+        look = self.inspect
         self.diagnosis, self.stalled = {}, ""
         if look["healthy"] or look["log_more"] or self._may_come_back():
             return
@@ -157,16 +157,16 @@ class StartWatch:
 
     def _may_come_back(self) -> bool:
         """Tell whether there is no container, and it is too early to say that there will be none."""
-        if self.look["state"] != "missing" or not self._container:
+        if self.inspect["state"] != "missing" or not self._container:
             self._gone_since_s = None
-            return self.look["state"] == "missing"
+            return self.inspect["state"] == "missing"
         if self._gone_since_s is None:
-            self._gone_since_s = self.look["now_s"]
+            self._gone_since_s = self.inspect["now_s"]
             self.note = "the container is gone"
-        return self.look["now_s"] - self._gone_since_s < _GONE_S
+        return self.inspect["now_s"] - self._gone_since_s < _GONE_S
 
     def _evidence(self, ended: bool, loops: bool) -> dict:
-        look = self.look
+        look = self.inspect
         evidence: dict = {"stalled": bool(self.stalled)}
         if look["state"] != "missing" and (ended or loops):
             died = {key: look[key] for key in ("exit_code", "oom_killed")}
@@ -198,18 +198,18 @@ class StartWatch:
     def phase_s(self) -> float:
         """Seconds in the present phase, by the host's clock."""
         start_s = self._log.phases.steps[-1].start_s or self._container.get("started_s") or self._begun_s
-        return max(0.0, self.look["now_s"] - start_s)
+        return max(0.0, self.inspect["now_s"] - start_s)
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the container was started."""
-        return max(0.0, self.look["now_s"] - (self._container.get("started_s") or self.look["now_s"]))
+        return max(0.0, self.inspect["now_s"] - (self._container.get("started_s") or self.inspect["now_s"]))
 
     @property
     def waited_s(self) -> float:
         """Seconds since the watch began, or since the container's start when that was later."""
         begun_s = max(self._begun_s, self._container.get("started_s", 0.0))
-        return max(0.0, self.look["now_s"] - begun_s)
+        return max(0.0, self.inspect["now_s"] - begun_s)
 
     @property
     def download_wanted(self) -> bool:
@@ -265,7 +265,7 @@ class StartWatch:
 
     def verdict_s(self) -> float | None:
         """Return the seconds from the line that shows the failure, or the container's end, to the verdict."""
-        look = self.look
+        look = self.inspect
         at_s = self.diagnosis.get("at_s") or (look["finished_s"] if look.get("ended") else None)
         return round(max(0.0, look["now_s"] - at_s), 1) if at_s and look else None
 

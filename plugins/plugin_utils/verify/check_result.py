@@ -44,7 +44,7 @@ def skipped(reason: str) -> Verdict:
 
 
 def check(name: str, group: str, what: str, verdict: Verdict, duration_s: float, must: bool = True) -> dict:
-    """Return a check as it is handed on.
+    """Return a check as it is returned.
 
     Args:
         name: its id.

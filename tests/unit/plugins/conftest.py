@@ -98,7 +98,7 @@ def medium(define) -> Callable[[dict], dict]:
 
 @pytest.fixture
 def report_cases(medium, host_with) -> report_cases_of.Cases:
-    """What runs of the medium service hand on to their report, a case for each verdict."""
+    """What a report is made of for runs of the medium service, a case for each verdict."""
     return report_cases_of.Cases(medium({"vllm_api_key": "key-of-the-tests"}), host_with({}))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action plugin benchmark: what it asks the host for, what it hands on, and a connection that breaks."""
+"""The action plugin benchmark: what it asks the host for, what it returns, and a connection that breaks."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_measured(run, documentation, printed) -> None:
     assert (result.get("failed"), result["changed"]) == (None, True)
     assert set(result) - {"changed"} == set(documentation("benchmark", "RETURN"))
     assert set(FIGURES) <= set(documentation("benchmark", "RETURN")["runs"]["contains"])
-    assert [item["do"] for item in asked] == ["start", "look", "finish"]
+    assert [item["do"] for item in asked] == ["start", "inspect", "finish"]
     assert {key: value for key, value in asked[0].items() if key not in ("token", "who")} == {
         "do": "start", "dead": [], "project": "vllm-medium", "container": "myia-vllm-medium-qwen3",
         "folder": "/opt/vllm/medium", "profile": "latency", "runs": [RUN], "on_busy": False, "timeout_s": 3600,
@@ -155,7 +155,7 @@ def test_connection_comes_back(run, printed) -> None:
     """It goes on where it was."""
     result, asked = run(ANSWER, LOST, {"unreachable": True, "msg": "still"}, *OVER)
     assert result["ok"]
-    assert [item["do"] for item in asked] == ["start", "look", "look", "look", "finish"]
+    assert [item["do"] for item in asked] == ["start", "inspect", "inspect", "inspect", "finish"]
     assert sum("connection lost" in line for line in printed) == 1
 
 

@@ -60,7 +60,7 @@ def test_weights(run, documentation, printed) -> None:
     result, asked, _waited = run(ANSWER, DONE)
     assert (result.get("failed"), result["changed"], result["bytes"]) == (None, True, 5)
     assert result["weights"] == {"models": MODEL_FACTS["models"]}
-    assert [item["do"] for item in asked] == ["start", "look", "clean"]
+    assert [item["do"] for item in asked] == ["start", "inspect", "clean"]
     assert {key: value for key, value in asked[0].items() if key != "do"} == {
         "step": "weights",
         "image": "vllm/vllm-openai:v0.32.0",
@@ -111,7 +111,7 @@ def test_check_mode(step, answer, changed, run) -> None:
     """One look."""
     result, asked, _waited = run(answer, check=True, step=step)
     assert (result.get("failed"), result["changed"]) == (None, changed)
-    assert [item["do"] for item in asked] == ["look"]
+    assert [item["do"] for item in asked] == ["inspect"]
 
 
 LOST = [
@@ -126,7 +126,7 @@ def test_connection_comes_back(lost, run, printed) -> None:
     """It is waited for, with a line, and then all goes on."""
     result, asked, waited = run(ANSWER, lost, lost, lost, DONE)
     assert (result.get("failed"), result["changed"]) == (None, True)
-    assert [item["do"] for item in asked] == ["start", "look", "look", "look", "look", "clean"]
+    assert [item["do"] for item in asked] == ["start", "inspect", "inspect", "inspect", "inspect", "clean"]
     assert waited == [1.0, 2.0, 4.0]
     assert printed[1] == "gpu-1 | connection lost, trying again (no route)"
 

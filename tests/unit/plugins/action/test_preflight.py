@@ -40,7 +40,7 @@ def test_passes(run) -> None:
         "model_path": "",
         "model": "Qwen/Qwen2.5-32B-Instruct-AWQ",
         "revision": "",
-        "ask_hub": True,
+        "query_hub": True,
         "hf_endpoint": "",
         "hf_token": "",
         "hf_cache": "vllm-hf-cache",
@@ -109,7 +109,7 @@ def test_less_disk_asked_for(run, host_with) -> None:
 
 @pytest.mark.parametrize("answer", [{"failed": True, "msg": "boom"}, {"unreachable": True, "msg": "boom"}], ids=str)
 def test_host_that_gives_no_answer(answer, run) -> None:
-    """What went wrong is handed on as it is, without findings."""
+    """What went wrong is returned as it is, without findings."""
     result, _asked = run(answer)
     assert {key: result[key] for key in answer} == answer
     assert "findings" not in result

@@ -98,7 +98,7 @@ def test_value_that_cannot_be_evaluated(run) -> None:
 
 
 def test_cannot_be_written(run, tmp_path) -> None:
-    """A deployment does not fail for its report; the summary is handed on."""
+    """A deployment does not fail for its report; the summary is returned."""
     (tmp_path / "file").write_text("", encoding="utf-8")
     result = run(dir=str(tmp_path / "file"))
     assert not result.get("failed")

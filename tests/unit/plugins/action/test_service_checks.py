@@ -35,7 +35,7 @@ def run(action, monkeypatch, capsys):
     def call(at_once: int = 99, changes: dict | None = None, module=None, **args) -> tuple[dict, list[dict]]:
         asked: list[dict] = []
 
-        def ask(module_name, module_args, task_vars, wrap_async):
+        def query(module_name, module_args, task_vars, wrap_async):
             assert module_name == "myia.vllm.service_query"
             asked.append(copy.deepcopy(module_args))
             if module:
@@ -55,7 +55,7 @@ def run(action, monkeypatch, capsys):
             }
 
         plugin = action("service_checks", args={"definition": DEFINITION, "checks": BUILTIN, **args})
-        monkeypatch.setattr(plugin, "_execute_module", ask)
+        monkeypatch.setattr(plugin, "_execute_module", query)
         return plugin.run(task_vars={"inventory_hostname": "box"}), asked
 
     return call

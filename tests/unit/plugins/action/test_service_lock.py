@@ -96,7 +96,7 @@ def test_damaged_lock(run, tmp_path) -> None:
 
 
 def test_module_that_fails(run, action, monkeypatch, tmp_path) -> None:
-    """What went wrong is handed on as it is."""
+    """What went wrong is returned as it is."""
     plugin = action("service_lock", args={"folder": str(tmp_path)})
     monkeypatch.setattr(plugin, "_execute_module", lambda *_args, **_more: {"failed": True, "msg": "no folder"})
     result = plugin.run(task_vars={})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action plugin start_watch: what it asks, when it stops, what it prints and hands on. No second really passes."""
+"""The action plugin start_watch: what it asks, when it stops, what it prints and returns. No second really passes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GOOD = {"answers": True, "problem": "", "completion_s": 0.25, "generates": True}
 DEAD = {"answers": False, "problem": "a one-token completion answers 500: x.", "completion_s": None, "generates": True}
 
 
-def look(now_s: float, *lines: str, **changes: object) -> dict:
+def inspect(now_s: float, *lines: str, **changes: object) -> dict:
     """What service_status_info returns ``now_s`` seconds after the start, with new lines of the log."""
     text = "".join("2026-05-28T20:26:%02d.000000000Z %s\n" % (40 + now_s % 20, line) for line in lines)
     return {
@@ -82,7 +82,7 @@ def run(action, monkeypatch):
 
 def test_start_that_gets_healthy(run, documentation) -> None:
     """Phase by phase, then the token; RETURN names exactly what is returned."""
-    host = Host(look(1, VERSION), look(5, ENGINE), look(9, healthy=True, http_status=200), GOOD)
+    host = Host(inspect(1, VERSION), inspect(5, ENGINE), inspect(9, healthy=True, http_status=200), GOOD)
     result, lines = run(host, release="/r", folder="/f", token="t", image="i", model="a/b")
     assert (result.get("failed"), result["changed"], result["healthy"], result["problem"]) == (None, False, True, "")
     assert (result["answers"], result["completion_s"], result["http_status"]) == (True, 0.25, 200)
@@ -100,7 +100,7 @@ def test_start_that_gets_healthy(run, documentation) -> None:
 
 def test_what_the_host_is_asked(run) -> None:
     """The log from where the last look ended; the release's key for the probe."""
-    host = Host(look(1, VERSION), look(5, ENGINE), look(9, healthy=True), GOOD)
+    host = Host(inspect(1, VERSION), inspect(5, ENGINE), inspect(9, healthy=True), GOOD)
     run(host, release="/r", folder="/f", token="t", model="a/b")
     first, second, third = host.looks
     assert first == {
@@ -117,20 +117,20 @@ def test_what_the_host_is_asked(run) -> None:
 @pytest.mark.parametrize("model", ["", "/models/tiny", "tiny"])
 def test_no_download_of_a_model_of_the_hosts_own(model, run) -> None:
     """There is nothing in the cache to add up."""
-    host = Host(look(1, ENGINE), look(5), look(9, healthy=True), GOOD)
+    host = Host(inspect(1, ENGINE), inspect(5), inspect(9, healthy=True), GOOD)
     run(host, model=model)
     assert not any(asked["download"] for asked in host.looks)
 
 
 def test_service_that_is_healthy_already(run) -> None:
     """It is asked for a token and no more; nothing is printed of a start that nobody saw."""
-    result, lines = run(Host(look(5000, healthy=True), GOOD))
+    result, lines = run(Host(inspect(5000, healthy=True), GOOD))
     assert (result["healthy"], result["start"], lines) == (True, {}, [])
 
 
 def test_content_with_health(run) -> None:
     """Without a model's name no token is asked for."""
-    host = Host(look(1, healthy=True))
+    host = Host(inspect(1, healthy=True))
     result, _lines = run(host, served_model_name="")
     assert (result["healthy"], result["answers"], result["completion_s"]) == (True, None, None)
     assert len(host.asked) == 1
@@ -138,7 +138,7 @@ def test_content_with_health(run) -> None:
 
 def test_failure(run) -> None:
     """Named, with evidence and fix, as soon as its line is there."""
-    host = Host(look(1, ENGINE), look(3, OOM))
+    host = Host(inspect(1, ENGINE), inspect(3, OOM))
     result, _lines = run(host)
     assert result["failed"] is True
     lines = result["msg"].splitlines()
@@ -157,7 +157,7 @@ def test_failure(run) -> None:
 
 def test_failure_that_the_caller_handles(run) -> None:
     """The same result, without failing."""
-    result, _lines = run(Host(look(1, OOM)), fail=False)
+    result, _lines = run(Host(inspect(1, OOM)), fail=False)
     assert (result.get("failed"), result["healthy"], result["diagnosis"]["id"]) == (None, False, "gpu-out-of-memory")
     assert result["problem"].startswith("c did not start.")
 
@@ -181,7 +181,7 @@ def test_docker_would_not_start_it(run) -> None:
 )
 def test_time_limit(limits, words, run) -> None:
     """The variable is named."""
-    host = Host(look(0, VERSION), look(0, ENGINE), *[look(second) for second in range(1, 100)])
+    host = Host(inspect(0, VERSION), inspect(0, ENGINE), *[inspect(second) for second in range(1, 100)])
     result, _lines = run(host, limits=limits)
     assert result["msg"].splitlines()[0] == words
     assert result["stalled"] == next(iter(limits))
@@ -189,7 +189,7 @@ def test_time_limit(limits, words, run) -> None:
 
 def test_no_limit(run) -> None:
     """0 is none."""
-    host = Host(look(0, VERSION), look(5000), look(50_000), look(50_001, healthy=True), GOOD)
+    host = Host(inspect(0, VERSION), inspect(5000), inspect(50_000), inspect(50_001, healthy=True), GOOD)
     assert run(host, limits={"total": 0, "container_up": 0})[0]["healthy"] is True
 
 
@@ -206,7 +206,7 @@ def test_wrong_limits(limits, words, run) -> None:
 
 def test_no_container(run) -> None:
     """Said at once, with what to do."""
-    host = Host(look(0, **MISSING))
+    host = Host(inspect(0, **MISSING))
     result, _lines = run(host)
     assert result["msg"].startswith("There is no container c on this host. Run deploy_medium.yml to start one, ")
     assert (result["diagnosis"], result["state"], len(host.asked)) == ({}, "missing", 1)
@@ -214,7 +214,7 @@ def test_no_container(run) -> None:
 
 def test_container_that_is_removed(run) -> None:
     """It does not come back."""
-    host = Host(look(1, VERSION), *[look(second, **MISSING) for second in range(2, 40)])
+    host = Host(inspect(1, VERSION), *[inspect(second, **MISSING) for second in range(2, 40)])
     result, lines = run(host)
     assert result["msg"].startswith("The container c was removed by somebody while it was watched. Run deploy_medium")
     assert result["diagnosis"] == {}
@@ -225,7 +225,13 @@ def test_container_that_is_removed(run) -> None:
 def test_long_log_is_read_without_pauses(run, monkeypatch) -> None:
     """What is there already needs no waiting."""
     slept = []
-    host = Host(look(1, VERSION, log_more=True), look(1, ENGINE, log_more=True), look(1), look(2, healthy=True), GOOD)
+    host = Host(
+        inspect(1, VERSION, log_more=True),
+        inspect(1, ENGINE, log_more=True),
+        inspect(1),
+        inspect(2, healthy=True),
+        GOOD,
+    )
     monkeypatch.setattr(plugin_file.time, "sleep", slept.append)
     assert run(host, poll_s=7)[0]["healthy"] is True
     assert slept == [7]
@@ -234,7 +240,7 @@ def test_long_log_is_read_without_pauses(run, monkeypatch) -> None:
 def test_lock_that_was_lost(run) -> None:
     """Another run has taken over: this one stops, and the caller can tell that from a failed start."""
     problem = "its lock /f/deployment.lock was taken over by anna"
-    result, _lines = run(Host(look(1, VERSION), look(2, OOM, lock_problem=problem)), token="t", folder="/f")
+    result, _lines = run(Host(inspect(1, VERSION), inspect(2, OOM, lock_problem=problem)), token="t", folder="/f")
     assert result["msg"] == "This run stops: %s. Nothing more was changed by it." % problem
     assert (result["diagnosis"], result["lock_problem"]) == ({}, problem)
 
@@ -248,7 +254,7 @@ def test_module_that_fails(run) -> None:
 def test_connection_that_drops(run) -> None:
     """The watch takes the start up again where it was."""
     lost = AnsibleConnectionFailure("Connection timed out")
-    host = Host(look(1, VERSION), lost, lost, look(20, ENGINE), look(30, healthy=True), GOOD)
+    host = Host(inspect(1, VERSION), lost, lost, inspect(20, ENGINE), inspect(30, healthy=True), GOOD)
     result, lines = run(host)
     assert result["healthy"] is True
     assert lines[1] == "gpu-1: c | connection lost, trying again (Connection timed out)"
@@ -257,7 +263,7 @@ def test_connection_that_drops(run) -> None:
 
 def test_connection_that_stays_away(run) -> None:
     """Unreachable, not failed: the start goes on by itself."""
-    host = Host(look(1, VERSION), AnsibleConnectionFailure("No route to host"))
+    host = Host(inspect(1, VERSION), AnsibleConnectionFailure("No route to host"))
     result, _lines = run(host, connection_timeout_s=30)
     assert (result["unreachable"], result.get("failed")) == (True, None)
     assert "did not answer for 30 s (vllm_health_connection_timeout_s)" in result["msg"]
@@ -266,7 +272,7 @@ def test_connection_that_stays_away(run) -> None:
 
 def test_no_token(run) -> None:
     """/health is not enough: what the model answered is said when its log tells nothing better."""
-    host = Host(look(1, VERSION), look(5, healthy=True), DEAD, look(6, healthy=True))
+    host = Host(inspect(1, VERSION), inspect(5, healthy=True), DEAD, inspect(6, healthy=True))
     result, lines = run(host)
     assert result["msg"] == "c answers /health, but not as expected: a one-token completion answers 500: x."
     assert (result["answers"], result["healthy"], result["diagnosis"]) == (False, False, {})
@@ -275,7 +281,7 @@ def test_no_token(run) -> None:
 
 def test_engine_that_dies_of_the_first_request(run) -> None:
     """Its log says why."""
-    host = Host(look(1, VERSION), look(5, healthy=True), DEAD, look(6, healthy=True), look(7, OOM))
+    host = Host(inspect(1, VERSION), inspect(5, healthy=True), DEAD, inspect(6, healthy=True), inspect(7, OOM))
     result, _lines = run(host)
     assert result["diagnosis"]["id"] == "gpu-out-of-memory"
     assert result["msg"].startswith("c did not start.")
@@ -283,13 +289,13 @@ def test_engine_that_dies_of_the_first_request(run) -> None:
 
 def test_probe_that_fails(run) -> None:
     """The module itself went wrong."""
-    assert run(Host(look(1, healthy=True), {"failed": True, "msg": "no Python"}))[0]["msg"] == "no Python"
+    assert run(Host(inspect(1, healthy=True), {"failed": True, "msg": "no Python"}))[0]["msg"] == "no Python"
 
 
 def test_own_entries(run) -> None:
     """The users' own failures are known, and one that cannot work is refused by the role's variable."""
     entry = {"id": "own", "class": "transient", "cause": "c", "fix": "f", "patterns": ["own failure"]}
-    result, _lines = run(Host(look(1, "own failure")), extra_failures=[entry])
+    result, _lines = run(Host(inspect(1, "own failure")), extra_failures=[entry])
     assert (result["diagnosis"]["id"], result["again"]) == ("own", "transient")
     with pytest.raises(AnsibleError, match="vllm_extra_failures, entry 1: cause is missing"):
         run(Host({}), extra_failures=[{"class": "host", "fix": "f", "patterns": ["x"], "cause": ""}])
@@ -298,6 +304,6 @@ def test_own_entries(run) -> None:
 def test_bar_that_moves(run) -> None:
     """Not a line for each look."""
     bar = "Loading safetensors checkpoint shards:  %d%% Completed | %d/20 [00:01<00:02, 1.4it/s]"
-    looks = [look(second, bar % (5 * second, second)) for second in range(1, 19)]
-    _result, lines = run(Host(*looks, look(19, healthy=True), GOOD), poll_s=1)
+    looks = [inspect(second, bar % (5 * second, second)) for second in range(1, 19)]
+    _result, lines = run(Host(*looks, inspect(19, healthy=True), GOOD), poll_s=1)
     assert len([line for line in lines if "[load]" in line]) == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action plugin startup_log_info: where the log comes from, what is handed on, what is refused."""
+"""The action plugin startup_log_info: where the log comes from, what is returned, what is refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_path(run) -> None:
 
 
 def test_no_file(run) -> None:
-    """What went wrong is handed on as it is."""
+    """What went wrong is returned as it is."""
     result, _asked = run({"failed": True, "msg": "Cannot read it"}, path="/none")
     assert (result["failed"], result["msg"]) == (True, "Cannot read it")
     assert "diagnosis" not in result

@@ -34,13 +34,13 @@ def run(run_module, tools, tmp_path):
 
 def test_over_several_calls(run, documentation, tmp_path) -> None:
     """Begun by one call, seen by the next ones, finished by the last; each answers what is documented."""
-    answer = run("look")
+    answer = run("inspect")
     assert (answer["state"], answer["changed"]) == ("absent", False)
     documented = set(documentation("benchmark_step", "RETURN"))
     assert set(answer) - {"changed", "invocation", "_output"} == documented
     assert run("start")["state"] in ("running", "ended")
     end = time.monotonic() + 10
-    while (answer := run("look"))["state"] == "running":
+    while (answer := run("inspect"))["state"] == "running":
         assert time.monotonic() < end
     # Ansible adds a state of its own to some keys, "path" for one
     assert (answer["state"], answer["measured"], answer["problem"], answer["changed"]) == ("ended", 1, "", False)

@@ -132,7 +132,7 @@ def test_without_gpus(run) -> None:
 
 
 def test_broken_driver(run) -> None:
-    """nvidia-smi's complaint is handed on."""
+    """nvidia-smi's complaint is returned."""
     gpu = run(smi="echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18")["gpu"]
     assert gpu["gpus"] == []
     assert gpu["error"]["id"] == "driver_library_mismatch"
@@ -259,7 +259,7 @@ def test_model_in_the_cache(ask, run, tmp_path) -> None:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text('{"hidden_size": 32}')
     (folder / "model.safetensors").write_text("12345")
-    model = run(model="org/m", ask_hub=ask, hf_endpoint="http://127.0.0.1:9", hf_cache=str(tmp_path))["model"]
+    model = run(model="org/m", query_hub=ask, hf_endpoint="http://127.0.0.1:9", hf_cache=str(tmp_path))["model"]
     assert (model["cached"], model["weights_bytes"], model["config"]["hidden_size"]) == (True, 5, 32)
     assert (model["error"] or {}).get("kind") == ("unreachable" if ask else None)
 

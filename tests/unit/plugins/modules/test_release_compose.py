@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Docker Compose says of a release that is being staged, handed on without a value of .env."""
+"""What Docker Compose says of a release that is being staged, returned without a value of .env."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_ambient_environment(environ, clashes, run, service) -> None:
     ],
 )
 def test_compose_refuses(complaint, run, service) -> None:
-    """The complaint is handed on without any value of .env, and no release is left."""
+    """The complaint is returned without any value of .env, and no release is left."""
     script = 'while [ $# -gt 0 ]; do [ "$1" = --env-file ] && ENV_FILE=$2; shift; done\n' + complaint
     answer = run("staged", docker=script)
     assert (answer["changed"], answer["release"]["name"]) == (False, "")

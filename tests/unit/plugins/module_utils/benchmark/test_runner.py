@@ -44,7 +44,7 @@ def begin(folder: str, given: dict) -> bool:
 def wait(folder: str, until=lambda found: not found["alive"], limit_s: float = 10) -> dict:
     """Look until something is so."""
     end = time.monotonic() + limit_s
-    while not until(found := benchmark_runner.look(folder)):
+    while not until(found := benchmark_runner.inspect(folder)):
         assert time.monotonic() < end, found
         time.sleep(0.02)
     return found
@@ -81,13 +81,13 @@ def test_on_the_way(folder, tmp_path) -> None:
     found = wait(folder, lambda found: found.get("x") == 2)
     assert (found["alive"], found["ended"], found["measured"]) == (True, False, 0)
     assert not begin(folder, settings(tmp_path, "exit 0", about={"token": "u"}))
-    assert benchmark_runner.look(folder)["about"] == {"token": "t"}
+    assert benchmark_runner.inspect(folder)["about"] == {"token": "t"}
     assert benchmark_runner.stop(folder)
-    assert benchmark_runner.look(folder)["problem"] == "It was ended from outside."
+    assert benchmark_runner.inspect(folder)["problem"] == "It was ended from outside."
     assert (tmp_path / "over").exists()
     assert not (tmp_path / "benchmarks").exists()
     benchmark_runner.forget(folder)
-    assert benchmark_runner.look(folder) == {}
+    assert benchmark_runner.inspect(folder) == {}
     assert begin(folder, settings(tmp_path, "exit 0", about={"token": "u"}))
 
 
@@ -119,7 +119,7 @@ def test_command_that_stays(folder, tmp_path, monkeypatch) -> None:
     """A command that does not end with its input is killed."""
     monkeypatch.setattr(benchmark_runner, "END_S", 0.2)
     monkeypatch.setattr(benchmark_runner, "TICK_S", 0.05)
-    benchmark_runner.note_look(folder)
+    benchmark_runner.note_visit(folder)
     runner = benchmark_runner.Runner(folder, settings(tmp_path, "exec sleep 60", timeout_s=0.1))
     begun = time.monotonic()
     runner.run()
@@ -130,15 +130,15 @@ def test_command_that_stays(folder, tmp_path, monkeypatch) -> None:
 def test_abandoned(folder, tmp_path, monkeypatch) -> None:
     """One that nobody looks at ends by itself."""
     monkeypatch.setattr(benchmark_runner, "TICK_S", 0.05)
-    benchmark_runner.note_look(folder)
+    benchmark_runner.note_visit(folder)
     long_ago = time.time() - benchmark_runner.ABANDONED_S - 1
-    os.utime(os.path.join(folder, benchmark_runner.LOOKED), (long_ago, long_ago))
-    assert benchmark_runner.looked_s(folder) > benchmark_runner.ABANDONED_S
+    os.utime(os.path.join(folder, benchmark_runner.VISITED), (long_ago, long_ago))
+    assert benchmark_runner.unvisited_s(folder) > benchmark_runner.ABANDONED_S
     runner = benchmark_runner.Runner(folder, settings(tmp_path, "cat"))
     runner.run()
     assert runner.state["problem"] == "Nobody has looked for 300 s, so it was ended."
-    benchmark_runner.note_look(folder)
-    assert benchmark_runner.looked_s(folder) < 5
+    benchmark_runner.note_visit(folder)
+    assert benchmark_runner.unvisited_s(folder) < 5
 
 
 def test_killed(folder, tmp_path) -> None:
@@ -159,7 +159,7 @@ def test_killed(folder, tmp_path) -> None:
 
 def test_nothing_there(tmp_path) -> None:
     """A folder that nobody made, and a damaged state."""
-    assert benchmark_runner.look(str(tmp_path / "none")) == {}
-    assert benchmark_runner.looked_s(str(tmp_path)) == 0.0
+    assert benchmark_runner.inspect(str(tmp_path / "none")) == {}
+    assert benchmark_runner.unvisited_s(str(tmp_path)) == 0.0
     (tmp_path / "benchmark.json").write_text("{", encoding="utf-8")
-    assert benchmark_runner.look(str(tmp_path)) == {}
+    assert benchmark_runner.inspect(str(tmp_path)) == {}

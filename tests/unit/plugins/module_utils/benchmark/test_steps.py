@@ -71,7 +71,7 @@ def steps(tmp_path, tools, monkeypatch, service):
 def ended(found: benchmark_steps.Steps) -> dict:
     """Look until it is over."""
     end = time.monotonic() + 10
-    while (answer := found.look())["state"] == "running":
+    while (answer := found.inspect())["state"] == "running":
         assert time.monotonic() < end
         time.sleep(0.02)
     return answer
@@ -107,7 +107,7 @@ def test_served(arguments, changes) -> None:
 def test_whole(steps, service, tmp_path) -> None:
     """Begun, ended, finished: the result is kept with everything that the contract of other roles names."""
     found = steps(told(RAW))
-    assert found.look()["state"] == "absent"
+    assert found.inspect()["state"] == "absent"
     answer = found.start()
     assert (answer["state"] in ("running", "ended"), answer["note"], answer["result"]) == (True, "", {})
     answer = ended(found)
@@ -245,7 +245,7 @@ def test_finish_ends_it(steps) -> None:
 def test_leftover(steps, tmp_path, dead, silent_s, state) -> None:
     """Somebody else's goes on; one whose run is over, or that nobody has looked at, is ended first."""
     assert steps(told(more=()), "cat > /dev/null", token="theirs", who="them").start()["state"] == "running"
-    looked = tmp_path / "runner" / benchmark_runner.LOOKED
+    looked = tmp_path / "runner" / benchmark_runner.VISITED
     os.utime(looked, (time.time() - silent_s,) * 2)
     found = steps(told(more=()), "cat > /dev/null", dead=dead)
     answer = found.start()
@@ -253,21 +253,21 @@ def test_leftover(steps, tmp_path, dead, silent_s, state) -> None:
     if state == "other":
         assert (answer["other"]["token"], answer["other"]["who"]) == ("theirs", "them")
         assert abs(answer["other"]["silent_s"] - silent_s) < 10
-        assert found.look()["state"] == "absent"
+        assert found.inspect()["state"] == "absent"
         assert found.finish()["state"] == "absent"
         assert benchmark_runner.background(str(tmp_path / "runner")).is_alive()
     else:
         assert "A benchmark of them, begun at 20" in answer["note"]
-        assert benchmark_runner.look(str(tmp_path / "runner"))["about"]["token"] == "mine"
+        assert benchmark_runner.inspect(str(tmp_path / "runner"))["about"]["token"] == "mine"
 
 
 def test_look_is_a_sign_of_life(steps, tmp_path) -> None:
     """The runner sees that somebody waits."""
     found = steps(told(more=()), "cat > /dev/null")
     found.start()
-    looked = tmp_path / "runner" / benchmark_runner.LOOKED
+    looked = tmp_path / "runner" / benchmark_runner.VISITED
     os.utime(looked, (1, 1))
-    found.look()
+    found.inspect()
     assert looked.stat().st_mtime > 1
 
 
@@ -275,10 +275,10 @@ def test_compared_and_pruned(steps, service, monkeypatch) -> None:
     """The second one is compared with the first, and only the newest are kept."""
     for number, throughput in enumerate((40.0, 20.0, 20.0, 20.0, 20.0)):
         monkeypatch.setattr(benchmark_steps.time, "time", lambda number=number: 1_700_000_000.0 + number)
-        monkeypatch.setattr(benchmark_runner, "looked_s", lambda folder: 0.0)
+        monkeypatch.setattr(benchmark_runner, "unvisited_s", lambda folder: 0.0)
         found = steps(told({**RAW, "output_throughput": throughput}), token=str(number))
         found.start()
-        while found.look()["state"] == "running":
+        while found.inspect()["state"] == "running":
             pass
         result = found.finish()["result"]
         if number == 1:

@@ -105,7 +105,7 @@ def test_answering(data, expected) -> None:
     ],
 )
 def test_not_answering(status, out, err, words) -> None:
-    """The reason is handed on, and the client counts as installed."""
+    """The reason is returned, and the client counts as installed."""
     info = docker_cli.engine_info(runner(status, out, err))
     assert (info["installed"], info["answering"], info["version"]) == (True, False, "")
     assert words in info["error"]

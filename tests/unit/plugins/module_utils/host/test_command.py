@@ -22,7 +22,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.host import command as h
     ],
 )
 def test_run(argv, expected) -> None:
-    """Status and both outputs are handed on."""
+    """Status and both outputs are returned."""
     assert host_command.run(argv, 5) == expected
 
 

@@ -45,7 +45,7 @@ def test_ask_registry(status, ok) -> None:
     server = http.server.HTTPServer(("127.0.0.1", 0), Registry)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     skews = []
-    answer = reachability.ask_registry("127.0.0.1:%d" % server.server_port, skews.append)
+    answer = reachability.query_registry("127.0.0.1:%d" % server.server_port, skews.append)
     server.shutdown()
     assert answer == {"registry": "127.0.0.1:%d" % server.server_port, "ok": ok, "text": "HTTP %d" % status}
     assert abs(skews[0]) < 5
@@ -54,7 +54,7 @@ def test_ask_registry(status, ok) -> None:
 @pytest.mark.parametrize("registry", ["127.0.0.1:9", "localhost:9", "192.0.2.1.invalid"])
 def test_registry_that_is_not_there(registry) -> None:
     """Why it does not answer is said."""
-    answer = reachability.ask_registry(registry, lambda _skew: None, 0.5)
+    answer = reachability.query_registry(registry, lambda _skew: None, 0.5)
     assert answer["ok"] is False
     assert answer["text"]
 

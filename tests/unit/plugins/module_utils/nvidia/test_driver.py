@@ -47,7 +47,7 @@ def host(tmp_path):
 
 def test_look_at_nothing(host) -> None:
     """A host without any trace of NVIDIA."""
-    assert nvidia_driver.look(silent, host()) == {
+    assert nvidia_driver.inspect(silent, host()) == {
         "kernel": KERNEL,
         "wsl": False,
         "dxg": False,
@@ -90,7 +90,7 @@ def test_look_at_everything(host) -> None:
             SECURE_BOOT: b"\x06\x00\x00\x00\x01",
         }
     )
-    found = nvidia_driver.look(silent, root)
+    found = nvidia_driver.inspect(silent, root)
     found.pop("smi")
     assert found == {
         "kernel": KERNEL,
@@ -116,7 +116,7 @@ def test_look_at_the_open_module_and_wsl(host) -> None:
             "dev/dxg": "",
         }
     )
-    found = nvidia_driver.look(silent, root)
+    found = nvidia_driver.inspect(silent, root)
     assert (found["module_version"], found["wsl"], found["dxg"]) == ("570.133.20", True, True)
 
 

@@ -198,7 +198,7 @@ def test_driver_facts(name, host) -> None:
         return 0, text_of(name, kinds.get(argv[1], ".compute_cap.txt")), "", False
 
     recorded, answer = json.loads(text_of(name, ".driver.json")), answer_of(name)
-    found = nvidia_driver.look(run, host(name))
+    found = nvidia_driver.inspect(run, host(name))
     assert found.pop("smi") == answer
     assert found == recorded
     assert recorded["module_version"] == answer["driver_version"]

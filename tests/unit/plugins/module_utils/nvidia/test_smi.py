@@ -157,7 +157,7 @@ def test_number(text, expected) -> None:
     ],
 )  # fmt: skip
 def test_failure(answer, identity, found, fix) -> None:
-    """Every failure has its id, the program's own words in one line, and a fix; query hands them on."""
+    """Every failure has its id, the program's own words in one line, and a fix; query returns them."""
     result = nvidia_smi.failure(*answer)
     assert result["id"] == identity
     assert found in result["found"]

@@ -144,7 +144,7 @@ def test_look(tmp_path) -> None:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
     line = "nvidia-docker2\tinstalled\t2.13-1\nlibnvidia-container1\tinstalled\t1.13.5-1\n"
-    found = container_toolkit.look(lambda _argv: (1, line, ""), "debian", [], str(tmp_path))
+    found = container_toolkit.inspect(lambda _argv: (1, line, ""), "debian", [], str(tmp_path))
     assert found["old_packages"] == ["nvidia-docker2"]
     assert found["old_sources"] == ["/etc/apt/sources.list.d/nvidia-docker.list"]
     assert "http://mirror/stable" in found["source"]

@@ -78,7 +78,7 @@ def pull(tmp_path, tools):
 def until_ended(folder: str, limit_s: float = 10) -> dict:
     """The state of a pull when it does not run any more."""
     end = time.monotonic() + limit_s
-    while (found := image_pull.look(folder))["state"] == "running":
+    while (found := image_pull.inspect(folder))["state"] == "running":
         assert time.monotonic() < end, "the pull does not end"
         time.sleep(0.02)
     return found
@@ -91,7 +91,7 @@ def test_from_start_to_end(pull) -> None:
         'printf "0a1b2c3d4e5f: Pull complete\\n"; exit 3'
     )
     time.sleep(1.2)
-    found = image_pull.look(folder)
+    found = image_pull.inspect(folder)
     assert (found["state"], found["exit_code"], found["died"]) == ("running", None, False)
     found = until_ended(folder)
     assert (found["image"], found["before"]) == ("own/image:1", "sha256:old")
@@ -126,9 +126,9 @@ def test_no_docker(tmp_path) -> None:
 
 def test_absent_and_forgotten(tmp_path, pull) -> None:
     """Nothing there, and nothing left."""
-    assert image_pull.look(str(tmp_path / "nothing"))["state"] == "absent"
+    assert image_pull.inspect(str(tmp_path / "nothing"))["state"] == "absent"
     folder = pull("true")
     until_ended(folder)
     image_pull.forget(folder)
-    assert image_pull.look(folder)["state"] == "absent"
+    assert image_pull.inspect(folder)["state"] == "absent"
     assert os.listdir(folder) == []

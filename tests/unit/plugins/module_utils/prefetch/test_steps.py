@@ -46,7 +46,7 @@ def image(tmp_path, monkeypatch):
 
     def call(there: str = "", policy: str = "missing", pull: dict | None = None):
         begun = []
-        monkeypatch.setattr(image_pull, "look", lambda _folder: {"state": "absent", "image": "", **(pull or {})})
+        monkeypatch.setattr(image_pull, "inspect", lambda _folder: {"state": "absent", "image": "", **(pull or {})})
         monkeypatch.setattr(image_pull, "start", lambda *args: begun.append(args))
         docker = Docker({"image inspect": (0, there + "\n", "", False) if there else (1, "", "No such image", False)})
         return prefetch_steps.Image("own/image:1", policy, str(tmp_path), docker), begun
@@ -68,7 +68,7 @@ def image(tmp_path, monkeypatch):
 def test_when_to_pull(there, policy, look, start, pulls, image) -> None:
     """An image that is there is pulled only with always, one that is missing only without never."""
     step, begun = image(there, policy)
-    assert (step.look()["state"], begun) == (look, [])
+    assert (step.inspect()["state"], begun) == (look, [])
     answer = step.start()
     assert (answer["state"], bool(begun)) == (start, pulls)
     if start == "complete":
@@ -82,7 +82,7 @@ def test_when_to_pull(there, policy, look, start, pulls, image) -> None:
 def test_pull_that_runs_is_not_begun_again(image) -> None:
     """Progress in bytes and layers; a second start only looks."""
     step, begun = image(pull={**PULL, "state": "running"})
-    for answer in (step.look(), step.start()):
+    for answer in (step.inspect(), step.start()):
         assert (answer["state"], answer["x"], answer["y"], answer["detail"]) == ("running", 5, 9, "1 of 3 layers")
     assert begun == []
 
@@ -99,14 +99,14 @@ def test_pull_that_runs_is_not_begun_again(image) -> None:
 )
 def test_pull_that_ended(there, pull, state, changed, image) -> None:
     """Changed when the name means another image now."""
-    answer = image(there, "always", {**PULL, **pull, "state": "ended"})[0].look()
+    answer = image(there, "always", {**PULL, **pull, "state": "ended"})[0].inspect()
     assert (answer["state"], answer["facts"].get("changed")) == (state, changed)
     assert answer["lines"][0] == "words"
 
 
 def test_pull_of_another_image(image) -> None:
     """What an earlier release pulled says nothing about this one."""
-    answer = image(pull={**PULL, "image": "other:1", "state": "running"})[0].look()
+    answer = image(pull={**PULL, "image": "other:1", "state": "running"})[0].inspect()
     assert answer["state"] == "absent"
 
 
@@ -148,7 +148,7 @@ def seen(weights):
             "container inspect": (0, "%s %d %s\n" % (state, code, label), "", False),
             "logs": (0, log, err, False),
         }
-        return weights(answers)[0].look()
+        return weights(answers)[0].inspect()
 
     return call
 
@@ -184,7 +184,7 @@ def test_failed(code, out, seen) -> None:
 
 def test_docker_that_does_not_answer(weights) -> None:
     """Not taken for a container that is not there."""
-    answer = weights({"container inspect": (1, "", "Cannot connect to the Docker daemon", False)})[0].look()
+    answer = weights({"container inspect": (1, "", "Cannot connect to the Docker daemon", False)})[0].inspect()
     assert (answer["state"], answer["lines"]) == ("failed", ["Cannot connect to the Docker daemon"])
 
 
@@ -219,7 +219,7 @@ def test_attaches_to_the_same_download_only(weights) -> None:
     assert docker.said("compose") == docker.said("rm --force") == []
     for other in ({"refresh": True}, {"models": [{**MODEL, "revision": "v1"}]}, {"source": "newer"}):
         step, docker = weights(running, **other)
-        assert step.look()["state"] == "absent"
+        assert step.inspect()["state"] == "absent"
         assert step.start()["state"] == "running"
         assert (len(docker.said("rm --force")), len(docker.said("compose"))) == (1, 1)
 
@@ -249,14 +249,14 @@ def test_complete(volume, weights, tmp_path) -> None:
     answers = {"container inspect": NO_SUCH, "volume inspect": (0, str(tmp_path / "cache") + "\n", "", False)}
     more = {"cache": "a-volume"} if volume else {}
     step, docker = weights(answers, **more)
-    for answer in (step.look(), step.start()):
+    for answer in (step.inspect(), step.start()):
         assert answer["state"] == "complete"
         assert answer["facts"]["models"] == [
             {"id": "own/model", "revision": "", "commit": commit, "bytes": 1, "files": 1, "downloaded": 0}
         ]
         assert answer["facts"]["changed"] is False
     assert docker.said("compose") == []
-    assert weights(answers, refresh=True, **more)[0].look()["state"] == "absent"
-    assert weights(answers, models=(MODEL, {**MODEL, "id": "own/draft"}), **more)[0].look()["state"] == "absent"
+    assert weights(answers, refresh=True, **more)[0].inspect()["state"] == "absent"
+    assert weights(answers, models=(MODEL, {**MODEL, "id": "own/draft"}), **more)[0].inspect()["state"] == "absent"
     gone = {"container inspect": NO_SUCH, "volume inspect": (1, "", "no such volume", False)}
-    assert weights(gone, cache="a-volume")[0].look()["state"] == "absent"
+    assert weights(gone, cache="a-volume")[0].inspect()["state"] == "absent"

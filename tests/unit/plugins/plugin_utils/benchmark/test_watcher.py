@@ -44,7 +44,7 @@ def watch():
     def follow(*answers: dict, gone: tuple = ()) -> tuple:
         left, asked, printed, now = list(answers), [], [], [0.0]
 
-        def ask(do: str, dead: list[str]) -> dict:
+        def query(do: str, dead: list[str]) -> dict:
             asked.append((do, *dead))
             return left.pop(0)
 
@@ -53,7 +53,7 @@ def watch():
 
         lines = ProgressLines(printed.append)
         found = benchmark_watcher.Watch(
-            "load", RUNS, ask, lambda token: token in gone, lines, sleep=sleep, clock=lambda: now[0]
+            "load", RUNS, query, lambda token: token in gone, lines, sleep=sleep, clock=lambda: now[0]
         )
         try:
             end = found.run()
@@ -77,7 +77,7 @@ def test_whole(watch) -> None:
         over(RAW, RAW),
     )
     assert end["result"]["runs"][0]["completed"] == 100
-    assert [item[0] for item in asked] == ["start", *["look"] * 23, "finish"]
+    assert [item[0] for item in asked] == ["start", *["inspect"] * 23, "finish"]
     head = "load: run 1 of 2 (one), "
     assert printed[:2] == [head + "begins", head + "1 of 100 requests"]
     assert len(printed[2:-4]) == 3  # 38 seconds: one in ten at most
@@ -113,7 +113,7 @@ def test_refused_by_the_service(watch) -> None:
         ((answer("other", other=OTHER), answer("other", other=OTHER)), ("theirs",), "runs already",
          [("start",), ("start", "theirs")]),
         ((answer(), answer("absent"), answer("absent")), (), "vanished while it ran",
-         [("start",), ("look",), ("finish",)]),
+         [("start",), ("inspect",), ("finish",)]),
     ],
 )  # fmt: skip
 def test_not_measured(watch, answers, gone, said, asked) -> None:

@@ -42,7 +42,7 @@ class World:
     def __init__(self, *answers: dict) -> None:
         self.answers, self.asked, self.printed, self.now_s = list(answers), [], [], 0.0
 
-    def ask(self, do: str) -> dict:
+    def query(self, do: str) -> dict:
         self.asked.append(do)
         return answer("absent") if do == "clean" else copy.deepcopy(self.answers.pop(0))
 
@@ -53,7 +53,7 @@ class World:
         """A watch over it."""
         given = {"timeout_s": 0, "retries": 3, "sleep": self.sleep, "clock": lambda: self.now_s, **more}
         lines = ProgressLines(self.printed.append, "host")
-        return prefetch_watcher.Watch(step, self.ask, lines, failure_catalogue.load(), **given)
+        return prefetch_watcher.Watch(step, self.query, lines, failure_catalogue.load(), **given)
 
 
 def failure(world: World, step: str = "weights", **more) -> prefetch_watcher.PrefetchError:
@@ -76,7 +76,7 @@ def test_progress_lines() -> None:
     """The first state, then one in ten seconds: position, files, rate and the time that is left."""
     world = World(*[running(number / 10) for number in range(21)], DONE)
     found = world.watch().run()
-    assert world.asked == ["start", *["look"] * 21, "clean"]
+    assert world.asked == ["start", *["inspect"] * 21, "clean"]
     assert world.printed == [
         "host | weights: 0 B of 8.00 GiB (0 %) | 1 of 9 files",
         "host | weights: 716.8 MiB of 8.00 GiB (8 %) | 1 of 9 files | 68.3 MiB/s | about 1 min 50 s left",
@@ -110,7 +110,7 @@ def test_tries_again_what_passes() -> None:
     """With waits that grow; it says what passed."""
     world = World(BROKEN, BROKEN, running(1), DONE)
     found = world.watch().run()
-    assert world.asked == ["start", "start", "start", "look", "clean"]
+    assert world.asked == ["start", "start", "start", "inspect", "clean"]
     assert found["diagnosis"]["id"] == "hub-busy"
     assert found["seconds"] == 5 + 15 + 1.5
     assert world.printed[0].startswith("host | weights: Hugging Face answered that it is overloaded")
@@ -169,7 +169,7 @@ def test_vanished() -> None:
     """A container that is not there any more, as after a restart of the host, is started again."""
     world = World(running(1), answer("absent"), running(1), DONE)
     found = world.watch().run()
-    assert world.asked == ["start", "look", "start", "look", "clean"]
+    assert world.asked == ["start", "inspect", "start", "inspect", "clean"]
     assert "It vanished while it ran" in found["diagnosis"]["evidence"][0]
 
 
@@ -178,7 +178,7 @@ def test_lock_lost() -> None:
     world = World(running(1), answer("lost", problem="its lock was taken over by x"))
     error = failure(world)
     assert str(error).startswith("This run has to stop: its lock was taken over by x.\n")
-    assert world.asked == ["start", "look"]
+    assert world.asked == ["start", "inspect"]
 
 
 @pytest.mark.parametrize(("step", "cleans"), [("weights", True), ("image", False)])

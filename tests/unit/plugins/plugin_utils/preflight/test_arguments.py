@@ -59,11 +59,11 @@ def test_other_roles(read) -> None:
 def test_local_model(read, medium) -> None:
     """No hub, and so no token either."""
     args = preflight_arguments.module_args(medium({"vllm_model": "/m"}), read(vllm_hf_token="hf_PLANTED"))
-    assert (args["model_path"], args["model"], args["ask_hub"], args["hf_token"]) == ("/m", "", False, "")
+    assert (args["model_path"], args["model"], args["query_hub"], args["hf_token"]) == ("/m", "", False, "")
 
 
 def test_endpoint(read, medium) -> None:
     """The hub of the container is the one that is asked, unless it holds a password."""
     for endpoint, asked in (("http://mirror", ("http://mirror", True)), ("http://u:PLANTED@mirror", ("", False))):
         args = preflight_arguments.module_args(medium({}), read(vllm_extra_env={"HF_ENDPOINT": endpoint}))
-        assert (args["hf_endpoint"], args["ask_hub"]) == asked
+        assert (args["hf_endpoint"], args["query_hub"]) == asked

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run came to, by what its roles handed on."""
+"""What a run came to, by what its roles returned."""
 
 from __future__ import annotations
 

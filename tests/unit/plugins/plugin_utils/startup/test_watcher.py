@@ -14,7 +14,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.startup.watcher import S
 
 def test_looks_are_those_of_the_module(documentation) -> None:
     """What is fed here has the keys that the module returns."""
-    assert set(Container([]).look(T0)) == set(documentation("service_status_info", "RETURN")) - {"starts", "lock"}
+    assert set(Container([]).inspect(T0)) == set(documentation("service_status_info", "RETURN")) - {"starts", "lock"}
 
 
 # ---------------------------------------------------------------------- healthy
@@ -26,7 +26,7 @@ def test_healthy(name, step_s, watch) -> None:
     """Never called failed, through its phases in their order, and remembered with their durations."""
     container = Container(recording(name))
     lines = follow(watch, container, container.end_s, step_s)
-    watch.take(container.look(container.end_s + 2, healthy=True))
+    watch.take(container.inspect(container.end_s + 2, healthy=True))
     assert (watch.failed, watch.diagnosis, watch.stalled, watch.again()) == (False, {}, "", "")
     shown = list(dict.fromkeys(line[0] for line in lines))
     assert shown == sorted(shown, key=PHASES.index)
@@ -49,7 +49,7 @@ def test_cut_anywhere(name, size, watch) -> None:
     container = Container(recording(name), gap_s=0.01)
     text = container.text(container.end_s)
     for begin in range(0, len(text), size):
-        watch.take(container.look(container.end_s, log_gz=packed(text[begin : begin + size]), log_more=True))
+        watch.take(container.inspect(container.end_s, log_gz=packed(text[begin : begin + size]), log_more=True))
     watch.take(container.exited(container.end_s + 1))
     whole = StartWatch(CATALOGUE, {}, [], 0)
     whole.take(container.exited(container.end_s + 1, log_gz=packed(text)))
@@ -61,7 +61,7 @@ def test_cut_anywhere(name, size, watch) -> None:
 def test_nothing_was_read(watch) -> None:
     """A service that was healthy at the first look has no start to remember."""
     container = Container([READY])
-    watch.take(container.look(T0 + 1000, healthy=True, log_gz=""))
+    watch.take(container.inspect(T0 + 1000, healthy=True, log_gz=""))
     assert (watch.failed, watch.start(), watch.read_any) == (False, {}, False)
     assert watch.summary() == "[serving] answers after 16 min 40 s"
 
@@ -111,7 +111,7 @@ def test_certain_line(watch) -> None:
     container = Container([ENGINE, WORKER_OOM])
     follow(watch, container, T0 + 60)
     assert watch.diagnosis["id"] == "gpu-out-of-memory"
-    assert watch.look["now_s"] == T0 + 2
+    assert watch.inspect["now_s"] == T0 + 2
     assert watch.verdict_s() == 0.0
 
 
@@ -120,7 +120,7 @@ def test_uncertain_line_waits_for_a_better_one(watch) -> None:
     container = Container([ENGINE, NCCL])
     follow(watch, container, T0 + 60, 0.5)
     assert watch.diagnosis["certain"] is False
-    assert watch.look["now_s"] == T0 + 2 + startup_watcher.UNCERTAIN_S
+    assert watch.inspect["now_s"] == T0 + 2 + startup_watcher.UNCERTAIN_S
     assert watch.verdict_s() == startup_watcher.UNCERTAIN_S
 
 
@@ -129,7 +129,7 @@ def test_better_line_comes(watch) -> None:
     container = Container([ENGINE, NCCL, "x", WORKER_OOM])
     follow(watch, container, T0 + 60)
     assert watch.diagnosis["id"] == "gpu-out-of-memory"
-    assert watch.look["now_s"] == T0 + 4
+    assert watch.inspect["now_s"] == T0 + 4
 
 
 def test_uncertain_line_and_the_end(watch) -> None:
@@ -152,7 +152,7 @@ def test_unfinished_last_line(watch) -> None:
     """A container may die within a line."""
     text = "%s %s\n%s %s" % (iso(T0 + 1), ENGINE, iso(T0 + 2), WORKER_OOM)
     container = Container([])
-    watch.take(container.look(T0 + 2, log_gz=packed(text)))
+    watch.take(container.inspect(T0 + 2, log_gz=packed(text)))
     assert not watch.failed
     watch.take(container.exited(T0 + 3))
     assert watch.diagnosis["id"] == "gpu-out-of-memory"
@@ -161,7 +161,7 @@ def test_unfinished_last_line(watch) -> None:
 def test_oom_killed(watch) -> None:
     """The kernel's word counts more than the log."""
     container = Container([ENGINE, LOADING])
-    watch.take(container.look(T0 + 2))
+    watch.take(container.inspect(T0 + 2))
     watch.take(container.exited(T0 + 4, 137, oom_killed=True))
     assert watch.diagnosis["id"] == "host-memory-exhausted"
     assert watch.verdict_s() == pytest.approx(T0 + 4 - container.end_s - 0.1, abs=0.01)
@@ -171,7 +171,7 @@ def test_docker_error(watch) -> None:
     """A container that Docker could not start says nothing itself."""
     container = Container([], started_s=0)
     error = "failed to create task: nvidia-container-cli: initialization error: nvml error: driver not loaded: unknown"
-    watch.take(container.look(T0, state="created", ended=True, exit_code=128, docker_error=error, error=error))
+    watch.take(container.inspect(T0, state="created", ended=True, exit_code=128, docker_error=error, error=error))
     assert watch.diagnosis["id"] == "driver-not-loaded"
 
 
@@ -185,7 +185,7 @@ def test_refused(watch) -> None:
 def test_no_verdict_while_there_is_more_to_read(watch) -> None:
     """A long log is read to its end first: the cause may come, or the start may have gone on."""
     container = Container([ENGINE, NCCL])
-    watch.take(container.look(T0 + 100, log_more=True))
+    watch.take(container.inspect(T0 + 100, log_more=True))
     watch.take(container.exited(T0 + 110, log_more=True))
     assert not watch.failed
     watch.take(container.exited(T0 + 111))
@@ -196,7 +196,7 @@ def test_secrets(watch) -> None:
     """Given values are in no diagnosis."""
     watch = StartWatch(CATALOGUE, {}, ["PLANTED"], 0)
     container = Container([WORKER_OOM + " PLANTED"])
-    watch.take(container.look(T0 + 1))
+    watch.take(container.inspect(T0 + 1))
     assert watch.failed
     assert "PLANTED" not in str(watch.diagnosis)
 
@@ -228,7 +228,7 @@ def test_phase_that_takes_too_long() -> None:
     container = Container([VERSION, ENGINE, nccl])
     watch = limited(distributed=30, total=1000)
     follow(watch, container, T0 + 100)
-    assert (watch.stalled, watch.look["now_s"]) == ("distributed", T0 + 3 + 31)
+    assert (watch.stalled, watch.inspect["now_s"]) == ("distributed", T0 + 3 + 31)
     assert watch.diagnosis["id"] == "nccl-hang"
     assert watch.phase_s == 31
     assert watch.again() == ""
@@ -238,7 +238,7 @@ def test_stall_is_not_tried_again() -> None:
     """Another start would only take as long again."""
     wrapper = "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above."
     watch = limited(engine=0.5)
-    watch.take(Container([ENGINE, wrapper], gap_s=0.5).look(T0 + 2))
+    watch.take(Container([ENGINE, wrapper], gap_s=0.5).inspect(T0 + 2))
     assert (watch.stalled, watch.diagnosis["class"], watch.again()) == ("engine", "once", "")
 
 
@@ -257,9 +257,9 @@ def test_container_that_never_says_anything() -> None:
         watch = limited(container_up=10)
         now_s = T0
         while not watch.failed and now_s < T0 + 100:
-            watch.take(container.look(now_s, **changes))
+            watch.take(container.inspect(now_s, **changes))
             now_s += 1
-        assert (watch.stalled, watch.look["now_s"]) == ("container_up", T0 + 11)
+        assert (watch.stalled, watch.inspect["now_s"]) == ("container_up", T0 + 11)
         assert watch.diagnosis["id"] == "unknown"
 
 
@@ -270,9 +270,9 @@ def test_total(attached_s) -> None:
     watch = limited(total=60)
     now_s = T0 + attached_s
     while not watch.failed:
-        watch.take(container.look(now_s))
+        watch.take(container.inspect(now_s))
         now_s += 1
-    assert (watch.stalled, watch.look["now_s"]) == ("total", T0 + attached_s + 61)
+    assert (watch.stalled, watch.inspect["now_s"]) == ("total", T0 + attached_s + 61)
     assert watch.waited_s == 61
     assert watch.elapsed_s == attached_s + 61
 
@@ -284,7 +284,7 @@ def test_total_of_a_container_that_was_replaced() -> None:
     other = Container([VERSION], started_s=T0 + 55, identity="b" * 64)
     follow(watch, other, T0 + 110, 5)
     assert not watch.failed
-    watch.take(other.look(T0 + 116))
+    watch.take(other.inspect(T0 + 116))
     assert watch.stalled == "total"
 
 
@@ -299,6 +299,6 @@ def test_end_is_no_stall() -> None:
     """A container that ended did not run out of time."""
     container = Container([ENGINE, WORKER_OOM])
     watch = limited(total=60, engine=5)
-    watch.take(container.look(T0))
+    watch.take(container.inspect(T0))
     watch.take(container.exited(T0 + 1000))
     assert (watch.stalled, watch.diagnosis["id"]) == ("", "gpu-out-of-memory")

@@ -38,7 +38,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.startup.watcher import S
 def test_line(lines, shown, watch) -> None:
     """Phase, how far, what is known."""
     container = Container(lines)
-    watch.take(container.look(T0 + 65))
+    watch.take(container.inspect(T0 + 65))
     phase, text, elapsed, left = watch.line()
     assert text == shown
     assert text.startswith("[%s] " % phase)
@@ -75,14 +75,14 @@ def test_time_left(lines, now_s, left, watch) -> None:
         {**recorded("other", load=1.0), "model": "x"},
         recorded("i", container_up=10.0, load=60.0, compile=100.0, graphs=20.0),
     ]
-    watch.take(container.look(T0, starts=starts), "i", "m")
-    watch.take(container.look(T0 + now_s))
+    watch.take(container.inspect(T0, starts=starts), "i", "m")
+    watch.take(container.inspect(T0 + now_s))
     assert watch.line()[3] == left
 
 
 def test_another_model_says_nothing(watch) -> None:
     """A start of another model is no measure."""
-    watch.take(Container([VERSION]).look(T0 + 1, starts=[recorded("i", load=60.0)]), "i", "other")
+    watch.take(Container([VERSION]).inspect(T0 + 1, starts=[recorded("i", load=60.0)]), "i", "other")
     assert watch.line()[3] == ""
 
 
@@ -93,26 +93,26 @@ def test_download_grows() -> None:
     """The cache tells what the log does not: the phase, how much, and how much of it all."""
     watch = StartWatch(CATALOGUE, {}, [], 4 * 2**30)
     container = Container([VERSION, ENGINE, LOADING])
-    watch.take(container.look(T0 + 2))
+    watch.take(container.inspect(T0 + 2))
     assert watch.download_wanted is True
-    watch.take(container.look(T0 + 3, download_bytes=2**30))
+    watch.take(container.inspect(T0 + 3, download_bytes=2**30))
     assert watch.line()[0] == "load"  # it may have been there before
-    watch.take(container.look(T0 + 4, download_bytes=2**31))
+    watch.take(container.inspect(T0 + 4, download_bytes=2**31))
     assert watch.line()[:2] == ("download", "[download] downloading weights: 2.00 GiB of 4.00 GiB (50 %)")
-    watch.take(container.look(T0 + 5, download_bytes=2**32))
+    watch.take(container.inspect(T0 + 5, download_bytes=2**32))
     assert watch.line()[1] == "[download] downloading weights: 4.00 GiB"
 
 
 def test_download_of_unknown_size(watch) -> None:
     """How much there is, without a percentage."""
     container = Container([VERSION, ENGINE])
-    watch.take(container.look(T0 + 2, download_bytes=1))
-    watch.take(container.look(T0 + 3, download_bytes=2**30))
+    watch.take(container.inspect(T0 + 2, download_bytes=1))
+    watch.take(container.inspect(T0 + 3, download_bytes=2**30))
     assert watch.line()[1] == "[download] downloading weights: 1.00 GiB"
 
 
 @pytest.mark.parametrize(("lines", "wanted"), [([VERSION], False), ([ENGINE], True), ([READY], False)])
 def test_when_the_cache_is_looked_at(lines, wanted, watch) -> None:
     """Only in the phases in which weights may be on their way."""
-    watch.take(Container(lines).look(T0 + 2))
+    watch.take(Container(lines).inspect(T0 + 2))
     assert watch.download_wanted is wanted

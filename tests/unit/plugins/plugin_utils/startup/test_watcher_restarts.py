@@ -12,29 +12,29 @@ from watched_container import T0, Container, iso, missing, silent
 def test_container_is_replaced(last, watch) -> None:
     """The new one is followed from its own beginning, and nothing of the old one counts."""
     old = Container([VERSION, ENGINE, LOADING, last])
-    watch.take(old.look(T0 + 4))
+    watch.take(old.inspect(T0 + 4))
     new = Container([VERSION, CONFIG], started_s=T0 + 5, identity="b" * 64)
-    watch.take(new.look(T0 + 6))
+    watch.take(new.inspect(T0 + 6))
     assert watch.note == "the container was replaced by another one (bbbbbbbbbbbb)"
     assert watch.line()[0] == "container_up"
-    watch.take(new.look(T0 + 7))
+    watch.take(new.inspect(T0 + 7))
     assert (watch.note, watch.line()[0], watch.elapsed_s, watch.phase_s) == ("", "config", 2, 0)
-    watch.take(new.look(T0 + 20))
+    watch.take(new.inspect(T0 + 20))
     assert not watch.failed
     assert [step["phase"] for step in watch.start()["phases"]] == ["container_up", "config"]
 
 
 def test_container_is_gone_while_it_is_replaced(watch) -> None:
     """Whoever replaces it removes the old one first: for some seconds that is no end."""
-    watch.take(Container([VERSION, CONFIG]).look(T0 + 2))
+    watch.take(Container([VERSION, CONFIG]).inspect(T0 + 2))
     watch.take(missing(T0 + 3))
     assert (watch.note, watch.failed, watch.gone) == ("the container is gone", False, False)
     watch.take(missing(T0 + 5))
     assert watch.note == ""
     new = Container([VERSION, CONFIG], started_s=T0 + 6, identity="b" * 64)
-    watch.take(new.look(T0 + 6, state="created", started_s=0.0, started_at=iso(0), ended=True))
+    watch.take(new.inspect(T0 + 6, state="created", started_s=0.0, started_at=iso(0), ended=True))
     assert "was replaced" in watch.note
-    watch.take(new.look(T0 + 8))
+    watch.take(new.inspect(T0 + 8))
     assert (watch.note, watch.line()[0]) == ("", "config")
     # and may be gone for as long again
     watch.take(missing(T0 + 14))
@@ -46,7 +46,7 @@ def test_container_is_gone_while_it_is_replaced(watch) -> None:
 )
 def test_container_is_removed(lines, identity, watch) -> None:
     """It does not come back: no name is made up, but what its log said counts."""
-    watch.take(Container(lines).look(T0 + 2))
+    watch.take(Container(lines).inspect(T0 + 2))
     for second in range(3, 13):
         watch.take(missing(T0 + second))
         assert (watch.failed, watch.gone) == (False, False)
@@ -65,28 +65,28 @@ def test_there_is_no_container(watch) -> None:
 def test_created_and_then_started(watch) -> None:
     """The first start is not a second one, and one that was only made has not ended."""
     container = Container([VERSION])
-    watch.take(container.look(T0 - 1, state="created", started_s=0.0, started_at=iso(0), ended=True))
+    watch.take(container.inspect(T0 - 1, state="created", started_s=0.0, started_at=iso(0), ended=True))
     assert not watch.failed
-    watch.take(container.look(T0 + 1))
+    watch.take(container.inspect(T0 + 1))
     assert (watch.note, watch.failed, watch.elapsed_s) == ("", False, 1)
 
 
 def test_docker_does_not_answer(watch) -> None:
     """It is told once, and the start goes on from where it was."""
     container = Container([VERSION, CONFIG])
-    watch.take(container.look(T0 + 2))
+    watch.take(container.inspect(T0 + 2))
     watch.take(silent(T0 + 3))
     assert watch.note == "Docker does not answer (Cannot connect to the Docker daemon)"
     watch.take(silent(T0 + 4))
     assert (watch.note, watch.line()[0], watch.elapsed_s, watch.phase_s) == ("", "config", 4, 2)
-    watch.take(container.look(T0 + 5))
+    watch.take(container.inspect(T0 + 5))
     assert (watch.note, watch.failed, watch.line()[0]) == ("", False, "config")
 
 
 def test_docker_does_not_answer_at_first(watch) -> None:
     """Restarts of before are no loop."""
     watch.take(silent(T0))
-    watch.take(Container([VERSION]).look(T0 + 1, restart_count=9))
+    watch.take(Container([VERSION]).inspect(T0 + 1, restart_count=9))
     assert (watch.failed, watch.note) == (False, "")
 
 
@@ -95,14 +95,14 @@ def restarted(container: Container, now_s: float, count: int, started_s: float, 
     container.started_s = started_s
     finished_s = started_s - 0.5
     changes = {"finished_s": finished_s, "finished_at": iso(finished_s), **changes}
-    return container.look(now_s, restart_count=count, **changes)
+    return container.inspect(now_s, restart_count=count, **changes)
 
 
 @pytest.mark.parametrize("last", ["x", NCCL], ids=["silent", "failing"])
 def test_started_again(last, watch) -> None:
     """The new run begins at the beginning; lines of the old one that come with it tell no failure of the new one."""
     container = Container([VERSION, ENGINE, LOADING, SHARDS, last, VERSION, CONFIG, "x", "x", "x"])
-    watch.take(container.look(T0 + 3))
+    watch.take(container.inspect(T0 + 3))
     assert watch.line()[0] == "load"
     watch.take(restarted(container, T0 + 7, 1, T0 + 5.6))
     assert watch.note == "the container was started again"
@@ -124,12 +124,12 @@ def test_started_again(last, watch) -> None:
 def test_restart_loop(died, identity, watch) -> None:
     """Three restarts while it is watched make a loop; what it died of is remembered while it runs once more."""
     container = Container([VERSION, ENGINE, "x"] * 5)
-    watch.take(container.look(T0))
+    watch.take(container.inspect(T0))
     for run in range(1, 4):
         assert not watch.failed
         if died:
             ended = {"state": "restarting", "finished_s": T0 + 3 * run + 0.1, **died}
-            watch.take(container.look(T0 + 3 * run + 0.2, restart_count=run - 1, **ended))
+            watch.take(container.inspect(T0 + 3 * run + 0.2, restart_count=run - 1, **ended))
             assert not watch.failed
         watch.take(restarted(container, T0 + 3 * run + 0.8, run, T0 + 3 * run + 0.7))
     assert watch.diagnosis["id"] == identity
@@ -138,7 +138,7 @@ def test_restart_loop(died, identity, watch) -> None:
 def test_reason_of_a_loop_in_an_earlier_run(watch) -> None:
     """The present run has not come to its error yet."""
     container = Container([VERSION, ENGINE, WORKER_OOM, VERSION, ENGINE])
-    watch.take(container.look(T0))
+    watch.take(container.inspect(T0))
     watch.take(restarted(container, T0 + 5, 3, T0 + 3.7))
     assert watch.diagnosis["id"] == "gpu-out-of-memory"
 
@@ -147,7 +147,7 @@ def test_loop_that_was_there_before(watch) -> None:
     """Seen between two starts, with many behind it."""
     container = Container([VERSION, ENGINE, "x", VERSION, ENGINE])
     ended = {"state": "restarting", "exit_code": 139, "finished_s": container.end_s + 0.1}
-    watch.take(container.look(T0 + 10, restart_count=12, **ended))
+    watch.take(container.inspect(T0 + 10, restart_count=12, **ended))
     assert watch.diagnosis["id"] == "segmentation-fault"
 
 
@@ -161,10 +161,10 @@ def test_restarts_of_before_are_no_loop(last, watch) -> None:
 
 def test_restarts_of_a_new_container_are_its_own(watch) -> None:
     """Whoever replaced it while nobody looked may have had it restarted."""
-    watch.take(Container([VERSION]).look(T0 + 1))
+    watch.take(Container([VERSION]).inspect(T0 + 1))
     new = Container([VERSION], started_s=T0 + 5, identity="b" * 64)
-    watch.take(new.look(T0 + 6, restart_count=5))
-    watch.take(new.look(T0 + 7, restart_count=5))
+    watch.take(new.inspect(T0 + 6, restart_count=5))
+    watch.take(new.inspect(T0 + 7, restart_count=5))
     assert not watch.failed
 
 

@@ -13,7 +13,7 @@ import http.client
 import urllib.parse
 
 
-def ask(
+def query(
     url: str, timeout_s: float, body: bytes | None = None, headers: dict | None = None, most_bytes: int | None = None
 ) -> tuple[int, bytes, str]:
     """Send one request, a POST when it has a body.

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.module_utils.service import http_request
+from ansible_collections.myia.vllm.plugins.module_utils.service import service_http
 
 
 @pytest.fixture
@@ -42,30 +42,30 @@ def test_get(server, monkeypatch) -> None:
     """No proxy of the environment is asked."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     url, asked = server
-    assert http_request.ask(url + "/200?a=b", 5, headers={"Authorization": "Bearer x"}) == (200, b"hello", "")
+    assert service_http.query(url + "/200?a=b", 5, headers={"Authorization": "Bearer x"}) == (200, b"hello", "")
     assert asked == [("GET", "/200?a=b", "Bearer x", b"")]
 
 
 def test_post(server) -> None:
     """A body is sent."""
     url, asked = server
-    assert http_request.ask(url + "/200", 5, b"{}")[0] == 200
+    assert service_http.query(url + "/200", 5, b"{}")[0] == 200
     assert asked[0][0::3] == ("POST", b"{}")
 
 
 def test_refused(server) -> None:
     """A refusal has its answer."""
-    assert http_request.ask(server[0] + "/503", 5) == (503, b"hello", "HTTP 503 Service Unavailable")
+    assert service_http.query(server[0] + "/503", 5) == (503, b"hello", "HTTP 503 Service Unavailable")
 
 
 def test_most_bytes(server) -> None:
     """No more is read than wanted."""
-    assert http_request.ask(server[0] + "/200", 5, most_bytes=2)[1] == b"he"
+    assert service_http.query(server[0] + "/200", 5, most_bytes=2)[1] == b"he"
 
 
 def test_broken_off(server) -> None:
     """Half an answer is none."""
-    status, text, wrong = http_request.ask(server[0] + "/200?cut", 5)
+    status, text, wrong = service_http.query(server[0] + "/200?cut", 5)
     assert (status, text) == (0, b"")
     assert wrong.startswith("the answer broke off: IncompleteRead")
 
@@ -74,7 +74,7 @@ def test_silence() -> None:
     """A port that accepts and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = "http://127.0.0.1:%d/health" % silent.getsockname()[1]
-        assert http_request.ask(url, 0.2) == (0, b"", "no answer from %s: timed out" % url)
+        assert service_http.query(url, 0.2) == (0, b"", "no answer from %s: timed out" % url)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,6 @@ def test_silence() -> None:
 )
 def test_nobody(url) -> None:
     """Nothing listens, or the address is none."""
-    status, _text, wrong = http_request.ask(url, 1)
+    status, _text, wrong = service_http.query(url, 1)
     assert status == 0
     assert wrong.startswith("no answer from " + url)
