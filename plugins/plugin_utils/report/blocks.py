@@ -99,6 +99,6 @@ def bullets(label: str, items: list[str]) -> dict:
     return {"kind": "list", "label": label, "items": items}
 
 
-def progress_bar(kind: str, left: float, width: float) -> dict:
+def bar_at(kind: str, left: float, width: float) -> dict:
     """Return a bar that begins at ``left`` and is ``width`` wide, in percent of the cell."""
     return {"kind": kind, "left": round(min(max(left, 0), 100), 2), "width": round(min(max(width, 0), 100), 2)}

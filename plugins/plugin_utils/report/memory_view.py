@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import size
 from ansible_collections.myia.vllm.plugins.plugin_utils.report.blocks import (
+    bar_at,
     bullets,
     cell,
     facts,
@@ -15,7 +16,6 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.report.blocks import (
     number,
     number_range,
     paragraph,
-    progress_bar,
     table,
 )
 
@@ -65,7 +65,7 @@ def _inside(row: dict) -> dict:
         return cell("")
     top = 1.15 * max(row["high"], row["reported"]) or 1
     left, right, mark = (100 * row[key] / top for key in ("low", "high", "reported"))
-    bars = [progress_bar("range", left, max(right - left, 1)), progress_bar("dot", mark, 0)]
+    bars = [bar_at("range", left, max(right - left, 1)), bar_at("dot", mark, 0)]
     return cell("inside", "good", bars) if row["inside"] else cell("outside", "warn", bars)
 
 
@@ -79,7 +79,7 @@ def gpus(part: dict) -> list[dict]:
     rows = []
     for item in part["gpus"]:
         total, used = item["memory_total_mib"], item["used_now_mib"]
-        bars = [progress_bar("now", 0, 100 * used / total)] if total and used is not None else []
+        bars = [bar_at("now", 0, 100 * used / total)] if total and used is not None else []
         rows.append([
             "GPU %s" % item["index"], cell(item["name"], "bad" if item["fault"] else ""),
             cell("yes" if item["asked"] else "no", "good" if item["asked"] else "neutral"),

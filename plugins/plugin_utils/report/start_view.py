@@ -7,7 +7,7 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import duration
-from ansible_collections.myia.vllm.plugins.plugin_utils.report.blocks import cell, facts, progress_bar, seconds, table
+from ansible_collections.myia.vllm.plugins.plugin_utils.report.blocks import bar_at, cell, facts, seconds, table
 
 #: The phases of a start for people.
 PHASES = {
@@ -43,7 +43,7 @@ def section(part: dict) -> list[dict]:
         bars = [_span("before", step, scale_s)]
         rows.append([PHASES.get(name, name), "", seconds(step["duration_s"]), cell("", bars=bars)])
     before_s = before.get("total_s") or 0
-    bars = [progress_bar("now", 0, 100 * total_s / scale_s), progress_bar("before", 0, 100 * before_s / scale_s)][
+    bars = [bar_at("now", 0, 100 * total_s / scale_s), bar_at("before", 0, 100 * before_s / scale_s)][
         : 2 if before_s else 1
     ]
     rows.append(["In all", duration(total_s), duration(before_s) if before_s else "", cell("", bars=bars)])
@@ -64,6 +64,4 @@ def section(part: dict) -> list[dict]:
 
 
 def _span(kind: str, step: dict, scale_s: float) -> dict:
-    return progress_bar(
-        kind, 100 * (step["start_s"] or 0) / scale_s, max(100 * (step["duration_s"] or 0) / scale_s, 0.4)
-    )
+    return bar_at(kind, 100 * (step["start_s"] or 0) / scale_s, max(100 * (step["duration_s"] or 0) / scale_s, 0.4))

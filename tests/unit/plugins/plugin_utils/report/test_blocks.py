@@ -46,7 +46,7 @@ def test_number_range() -> None:
 @pytest.mark.parametrize(("sparse", "kept"), [(True, ["a", "bars"]), (False, ["a", "b", "bars"])])
 def test_table(sparse, kept) -> None:
     """A sparse one leaves out a column in which nothing is known; bars alone are something."""
-    rows = [["x", None, blocks.cell("", bars=[blocks.progress_bar("now", -5, 200)])], [1, "", ""]]
+    rows = [["x", None, blocks.cell("", bars=[blocks.bar_at("now", -5, 200)])], [1, "", ""]]
     table = blocks.table("caption", ["a", "b", "bars"], rows, (0,), sparse=sparse)
     assert [column["text"] for column in table["columns"]] == kept
     assert [column["number"] for column in table["columns"]] == [name == "a" for name in kept]
