@@ -28,7 +28,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.service import releases
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 #: Seconds that ``docker inspect`` may take.
-DOCKER_S = 20
+_DOCKER_S = 20
 
 #: Seconds without a look after which somebody else's benchmark is a leftover. Its controller looks every few seconds,
 #: and gives a lost connection up after two minutes (benchmark.py).
@@ -218,7 +218,7 @@ class Steps:
 
     def _inspect(self) -> tuple[dict, str]:
         name = self._settings["container"]
-        status, out, err, late = self._run(["docker", "container", "inspect", name], DOCKER_S)
+        status, out, err, late = self._run(["docker", "container", "inspect", name], _DOCKER_S)
         if status == 0:
             return json.loads(out)[0], ""
         if status == 127:
@@ -226,7 +226,7 @@ class Steps:
         if "no such" in err.lower():
             return {}, "There is no container %s." % name
         return {}, "The engine does not tell about the container %s: %s" % (
-            name, "no answer within %d s" % DOCKER_S if late else err.strip()[:300])  # fmt: skip
+            name, "no answer within %d s" % _DOCKER_S if late else err.strip()[:300])  # fmt: skip
 
     def _why_broken(self, exit_code: int) -> str:
         inspected, problem = self._inspect()

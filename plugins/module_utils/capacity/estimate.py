@@ -25,9 +25,10 @@ from ansible_collections.myia.vllm.plugins.module_utils.capacity import (
 )
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import overhead as vllm_overhead
 from ansible_collections.myia.vllm.plugins.module_utils.capacity.model_config import shape
+from ansible_collections.myia.vllm.plugins.module_utils.common import versions
 
 #: Said where the KV cache is too small in every way that a plan counts on.
-ONLY_BY_CHOICE = (
+_ONLY_BY_CHOICE = (
     "It can only start with what the plan does not count on: VLLM_USE_FLASHINFER_SAMPLER 1 in vllm_extra_env, "
     "before vLLM 0.8 enable-chunked-prefill in vllm_extra_options. Set that, or follow a suggestion."
 )
@@ -102,7 +103,7 @@ def _without_suggestions(asked: dict) -> dict:
     for name in ("tensor_parallel_size", "pipeline_parallel_size"):
         if asked[name] < 1:
             raise ValueError("%s is %s; it must be 1 or more." % (name, asked[name]))
-    version = vllm_rules.parse_version(asked["vllm_version"])
+    version = versions.release(asked["vllm_version"])
     size = shape(asked["model_config"], asked["hf_overrides"])
     allowed = length.derived_length(size, version)
     settings = _settings(asked, size, allowed, version)
@@ -220,7 +221,7 @@ def _verdict(
     if problems or ends["best_tokens"] < wanted:
         return "no", problems or [_too_small(ends, wanted, newest["low"]["needed_gib"])], warnings
     if ends["high"]["longest"] < wanted:
-        warnings = [*warnings, ONLY_BY_CHOICE]
+        warnings = [*warnings, _ONLY_BY_CHOICE]
     return "uncertain" if warnings or ends["low"]["longest"] < wanted else "yes", [], warnings
 
 

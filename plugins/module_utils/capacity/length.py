@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 
-from ansible_collections.myia.vllm.plugins.module_utils.capacity import vllm_rules
 from ansible_collections.myia.vllm.plugins.module_utils.capacity.model_config import shape
+from ansible_collections.myia.vllm.plugins.module_utils.common import versions
 
 #: Keys of the longest sequence, the smallest of which vLLM takes (vLLM 0.11 to 0.32, ``config/model.py``,
 #: ``_get_and_verify_max_len``).
-LENGTH_KEYS = (
+_LENGTH_KEYS = (
     "max_position_embeddings",
     "n_positions",
     "max_seq_len",
@@ -26,17 +26,17 @@ LENGTH_KEYS = (
 )
 
 #: RoPE types whose ``max_position_embeddings`` is the scaled length already, for every vLLM (0.11 to 0.32).
-ALREADY_SCALED = ("su", "longrope", "llama3", "default", "mrope")
+_ALREADY_SCALED = ("su", "longrope", "llama3", "default", "mrope")
 #: The same from `YARN_ALREADY_SCALED_SINCE` on: the factor is not applied a second time.
 YARN = ("yarn", "deepseek_yarn", "deepseek_llama_scaling")
 #: First vLLM that takes ``max_position_embeddings`` as already scaled by YaRN: its ``config/model.py`` multiplies the
 #: original length in 0.29.0 and does not in 0.30.0 (read in the wheels of both).
-YARN_ALREADY_SCALED_SINCE = (0, 30)
+_YARN_ALREADY_SCALED_SINCE = (0, 30)
 #: First vLLM that reads ``rope_parameters``; 0.11.0 to 0.11.2 know ``rope_scaling`` only (``config/model.py`` and
 #: ``transformers_utils/config.py`` of each).
-ROPE_PARAMETERS_SINCE = (0, 12)
+_ROPE_PARAMETERS_SINCE = (0, 12)
 #: Families whose positions are learned or absolute, so that there is nothing to scale (their published model code).
-NO_ROPE = ("opt", "gpt2", "gptbigcode", "bloom", "mpt")
+_NO_ROPE = ("opt", "gpt2", "gptbigcode", "bloom", "mpt")
 
 
 def derived_length(size: dict, version: tuple | None) -> dict:
@@ -51,21 +51,21 @@ def derived_length(size: dict, version: tuple | None) -> dict:
 
     Returns:
         ``tokens`` (None when the configuration has no limit), ``native_tokens`` (without scaling), ``rope_type``,
-        ``rope_theta``, ``factor``, ``original_tokens``; ``rope_key`` that this version reads, whether it has
+        ``rope_theta``, ``factor``, ``original_tokens``; ``_rope_key`` that this version reads, whether it has
         ``ignored`` another, and whether YaRN can stretch the model at all (``scalable``).
     """
     flat = size["config"]
-    lengths = [flat[key] for key in LENGTH_KEYS if isinstance(flat.get(key), int)]
+    lengths = [flat[key] for key in _LENGTH_KEYS if isinstance(flat.get(key), int)]
     native = min(lengths) if lengths else None
     rope = _rope(flat, version)
     kind = str(rope.get("rope_type") or rope.get("type") or "default")
     factor = rope.get("factor") or 1.0
     original = rope.get("original_max_position_embeddings") or native
     tokens = native
-    if native and "gemma3" not in size["family"] and kind not in ALREADY_SCALED:
+    if native and "gemma3" not in size["family"] and kind not in _ALREADY_SCALED:
         if kind not in YARN:
             tokens = int(native * factor)
-        elif version is not None and version < YARN_ALREADY_SCALED_SINCE:
+        elif version is not None and version < _YARN_ALREADY_SCALED_SINCE:
             tokens = int((original if kind == "yarn" else native) * factor)
     return {
         "tokens": tokens,
@@ -74,21 +74,21 @@ def derived_length(size: dict, version: tuple | None) -> dict:
         "rope_theta": rope.get("rope_theta") or flat.get("rope_theta"),
         "factor": factor if kind != "default" else 1.0,
         "original_tokens": rope.get("original_max_position_embeddings"),
-        "rope_key": rope_key(version),
-        "ignored": version is not None and version < ROPE_PARAMETERS_SINCE and bool(flat.get("rope_parameters")),
-        "scalable": kind in ("default", *YARN) and size["family"] not in NO_ROPE,
+        "rope_key": _rope_key(version),
+        "ignored": version is not None and version < _ROPE_PARAMETERS_SINCE and bool(flat.get("rope_parameters")),
+        "scalable": kind in ("default", *YARN) and size["family"] not in _NO_ROPE,
     }
 
 
-def rope_key(version: tuple | None) -> str:
+def _rope_key(version: tuple | None) -> str:
     """Return the key of ``config.json`` from which a version of vLLM reads how positions are scaled."""
-    return "rope_scaling" if version is not None and version < ROPE_PARAMETERS_SINCE else "rope_parameters"
+    return "rope_scaling" if version is not None and version < _ROPE_PARAMETERS_SINCE else "rope_parameters"
 
 
 def _rope(flat: dict, version: tuple | None) -> dict:
     """Return the RoPE parameters; of models that keep one set a layer type, those of the full layers."""
     old, new = flat.get("rope_scaling"), flat.get("rope_parameters")
-    rope = (old if rope_key(version) == "rope_scaling" else new or old) or {}
+    rope = (old if _rope_key(version) == "rope_scaling" else new or old) or {}
     if isinstance(rope, dict) and isinstance(rope.get("full_attention"), dict):
         rope = rope["full_attention"]
     return rope if isinstance(rope, dict) else {}
@@ -103,7 +103,7 @@ def length_verdict(
         ShapeError: ``model_config`` does not describe a language model.
     """
     size = shape(model_config, hf_overrides)
-    length = derived_length(size, vllm_rules.parse_version(vllm_version))
+    length = derived_length(size, versions.release(vllm_version))
     return verdict(length, max_model_len or length["tokens"] or 2048, max_model_len is None)
 
 

@@ -10,10 +10,10 @@ import math
 import re
 
 #: Places where a multimodal model keeps the configuration of its language model.
-TEXT_CONFIGS = ("text_config", "llm_config", "language_config", "thinker_config")
+_TEXT_CONFIGS = ("text_config", "llm_config", "language_config", "thinker_config")
 
 #: Names under which families keep one and the same size.
-NAMES = {
+_NAMES = {
     "layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
     "hidden": ("hidden_size", "n_embd", "d_model", "dim"),
     "heads": ("num_attention_heads", "n_head", "n_heads"),
@@ -28,7 +28,7 @@ NAMES = {
 }
 
 #: ``layer_types`` and block letters of the families, by how the layer keeps its past.
-LAYER_KINDS = {
+_LAYER_KINDS = {
     "full_attention": "full",
     "attention": "full",
     "global": "full",
@@ -49,21 +49,21 @@ LAYER_KINDS = {
 
 #: Families whose every Nth layer attends to everything and whose others slide, when the configuration does not list
 #: its layers (the families' published model code).
-SLIDING_PATTERNS = {"gemma2": 2, "gemma3": 6, "cohere2": 4, "gptoss": 2}
+_SLIDING_PATTERNS = {"gemma2": 2, "gemma3": 6, "cohere2": 4, "gptoss": 2}
 
 #: Families whose ``sliding_window`` holds for every layer (their published model code); Qwen names one and leaves it
 #: off by ``use_sliding_window``.
-ALL_SLIDING = ("mistral", "mixtral", "phi3", "starcoder2")
+_ALL_SLIDING = ("mistral", "mixtral", "phi3", "starcoder2")
 
 #: Families whose feed-forward has two matrices rather than a gate's three (their published model code).
-UNGATED = ("opt", "gpt2", "gptneox", "gptj", "gptbigcode", "bloom", "falcon", "mpt", "phi", "starcoder2", "nemotron")
+_UNGATED = ("opt", "gpt2", "gptneox", "gptj", "gptbigcode", "bloom", "falcon", "mpt", "phi", "starcoder2", "nemotron")
 
 
 class ShapeError(ValueError):
     """The configuration does not say enough to plan with."""
 
 
-def merged(config: dict, overrides: dict | None = None) -> dict:
+def _merged(config: dict, overrides: dict | None = None) -> dict:
     """Return the language model's configuration with the outer keys it needs and ``hf_overrides`` applied.
 
     Args:
@@ -73,7 +73,7 @@ def merged(config: dict, overrides: dict | None = None) -> dict:
     outer = _merge(config, overrides or {})
     inner = outer
     for _depth in range(2):
-        inner = next((inner[key] for key in TEXT_CONFIGS if isinstance(inner.get(key), dict)), inner)
+        inner = next((inner[key] for key in _TEXT_CONFIGS if isinstance(inner.get(key), dict)), inner)
     kept = ("architectures", "quantization_config", "vision_config", "torch_dtype", "dtype", "_name_or_path")
     flat = {**{key: outer[key] for key in kept if key in outer}, **inner}
     flat["architectures"] = outer.get("architectures") or inner.get("architectures") or []
@@ -105,9 +105,9 @@ def shape(config: dict, overrides: dict | None = None) -> dict:
     Raises:
         ShapeError: the configuration lacks layers, heads or hidden size.
     """
-    flat = merged(config, overrides)
-    size = {name: first(flat, keys) for name, keys in NAMES.items()}
-    missing = [NAMES[name][0] for name in ("layers", "hidden", "heads") if not size[name]]
+    flat = _merged(config, overrides)
+    size = {name: first(flat, keys) for name, keys in _NAMES.items()}
+    missing = [_NAMES[name][0] for name in ("layers", "hidden", "heads") if not size[name]]
     if missing:
         raise ShapeError(
             "The model's config.json has no %s (found %s). Pass the content of a Hugging Face config.json of a "
@@ -138,7 +138,7 @@ def shape(config: dict, overrides: dict | None = None) -> dict:
         "shared_intermediate": _shared(flat, size),
         "moe_layers": _moe_layers(flat, size["layers"]) if experts else 0,
         "tied": bool(flat.get("tie_word_embeddings", family.startswith("gemma"))),
-        "gated": family not in UNGATED,
+        "gated": family not in _UNGATED,
         "multimodal": _multimodal(config, flat),
         "pooling": _pooling(flat),
         "vision_hidden": first(vision, ("hidden_size", "embed_dim", "width")) or 0,
@@ -215,7 +215,7 @@ def _kinds(flat: dict, family: str, layers: int) -> dict[str, int]:
     # the last layers of Gemma 3n and 4 read the keys of earlier ones
     own = layers - (flat.get("num_kv_shared_layers") or 0)
     for index, name in enumerate(listed):
-        kind = LAYER_KINDS.get(str(name), "full") if index < own else "none"
+        kind = _LAYER_KINDS.get(str(name), "full") if index < own else "none"
         kinds[kind] = kinds.get(kind, 0) + 1
     return kinds
 
@@ -239,11 +239,11 @@ def _windows(flat: dict, family: str, layers: int) -> list[str]:
         return ["full_attention" if (i + 1) % 4 == 0 else "chunked_attention" for i in range(layers)]
     if not isinstance(flat.get("sliding_window"), int) or flat.get("use_sliding_window") is False:
         return ["full_attention"] * layers
-    every = next((number for name, number in SLIDING_PATTERNS.items() if family.startswith(name)), 0)
+    every = next((number for name, number in _SLIDING_PATTERNS.items() if family.startswith(name)), 0)
     every = flat.get("sliding_window_pattern") or flat.get("_sliding_window_pattern") or every
     if isinstance(every, int) and every > 1:
         return ["full_attention" if (i + 1) % every == 0 else "sliding_attention" for i in range(layers)]
-    return ["sliding_attention" if family in ALL_SLIDING else "full_attention"] * layers
+    return ["sliding_attention" if family in _ALL_SLIDING else "full_attention"] * layers
 
 
 def _window(flat: dict) -> int:

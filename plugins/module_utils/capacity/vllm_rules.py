@@ -6,8 +6,6 @@ Private to this collection; may change at any time. Pure Python, standard librar
 
 from __future__ import annotations
 
-from ansible_collections.myia.vllm.plugins.module_utils.common import versions
-
 #: Tokens of a block of the KV cache (vLLM's default ``block_size`` on CUDA, 0.5 to 0.32).
 BLOCK_TOKENS = 16
 
@@ -24,11 +22,6 @@ _NEW_BUDGET_SINCE = (0, 20)
 #: What an operator may have chosen by other options and the environment, which a plan does not know: a sampler that
 #: does not sort (VLLM_USE_FLASHINFER_SAMPLER), prompts in chunks on the older engine (--enable-chunked-prefill).
 LEAN = {"sorting_sampler": False, "whole_prompts": False}
-
-
-def parse_version(text: str | None) -> tuple | None:
-    """Return a version as a tuple of three numbers; None when the text names none."""
-    return versions.release(text)
 
 
 def default_utilization(version: tuple | None) -> float:

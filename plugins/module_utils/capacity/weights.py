@@ -10,9 +10,9 @@ from ansible_collections.myia.vllm.plugins.module_utils.capacity.model_config im
 from ansible_collections.myia.vllm.plugins.module_utils.host.facts import GIB
 
 #: How far weights that were worked out from the architecture may be off: unknown layers kept in 16 bit, padding.
-ESTIMATED_WEIGHTS = (0.94, 1.0, 1.10)
+_ESTIMATED_WEIGHTS = (0.94, 1.0, 1.10)
 #: Weights read from files: padding of the vocabulary and repacking add a little.
-FILE_WEIGHTS = (1.0, 1.002, 1.008)
+_FILE_WEIGHTS = (1.0, 1.002, 1.008)
 
 
 def parameters(size: dict) -> dict:
@@ -100,14 +100,14 @@ def _compressed_bits(quant: dict) -> float:
 def estimated_weights_bytes(size: dict, quantization: str | None = None, dtype: str = "auto") -> int:
     """Return the bytes of a model's weights, worked out from its architecture."""
     count = parameters(size)
-    wide = weight_width_bytes(size["config"], dtype)
+    wide = _weight_width_bytes(size["config"], dtype)
     bits, experts_only, _method = bits_per_weight(size["config"], quantization)
     narrow = bits / 8 if bits < 16 else wide
     linear = wide if experts_only else narrow
     return int(count["linear"] * linear + count["expert"] * narrow + (count["embedding"] + count["vision"]) * wide)
 
 
-def weight_width_bytes(config: dict, dtype: str = "auto") -> int:
+def _weight_width_bytes(config: dict, dtype: str = "auto") -> int:
     """Return the bytes of an unquantized weight on the GPU: vLLM loads a float32 checkpoint as 16 bit by ``auto``."""
     return 4 if str(dtype).replace("torch.", "") in ("float32", "float") else 2
 
@@ -125,7 +125,7 @@ def weights_gib(size: dict, asked: dict, settings: dict) -> tuple[tuple, str]:
     whole = given or estimated_weights_bytes(size, quantization, dtype)
     if source in ("index", "files", "hub"):
         whole *= _loading_factor(size, quantization, dtype)
-    spread = {"given": (1.0, 1.0, 1.0), "estimated": ESTIMATED_WEIGHTS}.get(source, FILE_WEIGHTS)
+    spread = {"given": (1.0, 1.0, 1.0), "estimated": _ESTIMATED_WEIGHTS}.get(source, _FILE_WEIGHTS)
     # the stage with most layers decides; embeddings and output head lie on the first and the last stage
     share = settings["stage_layers"] / size["layers"] / settings["tp"] / GIB
     return tuple(whole * share * factor for factor in spread), source
@@ -139,5 +139,5 @@ def _loading_factor(size: dict, quantization: str | None, dtype: str) -> float:
         return estimated_weights_bytes(size, quantization, dtype) / plain
     stored = str(flat.get("torch_dtype") or flat.get("dtype") or "").replace("torch.", "")
     if stored == "float32" and not flat.get("quantization_config"):
-        return weight_width_bytes(flat, dtype) / 4
+        return _weight_width_bytes(flat, dtype) / 4
     return 1.0

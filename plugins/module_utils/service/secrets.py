@@ -28,7 +28,7 @@ _ADDRESS = re.compile(r"://[^/\s@]+:[^/\s@]+@")
 #: Shortest value that is looked for, in characters: a shorter one would mask ordinary words.
 _MIN_LENGTH = 4
 
-MASK = "***"
+_MASK = "***"
 
 
 def values(folder: str) -> list[str]:
@@ -50,7 +50,7 @@ def masked(text: str, secrets: list[str]) -> str:
     """Return ``text`` without any of ``secrets``, as they are or as Python and JSON write them inside quotes."""
     for secret in secrets:
         for shown in (secret, repr("\"'" + secret)[4:-1], json.dumps(secret)[1:-1]):
-            text = text.replace(shown, MASK)
+            text = text.replace(shown, _MASK)
     return text
 
 

@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 COLLECTION = "myia.vllm."
 
 #: Tags whose tasks leave behind what those of another tag need.
-NEEDS = {"toolkit": ("engine",), "config": ("engine",), "service": ("engine", "config")}
+_NEEDS = {"toolkit": ("engine",), "config": ("engine",), "service": ("engine", "config")}
 
 
 def problem(playbooks: Iterable[str], run: Iterable[str], skip: Iterable[str], start_at: str | None) -> str:
@@ -61,7 +61,7 @@ def _problems(tasks: list[list[str]], run: list[str], skip: list[str], start_at:
     if skip and not chosen:
         yield "--skip-tags %s: this leaves nothing to do." % ",".join(skip)
     for tag in chosen:
-        for needed in NEEDS.get(tag, ()):
+        for needed in _NEEDS.get(tag, ()):
             if needed in skip:
                 yield "--skip-tags %s: the tag %s cannot do without it; skip both." % (needed, tag)
 

@@ -14,10 +14,10 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.rules import INT_LIMITS
 
 #: AWX's own limits of a text, in characters (its form for a new question).
-TEXT_LIMITS = (0, 1024)
+_TEXT_LIMITS = (0, 1024)
 
 #: The same for texts of several lines.
-TEXTAREA_LIMITS = (0, 4096)
+_TEXTAREA_LIMITS = (0, 4096)
 
 
 class SurveyError(Exception):
@@ -84,8 +84,8 @@ def _kind(name: str, option: dict) -> tuple[str, dict]:
     if kind == "float":
         return "float", _limits(*((0, 1) if name in serve_options.shares() else (None, None)))
     if kind in ("dict", "list"):
-        return "textarea", _limits(*TEXTAREA_LIMITS)
-    return "text", _limits(*TEXT_LIMITS)
+        return "textarea", _limits(*_TEXTAREA_LIMITS)
+    return "text", _limits(*_TEXT_LIMITS)
 
 
 def _limits(low: int | None, high: int | None) -> dict:

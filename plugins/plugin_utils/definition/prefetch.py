@@ -13,7 +13,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems
 
 #: Variables of ``vllm_extra_env`` that the download of weights needs too: the hub's own, proxies, certificates.
-PREFETCH_ENV = re.compile(
+_PREFETCH_ENV = re.compile(
     r"^(HF_\w+|HUGGINGFACE_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy))\Z"
 )
 
@@ -86,4 +86,4 @@ def _further_models(options: dict) -> list[tuple[str, str]]:
 def prefetch_env(v: dict, extra_env: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
     """Return (variable in the container that downloads, name in .env, value)."""
     result = [("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", v["vllm_hf_token"])] if v["vllm_hf_token"] else []
-    return result + [(name, "EXTRA_ENV_%s" % name, value) for name, value in extra_env if PREFETCH_ENV.match(name)]
+    return result + [(name, "EXTRA_ENV_%s" % name, value) for name, value in extra_env if _PREFETCH_ENV.match(name)]

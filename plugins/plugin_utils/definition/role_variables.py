@@ -17,14 +17,14 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import 
 ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
 
 #: Variables for which an empty text is a value of its own.
-EMPTY_COUNTS = ("vllm_shm_size",)
+_EMPTY_COUNTS = ("vllm_shm_size",)
 
 #: Prefixes that belong to this collection.
 PREFIXES = ("vllm_", "docker_engine_", "nvidia_container_toolkit_")
 
 
 @functools.cache
-def entry_points(role: str) -> dict:
+def _entry_points(role: str) -> dict:
     """Return the argument_specs of ``role`` by entry point."""
     with open(ROLES / role / "meta" / "argument_specs.yml", encoding="utf-8") as handle:
         return yaml.safe_load(handle)["argument_specs"]
@@ -32,7 +32,7 @@ def entry_points(role: str) -> dict:
 
 def role_options(role: str, entry_point: str = "main") -> dict:
     """Return the options that ``role`` documents for ``entry_point``, by variable name."""
-    return entry_points(role)[entry_point].get("options") or {}
+    return _entry_points(role)[entry_point].get("options") or {}
 
 
 @functools.cache
@@ -58,7 +58,7 @@ def all_options() -> dict:
     return {
         name: option
         for spec in sorted(ROLES.glob("*/meta/argument_specs.yml"))
-        for point in entry_points(spec.parent.parent.name).values()
+        for point in _entry_points(spec.parent.parent.name).values()
         for name, option in (point.get("options") or {}).items()
     }
 
@@ -91,7 +91,7 @@ def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str
             continue
         if values[name] is None:
             values[name] = option.get("default")
-        if values[name] == "" and name not in EMPTY_COUNTS and not option.get("choices"):
+        if values[name] == "" and name not in _EMPTY_COUNTS and not option.get("choices"):
             values[name] = _unanswered(option)
     return values, unreadable
 

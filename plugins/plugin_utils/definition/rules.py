@@ -28,13 +28,13 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import
 )
 
 #: Oldest vLLM release whose options the collection knows.
-OLDEST_VERSION = (0, 11)
+_OLDEST_VERSION = (0, 11)
 
-SERVICE_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,39}$")
+_SERVICE_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,39}$")
 
-CONTAINER_NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]+$")
+_CONTAINER_NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]+$")
 
-SIZE = re.compile(r"^[1-9][0-9]*\s*([kKmMgG][bB]?|[bB])?$")
+_SIZE = re.compile(r"^[1-9][0-9]*\s*([kKmMgG][bB]?|[bB])?$")
 
 VERSION = re.compile(r"^\d+\.\d+(\.\d+)?([.+-][0-9A-Za-z.]+|rc\d+|\.post\d+)?\Z")
 
@@ -78,20 +78,20 @@ def check(
 
 
 def _check_names(v: dict, problems: Problems) -> None:
-    if not SERVICE_NAME.match(v["vllm_name"]):
+    if not _SERVICE_NAME.match(v["vllm_name"]):
         problems.add(
             "vllm_name",
             "%r is no service name. Use lower-case letters, digits, '-' and '_', starting with a letter, at most 40."
             % v["vllm_name"],
         )
-    if not CONTAINER_NAME.match(v["vllm_container_name"]):
+    if not _CONTAINER_NAME.match(v["vllm_container_name"]):
         problems.add(
             "vllm_container_name",
             "%r is no container name. Use letters, digits, '.', '-' and '_'." % v["vllm_container_name"],
         )
     if not VERSION.match(v["vllm_version"]):
         problems.add("vllm_version", "%r is no version. Use for example 0.32.0." % v["vllm_version"])
-    elif tuple(map(int, v["vllm_version"].split(".")[:2])) < OLDEST_VERSION:
+    elif tuple(map(int, v["vllm_version"].split(".")[:2])) < _OLDEST_VERSION:
         problems.add("vllm_version", "%s is older than 0.11.0, the oldest supported. Use 0.32.0." % v["vllm_version"])
     model = v["vllm_model"]
     if model.startswith("/"):
@@ -207,7 +207,7 @@ def _check_memory(v: dict, problems: Problems) -> None:
         )
     elif v["vllm_ipc"] == "private" and not size:
         problems.add("vllm_shm_size", "is empty, and 64 MiB is too little for tensor parallel. Set for example 16gb.")
-    elif size and not SIZE.match(size):
+    elif size and not _SIZE.match(size):
         problems.add("vllm_shm_size", "%r is no size. Use for example 16gb." % size)
 
 

@@ -12,7 +12,7 @@ import re
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import UNQUOTED
 
-GPU_UUID = re.compile(r"^(GPU|MIG)-[0-9A-Za-z-]+$")
+_GPU_UUID = re.compile(r"^(GPU|MIG)-[0-9A-Za-z-]+$")
 
 
 class Problems:
@@ -63,7 +63,7 @@ def parse_gpu_devices(value: object) -> list[str]:
             raise ValueError("there is an empty entry")
         if text.isdigit():
             text = str(int(text))
-        elif not GPU_UUID.match(text):
+        elif not _GPU_UUID.match(text):
             raise ValueError("%r is neither an index (0, 1, ...) nor a UUID (GPU-...)" % text)
         if text in ids:
             raise ValueError("GPU %s stands there twice" % text)

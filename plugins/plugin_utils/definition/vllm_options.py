@@ -20,13 +20,13 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_v
 DATA = pathlib.Path(__file__).with_name("vllm_options.json")
 
 #: Whole numbers as vLLM reads them: 8k, 8K, 25.6k, -1, auto (vllm/utils/argparse_utils.py).
-WHOLE_NUMBER = re.compile(r"^(-?\d+|\d+(\.\d+)?[kKmMgGtT]|auto)$")
+_WHOLE_NUMBER = re.compile(r"^(-?\d+|\d+(\.\d+)?[kKmMgGtT]|auto)$")
 
 #: Texts that vLLM takes for "not set" (vllm/engine/arg_utils.py: optional_type).
-UNSET = ("", "None")
+_UNSET = ("", "None")
 
 #: Choices that a message lists in full; of more it names only the nearest.
-LISTED = 12
+_LISTED = 12
 
 
 @functools.cache
@@ -223,11 +223,11 @@ def _wrong_item(version: str, name: str, facts: dict, item: object) -> str:
     choices = [str(choice) for choice in facts.get("choices", [])]
     if isinstance(item, (dict, list)):
         why_not = "takes no JSON" if choices or wanted not in ("json", "str") else ""
-    elif text in UNSET:
+    elif text in _UNSET:
         pass
     elif choices:
         why_not = "" if text in choices else "does not take %r" % text
-    elif wanted == "int" and not WHOLE_NUMBER.match(text):
+    elif wanted == "int" and not _WHOLE_NUMBER.match(text):
         why_not = "needs a whole number, not %r" % text
     elif wanted == "float" and not _reads(float, text):
         why_not = "needs a number, not %r" % text
@@ -249,7 +249,7 @@ def _choices(facts: dict, text: str) -> str:
     choices = [str(choice) for choice in facts.get("choices", [])]
     if not choices:
         return ""
-    if len(choices) <= LISTED:
+    if len(choices) <= _LISTED:
         return ": " + ", ".join(choices)
     near = difflib.get_close_matches(text, choices, n=1, cutoff=0.4)
     return ", for example %s" % (near[0] if near else choices[0])

@@ -14,33 +14,33 @@ import re
 from ansible_collections.myia.vllm.plugins.module_utils.common import versions
 
 #: Share of GPU memory that vLLM uses by default, from a release on (vllm/config/cache.py: gpu_memory_utilization).
-UTILIZATION = ((0, 0, 0), 0.90), ((0, 20, 0), 0.92)
+_UTILIZATION = ((0, 0, 0), 0.90), ((0, 20, 0), 0.92)
 
 #: First release that takes the estimated memory of CUDA graphs out of the KV cache's budget without being asked
 #: (vllm/envs.py: VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, there and off since 0.18.0, on since 0.20.0).
-GRAPHS_IN_BUDGET = (0, 20, 0)
+_GRAPHS_IN_BUDGET = (0, 20, 0)
 
 #: First release whose configuration reads rope_parameters; before, it is rope_scaling, with rope_theta beside it
 #: (vllm/config/model.py: _get_and_verify_max_len, vllm/transformers_utils/config.py).
-ROPE_PARAMETERS = (0, 12, 0)
+_ROPE_PARAMETERS = (0, 12, 0)
 
 #: First release that reads rope_parameters only: nothing in vllm/transformers_utils/config.py reads rope_scaling any
 #: more.
-ROPE_SCALING_GONE = (0, 30, 0)
+_ROPE_SCALING_GONE = (0, 30, 0)
 
 #: First release with VLLM_ENABLE_CUDA_COMPATIBILITY (vllm/envs.py), which uses the image's forward compatibility
 #: libraries on data-centre GPUs with an older driver.
-CUDA_COMPATIBILITY = (0, 17, 0)
+_CUDA_COMPATIBILITY = (0, 17, 0)
 
 #: CUDA release that the image vllm/vllm-openai:v<version> is built for, from a release on (vllm/envs.py:
 #: VLLM_MAIN_CUDA_VERSION; a unit test compares it with the derived data). For 0.11.0 vLLM's own
 #: .buildkite/release-pipeline.yaml says the same. Reports of `unsatisfied condition: cuda>=12.9` name v0.14.1
 #: (microsoft/VibeVoice#352), and reports of CUDA 13 behind the tag without suffix name v0.20.0 (ai-dynamo/nixl#2140)
 #: and v0.20.2 (llm-d/llm-d-kv-cache#584).
-IMAGE_CUDA = ((0, 11, 0), "12.8"), ((0, 12, 0), "12.9"), ((0, 20, 0), "13.0")
+_IMAGE_CUDA = ((0, 11, 0), "12.8"), ((0, 12, 0), "12.9"), ((0, 20, 0), "13.0")
 
 #: First release with an image tag v<version>-cu129 beside the one for CUDA 13 (llm-d/llm-d-kv-cache#584 uses 0.20.2's).
-CU129_TAGS = (0, 20, 0)
+_CU129_TAGS = (0, 20, 0)
 
 #: Driver branch that supports a CUDA release natively: NVIDIA's CUDA Toolkit release notes, table of toolkit driver
 #: versions (12.8: 570.26, 12.9: 575.51.03, 13.0: 580.65.06). CUDA's minor version compatibility would take 525 for all
@@ -84,7 +84,7 @@ REPLACEMENTS = {
 }
 
 #: A vLLM release at the start of an image's tag: v0.32.0, 0.32.0-cu129.
-IMAGE_TAG = re.compile(r":v?(0\.\d+\.\d+)(?![\d.])[^:/@]*(?:@.*)?$")
+_IMAGE_TAG = re.compile(r":v?(0\.\d+\.\d+)(?![\d.])[^:/@]*(?:@.*)?$")
 
 
 def release(version: str) -> tuple[int, int, int]:
@@ -112,14 +112,14 @@ def defaults(version: str) -> dict:
     memory is taken out of what the KV cache may use).
     """
     return {
-        "gpu_memory_utilization": _at(version, UTILIZATION),
-        "cuda_graphs_in_kv_budget": release(version) >= GRAPHS_IN_BUDGET,
+        "gpu_memory_utilization": _at(version, _UTILIZATION),
+        "cuda_graphs_in_kv_budget": release(version) >= _GRAPHS_IN_BUDGET,
     }
 
 
 def image_version(image: str) -> str:
     """Return the vLLM release that an image reference names in its tag, such as ``0.32.0``, or "" for none."""
-    found = IMAGE_TAG.search(image)
+    found = _IMAGE_TAG.search(image)
     return found.group(1) if found else ""
 
 
@@ -138,12 +138,12 @@ def minimum_driver(version: str, image: str = "") -> dict:
         older_image: tag with a lower demand, "" for none.
     """
     suffix = re.search(r"cu(\d\d)(\d)\b", image.rpartition(":")[2])
-    cuda = "%s.%s" % suffix.groups() if suffix else str(_at(version, IMAGE_CUDA))
-    has_older = cuda.startswith("13.") and release(version) >= CU129_TAGS
+    cuda = "%s.%s" % suffix.groups() if suffix else str(_at(version, _IMAGE_CUDA))
+    has_older = cuda.startswith("13.") and release(version) >= _CU129_TAGS
     return {
         "cuda": cuda,
         "driver": DRIVER_BRANCH.get(cuda, max(DRIVER_BRANCH.values())),
-        "forward_compatible": release(version) >= CUDA_COMPATIBILITY,
+        "forward_compatible": release(version) >= _CUDA_COMPATIBILITY,
         "older_image": "v%d.%d.%d-cu129" % release(version) if has_older else "",
     }
 
@@ -155,7 +155,7 @@ def fitting_overrides(version: str, overrides: dict) -> dict:
     becomes rope_scaling, with rope_theta beside it.
     """
     parameters = overrides.get("rope_parameters")
-    if release(version) >= ROPE_PARAMETERS or not isinstance(parameters, dict) or "rope_scaling" in overrides:
+    if release(version) >= _ROPE_PARAMETERS or not isinstance(parameters, dict) or "rope_scaling" in overrides:
         return overrides
     scaling = {key: value for key, value in parameters.items() if key != "rope_theta"}
     theta = {"rope_theta": parameters["rope_theta"]} if "rope_theta" in parameters else {}
@@ -165,9 +165,9 @@ def fitting_overrides(version: str, overrides: dict) -> dict:
 
 def overrides_problem(version: str, overrides: dict) -> str:
     """Return what is wrong with ``vllm_hf_overrides`` for ``version``, or ""."""
-    if "rope_scaling" in overrides and release(version) >= ROPE_SCALING_GONE:
+    if "rope_scaling" in overrides and release(version) >= _ROPE_SCALING_GONE:
         return (
             "rope_scaling is not read by vLLM %s (since %d.%d.%d). Name it rope_parameters, with rope_theta inside."
-            % (version, *ROPE_SCALING_GONE)
+            % (version, *_ROPE_SCALING_GONE)
         )
     return ""

@@ -36,7 +36,7 @@ _UNKNOWN_WEIGHTS_GIB = 18.0
 _SHM_NEEDED_MIB = 256
 
 #: Engine from which on it passes GPUs on by CDI names (Docker's release notes).
-CDI_ENGINE = "25.0"
+_CDI_ENGINE = "25.0"
 
 #: Seconds by which a clock may be off before tokens and certificates are refused (five minutes is what Kerberos and
 #: most token services grant).
@@ -176,8 +176,12 @@ def docker(definition: dict, host: dict, settings: dict) -> list[dict]:
     """Engine and Compose are new enough where they are there; the role docker_engine installs what is not."""
     engine = host["docker"]
     wanted = settings["docker_min_version"]
-    if definition["accelerator"] == "nvidia" and definition["gpu_access"] == "cdi" and not at_least(wanted, CDI_ENGINE):
-        wanted = CDI_ENGINE
+    if (
+        definition["accelerator"] == "nvidia"
+        and definition["gpu_access"] == "cdi"
+        and not at_least(wanted, _CDI_ENGINE)
+    ):
+        wanted = _CDI_ENGINE
     return [
         _version("docker", "Docker Engine", engine["version"], wanted, engine, settings),
         _version(

@@ -18,7 +18,7 @@ _UNCOUNTED = (
 )  # fmt: skip
 
 #: Suggestions that a finding quotes.
-SUGGESTIONS = 3
+_SUGGESTIONS = 3
 
 
 def hub(definition: dict, host: dict, settings: dict) -> dict:
@@ -171,7 +171,7 @@ def fits(definition: dict, plan: dict | None, reason: str) -> dict:
         found += "; the KV cache gets %.2f to %.2f GiB a GPU" % (room["low"], room["high"])
     if uncounted and plan["fits"] == "no":
         found += "; not counted: %s of vllm_extra_options" % ", ".join(uncounted)
-    best = [item["text"] for item in plan["suggestions"][:SUGGESTIONS]]
+    best = [item["text"] for item in plan["suggestions"][:_SUGGESTIONS]]
     return finding(
         "capacity",
         plan["fits"] == "yes",

@@ -18,7 +18,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.report.blocks import (
 )
 
 #: How to get plots on a controller that draws none.
-NO_PLOTS = "Plots are left out: pygal is not installed on this controller (pip install 'pygal>=3.0')."
+_NO_PLOTS = "Plots are left out: pygal is not installed on this controller (pip install 'pygal>=3.0')."
 
 #: Columns of a benchmark's table of times: key, name.
 _TIMES = (
@@ -79,7 +79,7 @@ def section(part: dict) -> list[dict]:
     if plots:
         blocks.append({"kind": "plots", "plots": plots})
     elif not report_plots.available():
-        blocks.append(paragraph(NO_PLOTS))
+        blocks.append(paragraph(_NO_PLOTS))
     return [*blocks, *_compared(part["compared"])]
 
 

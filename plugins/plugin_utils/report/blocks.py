@@ -15,7 +15,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import d
 #: What stands where a value is not known.
 UNKNOWN = "–"  # noqa: RUF001 - a dash on purpose
 
-MIB_PER_GIB = 1024
+_MIB_PER_GIB = 1024
 
 
 def cell(text: object, tone: str = "", bars: list | None = None) -> dict:
@@ -53,7 +53,7 @@ def seconds(value: float | None) -> str:
 
 def gib(mib: float | None) -> str:
     """Return MiB as GiB for people, empty when they are not known."""
-    return "" if mib is None else "%.1f GiB" % (mib / MIB_PER_GIB)
+    return "" if mib is None else "%.1f GiB" % (mib / _MIB_PER_GIB)
 
 
 def facts(*rows: tuple) -> dict:

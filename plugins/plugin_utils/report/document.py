@@ -23,7 +23,7 @@ SCHEMA = 1
 _LONGEST = 6000
 
 #: What the name of a GPU ends in that is none.
-STAND_IN = "(stand-in)"
+_STAND_IN = "(stand-in)"
 
 #: Parts whose content GPUs take part in.
 BY_GPU = ("verdict", "plan", "start", "gpu", "endpoints", "functional", "benchmark", "failure", "versions")
@@ -86,7 +86,7 @@ def _stand_ins(results: dict, snapshot: dict) -> bool:
     gpus = report_sections.gpus_of(results, snapshot)
     wanted = [str(name) for name in definition.get("gpu_devices") or []]
     used = [item for item in gpus if str(item.get("index")) in wanted or item.get("uuid") in wanted] or gpus
-    return any(str(item.get("name") or "").endswith(STAND_IN) for item in used)
+    return any(str(item.get("name") or "").endswith(_STAND_IN) for item in used)
 
 
 def secrets_of(values: dict, more: list) -> list[str]:

@@ -25,7 +25,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.report import index as r
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import render as report_render
 
 #: Beginning of the names of folders that are being written.
-STAGING = ".staging"
+_STAGING = ".staging"
 
 #: What may stand in the name of a folder.
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -55,7 +55,7 @@ def write(folder: str, document: dict, keep: int) -> pathlib.Path:
     with _locked(root / ".lock"):
         service = root / folder_name(document["host"]) / folder_name(document["service"])
         service.mkdir(parents=True, exist_ok=True)
-        staging = pathlib.Path(tempfile.mkdtemp(prefix=STAGING, dir=service))
+        staging = pathlib.Path(tempfile.mkdtemp(prefix=_STAGING, dir=service))
         try:
             forms = {
                 "index.html": report_render.as_html(document),
@@ -77,7 +77,7 @@ def write(folder: str, document: dict, keep: int) -> pathlib.Path:
 
 def prune(service: pathlib.Path, keep: int) -> None:
     """Delete the oldest reports of a service beyond ``keep``, and what runs that were killed left behind."""
-    for left in service.glob(STAGING + "*"):
+    for left in service.glob(_STAGING + "*"):
         shutil.rmtree(left, ignore_errors=True)
     reports = report_index.reports_of(service)
     for old in reports[: max(0, len(reports) - keep)] if keep > 0 else []:

@@ -23,7 +23,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.report.blocks import (
 )
 
 #: Sign and tone of a check's status; the word stands beside it, so that nothing is told by colour alone.
-STATUS = {"passed": "good", "failed": "bad", "warned": "warn", "skipped": "neutral"}
+_STATUS = {"passed": "good", "failed": "bad", "warned": "warn", "skipped": "neutral"}
 
 
 def sections(document: dict) -> list[dict]:
@@ -117,7 +117,7 @@ def _checks(part: dict) -> list[dict]:
         status = "warned" if item["status"] == "failed" and not item["must"] else item["status"]
         why = item["reason"] if not item["evidence"] else "%s (seen: %s)" % (item["reason"], item["evidence"])
         why = item["evidence"] if not item["reason"] else why
-        rows.append([cell(status, STATUS[status]), item["id"], item["what"], why, seconds(item["duration_s"])])
+        rows.append([cell(status, _STATUS[status]), item["id"], item["what"], why, seconds(item["duration_s"])])
     counts = ", ".join("%d %s" % (n, name) for name, n in part["counts"].items() if n)
     of = " of release %s" % part["release"] if part["release"] else ""
     return [table("Checks%s: %s" % (of, counts), ["Status", "Check", "What", "Reason or evidence", "Took"], rows, (4,))]

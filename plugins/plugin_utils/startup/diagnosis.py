@@ -13,16 +13,16 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.startup.phases import PH
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.tracebacks import Traceback
 
 #: Longest line of evidence, in characters.
-EVIDENCE_CHARS = 600
+_EVIDENCE_CHARS = 600
 
 #: Text of a failure that no entry names.
-UNKNOWN = "No entry of the failure catalogue knows this failure."
-UNKNOWN_FIX = (
+_UNKNOWN = "No entry of the failure catalogue knows this failure."
+_UNKNOWN_FIX = (
     "Read the evidence, which is where it went wrong first. docs/troubleshooting.md says how to add an entry of your "
     "own."
 )
 NOT_IN_TEXT = "vLLM only reports that a part of it failed; the cause itself is not in this text."
-NOT_IN_TEXT_FIX = (
+_NOT_IN_TEXT_FIX = (
     "Look at the whole log since the container's start, at its exit code, and at dmesg for oom-kill and Xid lines."
 )
 
@@ -79,8 +79,8 @@ def _unnamed(traceback: Traceback | None, matches: Matches, evidence: dict) -> d
     return {
         "id": "unknown",
         "ref": wrapper.ref if silent else "",
-        "cause": NOT_IN_TEXT if silent else UNKNOWN,
-        "fix": NOT_IN_TEXT_FIX if silent else UNKNOWN_FIX,
+        "cause": NOT_IN_TEXT if silent else _UNKNOWN,
+        "fix": _NOT_IN_TEXT_FIX if silent else _UNKNOWN_FIX,
         "cls": next((w.cls for w, _shown in matches.wrappers if w.cls != "once"), "once"),
         "evidence": lines + _outside(evidence),
         "phase": PHASES[traceback.phase] if traceback else matches.phases.phase,
@@ -105,7 +105,7 @@ def _answer(
     certain=False, at_s=None,
 ) -> dict:  # fmt: skip
     """Return all keys of a diagnosis, without secrets."""
-    cut = [redact(text, secrets)[:EVIDENCE_CHARS] for text in evidence]
+    cut = [redact(text, secrets)[:_EVIDENCE_CHARS] for text in evidence]
     others = {m.entry.id for strength in ("patterns", "symptoms") for m in matches.found[strength].values()}
     return {
         "outcome": outcome,

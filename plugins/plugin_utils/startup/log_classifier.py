@@ -20,7 +20,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.startup.matches import M
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.phases import PHASES, Phases
 
 #: A start that waits in the phase distributed for this long hangs, in seconds; vLLM itself reports every 60.
-HANG_S = 180
+_HANG_S = 180
 
 _WAITING = re.compile(r"No available shared memory broadcast block found in (\d+) second")
 _NEW_START = re.compile(r"vLLM API server version|non-default args:")
@@ -91,7 +91,7 @@ class StartupLog:
         known = dict(evidence or {})
         for line in str(known.get("docker_error") or "").splitlines():
             self._line(Line(line, process="docker"), None)
-        waits = self._waited_s >= HANG_S and self.phases.phase in ("engine", "distributed")
+        waits = self._waited_s >= _HANG_S and self.phases.phase in ("engine", "distributed")
         cause = first_cause.find(self._matches, known, hangs=waits or bool(known.get("stalled")))
         return diagnosis.worded(cause, self._matches, known, self._secrets)
 

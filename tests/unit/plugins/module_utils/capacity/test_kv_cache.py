@@ -9,6 +9,7 @@ import pytest
 from capacity_cases import DATA, GIB, MODELS
 
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import kv_cache, model_config, vllm_rules
+from ansible_collections.myia.vllm.plugins.module_utils.common import versions
 
 CASES = [json.loads(line) for line in (DATA / "kv_cases.jsonl").read_text(encoding="utf-8").splitlines()]
 
@@ -40,7 +41,7 @@ def test_printed_tokens(case) -> None:
         config,
         tp=case["tensor_parallel"],
         pp=case["pipeline_parallel"],
-        version=vllm_rules.parse_version(case["vllm_version"]) or (0, 11, 0),
+        version=versions.release(case["vllm_version"]) or (0, 11, 0),
         length=case["max_model_len"],
         gib=case["kv_cache_gib_per_gpu"],
         width=kv_cache.KV_BYTES[dtype],

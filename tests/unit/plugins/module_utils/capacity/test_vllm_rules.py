@@ -9,22 +9,6 @@ from ansible_collections.myia.vllm.plugins.module_utils.capacity import vllm_rul
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param("0.11.0", (0, 11, 0), id="plain"),
-        pytest.param("v0.32.0", (0, 32, 0), id="tag"),
-        pytest.param("0.23.1rc1.dev1201+gd08eebad1", (0, 23, 1), id="development"),
-        pytest.param("0.19.x", (0, 19, 0), id="no-patch"),
-        pytest.param("latest", None, id="no-number"),
-        pytest.param(None, None, id="none"),
-    ],
-)
-def test_parse_version(text, expected) -> None:
-    """Three numbers, or nothing."""
-    assert vllm_rules.parse_version(text) == expected
-
-
-@pytest.mark.parametrize(
     ("version", "expected"),
     [
         pytest.param((0, 11, 0), 0.9, id="0.11"),

@@ -44,8 +44,8 @@ def test_numbers(text, found) -> None:
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("0.11", (0, 11, 0)), ("v0.33.0rc1", (0, 33, 0)), ("1.0.0+cpu", (1, 0, 0)), ("7", None), ("latest", None),
-     (None, None)],
+    [("0.11", (0, 11, 0)), ("v0.33.0rc1", (0, 33, 0)), ("0.23.1rc1.dev1201+gd08eebad1", (0, 23, 1)),
+     ("0.19.x", (0, 19, 0)), ("1.0.0+cpu", (1, 0, 0)), ("7", None), ("latest", None), (None, None)],
 )  # fmt: skip
 def test_release(text, found) -> None:
     """Three numbers, or nothing; suffixes do not count."""
