@@ -51,8 +51,7 @@ def run_summary(story: dict) -> str:
     elif story.get("back_problem"):
         head += ", and going back to release %s failed too: NOTHING SERVES NOW." % back
     else:
-        # before Ansible 2.19 a template gives texts
-        took = " after %s" % duration(float(took_s)) if took_s not in (None, "", "None") else ""
+        took = "" if took_s is None else " after %s" % duration(took_s)
         head += "; release %s serves again%s." % (back, took)
     parts = [head, story["problem"].strip()]
     if story.get("back_problem"):

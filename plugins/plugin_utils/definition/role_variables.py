@@ -85,7 +85,7 @@ def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str
             values[name] = option.get("default")
             continue
         try:
-            values[name] = _opened(templar.template(task_vars[name]))
+            values[name] = templar.template(task_vars[name])
         except AnsibleError as error:
             unreadable[name] = _reason(name, error)
             continue
@@ -94,15 +94,6 @@ def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str
         if values[name] == "" and name not in _EMPTY_COUNTS and not option.get("choices"):
             values[name] = _unanswered(option)
     return values, unreadable
-
-
-def _opened(value: object) -> object:
-    """Return a value without anything in it that is still encrypted, as ``!vault`` is before ansible-core 2.19."""
-    if isinstance(value, dict):
-        return {key: _opened(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_opened(item) for item in value]
-    return str(value) if getattr(value, "__ENCRYPTED__", False) else value
 
 
 def _unanswered(option: dict) -> object:

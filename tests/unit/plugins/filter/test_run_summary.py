@@ -35,11 +35,10 @@ LOG = "Log of the failed start, on the host: /opt/x/failed-start.log"
             ["Release new of medium does not serve; release old serves again after 41 s.", "It died.", LOG],
             id="back",
         ),
-        # before Ansible 2.19 a template gives texts
         pytest.param(
-            {"back": "old", "back_s": "75.2"},
+            {"back": "old", "back_s": 75.2},
             ["Release new of medium does not serve; release old serves again after 1 min 15 s.", "It died.", LOG],
-            id="seconds-as-a-text",
+            id="back-after-minutes",
         ),
         pytest.param(
             {"back": "old", "back_s": None, "log": ""},
