@@ -46,11 +46,6 @@ LOG = "Log of the failed start, on the host: /opt/x/failed-start.log"
             id="time-is-not-known",
         ),
         pytest.param(
-            {"back": "old", "back_s": "", "log": ""},
-            ["Release new of medium does not serve; release old serves again.", "It died."],
-            id="time-is-an-empty-text",
-        ),
-        pytest.param(
             {"back": "old", "back_problem": "Port taken.\n"},
             ["Release new of medium does not serve, and going back to release old failed too: NOTHING SERVES NOW.",
              "It died.", "Release old: Port taken.", LOG],
