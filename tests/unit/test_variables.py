@@ -16,7 +16,7 @@ from jinja2 import meta
 from parsed_yaml import walk
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import result_names
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import PREFIXES, result_names
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 AWX = ROOT / "awx"
@@ -167,6 +167,14 @@ def test_used_variables_are_defined(role) -> None:
         known |= data_of_awx()
     for path in files_of(role):
         assert used_in(path) - known == set(), path.relative_to(ROOT)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_results_are_declared(role) -> None:
+    """What a role makes for others is declared in its vars/main.yml: reports read it, and its name is no misspelt one."""
+    tasks = [path for path in files_of(role) if path.parent.name == "tasks"]
+    made = {name for path in tasks for name in made_in(path) if name.startswith(PREFIXES)}
+    assert made - {*result_names(), *PLAYBOOK_VARIABLES, *options(), "vllm_report_failure"} == set()
 
 
 def test_templates_use_what_is_defined() -> None:
