@@ -160,6 +160,7 @@ def main() -> int:
             continue
         outdated.append(str(path.relative_to(ROOT)))
         if not check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(wanted, encoding="utf-8")
     for name in outdated:
         print("%s %s" % ("out of date (run make docs-roles):" if check else "written:", name))

@@ -171,7 +171,7 @@ def test_used_variables_are_defined(role) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_results_are_declared(role) -> None:
-    """What a role makes for others is declared in its vars/main.yml: reports read it, and its name is no misspelt one."""
+    """What a role makes for others stands in its vars/main.yml: reports read it, and its name is no misspelt one."""
     tasks = [path for path in files_of(role) if path.parent.name == "tasks"]
     made = {name for path in tasks for name in made_in(path) if name.startswith(PREFIXES)}
     assert made - {*result_names(), *PLAYBOOK_VARIABLES, *options(), "vllm_report_failure"} == set()
