@@ -6,6 +6,7 @@ Usage: ``python tools/role_docs.py`` writes; with ``--check`` it only says what 
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import re
@@ -54,8 +55,16 @@ def table(role: str) -> str:
     return text
 
 
+@functools.cache
+def load_collection() -> None:
+    """Let Python find the collection's plugins, as Ansible does."""
+    init_plugin_loader([str(ROOT / "collections")])
+
+
+@functools.cache
 def serve_facts() -> dict[str, str]:
     """Return by variable which option of ``vllm serve`` it sets, and its limits."""
+    load_collection()
     from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (  # noqa: PLC0415 loader first
         serve_options,
     )
@@ -151,7 +160,7 @@ def env_example() -> tuple[pathlib.Path, str]:
 
 def main() -> int:
     """Write or check all files; return the exit status."""
-    init_plugin_loader([str(ROOT / "collections")])
+    load_collection()
     check = "--check" in sys.argv[1:]
     roles = sorted(path.parent.parent.name for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
     outdated = []
