@@ -74,7 +74,7 @@ def test_links(files, unpacked) -> None:
 def test_dependencies() -> None:
     """Each collection that is used is a dependency, and each dependency is used."""
     galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
-    known = r"\b((?:community|ansible|awx|infra|containers|kubernetes)\.(?!builtin\b)[a-z_]+)\.[a-z_]+:$"
+    known = r"\b((?:community|ansible|awx|infra|containers|kubernetes)\.(?!builtin\b)[a-z_]+)\.[a-z0-9_]+:$"
     used = {
         name
         for folder in ("roles", "playbooks")
