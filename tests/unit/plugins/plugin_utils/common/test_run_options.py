@@ -95,3 +95,10 @@ def test_playbooks_of_other_people(tmp_path) -> None:
     outer.write_text("- import_playbook: site.yml\n")
     assert problem(outer, run="yours") != ""
     assert problem(outer, DEPLOY, run="engine") == ""
+
+
+def test_molecule_may_run_ours() -> None:
+    """It skips two tags of its own in every run, also of playbooks that have no tags to skip."""
+    for name in ("deploy_medium", "plan_medium"):
+        assert problem("myia.vllm." + name, skip="molecule-notest,notest") == ""
+    assert "--skip-tags define" in problem("myia.vllm.deploy_medium", skip="molecule-notest,define")
