@@ -28,7 +28,7 @@ CASES = {
         "vllm_check_options": False,
         "vllm_extra_options": {"a": True, "b": False, "c": ["x y", "$HOME"], "d": {"e": 'it\'s "q" $$'}},
         "vllm_extra_env": {"HTTPS_PROXY": "http://u:p#$@proxy:1/", "N": 1, "EMPTY": ""},
-        "vllm_extra_volumes": ["/a:/b:ro"],
+        "vllm_extra_volumes": ["/a:/b:ro", "models:/models"],
         "vllm_enforce_eager": True,
     },
     "name-no": {"vllm_name": "no"},

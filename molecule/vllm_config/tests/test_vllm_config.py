@@ -87,10 +87,10 @@ def test_somebody_opened_the_file(host, play) -> None:
 
 def test_refused_by_compose(host, play, untouched) -> None:
     """What Compose refuses does not become a release; the reason is shown, values are not."""
-    run = play("-e", json.dumps({"vllm_extra_volumes": ["undefined-volume:/x"]}))
+    run = play("-e", json.dumps({"vllm_publish_address": "fe80::1%eth0"}))
     assert run.status != 0
     assert "docker compose config refuses the release" in run.flat
-    assert "undefined-volume" in run.flat
+    assert "fe80::1%eth0" in run.flat
     assert "PLANTED" not in run.output
     assert [path for path in untouched() if path != CURRENT] == []
 

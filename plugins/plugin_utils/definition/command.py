@@ -38,7 +38,7 @@ def arguments(v: dict, suffix: str, extra_options: list[tuple[str, object]]) -> 
 
 
 def _argument(name: str, env: str, value: object, literal, value_of) -> None:
-    if isinstance(value, bool):
+    if isinstance(value, bool) and "." not in name:
         literal("--" + name if value else "--no-" + name)
         return
     literal("--" + name)

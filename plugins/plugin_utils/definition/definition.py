@@ -14,7 +14,13 @@ from __future__ import annotations
 import difflib
 import re
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import command, prefetch, rules, serve_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
+    command,
+    mounts,
+    prefetch,
+    rules,
+    serve_options,
+)
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import IMAGES, LOOPBACK
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems, coerce, parse_gpu_devices
 
@@ -64,7 +70,8 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
             "vllm_model_revision." % v["vllm_model"]
         )
     local_model = v["vllm_model"].startswith("/")
-    probe_host = publish if publish not in ("0.0.0.0", "::", "localhost") else "127.0.0.1"
+    # Docker publishes "::" for IPv6 alone where the host has both
+    probe_host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(publish, publish)
     definition = {
         "name": v["vllm_name"],
         "suffix": suffix,
@@ -87,8 +94,8 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "api_key_required": has_key,
         "ipc": v["vllm_ipc"],
         "shm_size": v["vllm_shm_size"] if v["vllm_ipc"] == "private" else "",
-        "volumes": _volumes(v, local_model),
-        "named_volumes": [n for n in (v["vllm_hf_cache"], v["vllm_compile_cache"]) if not n.startswith("/")],
+        "volumes": mounts.volumes(v),
+        "named_volumes": mounts.named(v),
         "healthcheck": {
             "interval_s": v["vllm_healthcheck_interval_s"],
             "timeout_s": v["vllm_healthcheck_timeout_s"],
@@ -132,13 +139,3 @@ def env_entries(values: dict, options: dict) -> list[tuple[str, str]]:
         if env_name not in [name for name, _value in entries]:
             entries.append((env_name, value))
     return entries
-
-
-def _volumes(v: dict, local_model: bool) -> list[str]:
-    volumes = [
-        "%s:/root/.cache/huggingface" % v["vllm_hf_cache"],
-        "%s:/root/.cache/vllm" % v["vllm_compile_cache"],
-    ]
-    if local_model:
-        volumes.append("%s:%s:ro" % (v["vllm_model"], v["vllm_model"]))
-    return volumes + [str(mount) for mount in v["vllm_extra_volumes"]]

@@ -6,6 +6,7 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 #: Variables whose values must not appear anywhere but in ``.env``.
@@ -42,6 +43,22 @@ FIRST_CLASS_ENV_CPU = {
 FORBIDDEN_ENV = {
     "VLLM_PORT": "vLLM takes it for its internal ports, not for the API; use vllm_port",
     "VLLM_SERVER_DEV_MODE": "it opens unauthenticated development endpoints",
+    "PATH": "the image's own programs would not be found any more",
+    "LD_PRELOAD": "it puts foreign code into every program of the container",
+    "LD_LIBRARY_PATH": "the image's own libraries would not be found any more",
+    "PYTHONHOME": "the image's own Python would not be found any more",
+}
+
+#: Options of ``vllm serve`` with which nobody here could ask the service anything, with the reason.
+UNREACHABLE = {
+    "config": "the options that this collection gives would override what the file says, without a word; set variables",
+    "headless": "such a process serves no API, so it would never be healthy",
+    "uds": "the API would listen on a socket inside the container, which no port leads to",
+    "root-path": "paths would begin with it, and the health check does not know it; let a proxy add it",
+    **dict.fromkeys(
+        ("ssl-keyfile", "ssl-certfile", "ssl-ca-certs", "ssl-cert-reqs"),
+        "the service is asked by plain HTTP inside the host; let a proxy in front of it speak TLS",
+    ),
 }
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -53,6 +70,12 @@ HUB_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$
 
 #: A repository of ``vllm_prefetch_models``: an id, and a revision behind an @.
 HUB_REVISION = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?)(?:@([\w./-]+))?\Z")
+
+
+def plain_path(path: str) -> str:
+    """Return a path without dots and doubled slashes."""
+    # posixpath leaves two slashes at the beginning, which POSIX lets mean something else
+    return posixpath.normpath(re.sub("^/+", "/", path))
 
 
 def extra_option_env(name: str) -> str:

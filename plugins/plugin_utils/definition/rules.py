@@ -10,7 +10,12 @@ import ipaddress
 import re
 
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import serve_options, vllm_options, vllm_versions
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
+    mounts,
+    serve_options,
+    vllm_options,
+    vllm_versions,
+)
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import (
     FIRST_CLASS_ENV,
     FIRST_CLASS_ENV_CPU,
@@ -18,7 +23,9 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import 
     HUB_ID,
     IMAGES,
     SECRETS,
+    UNREACHABLE,
     extra_option_env,
+    plain_path,
 )
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.prefetch import check_prefetch
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import (
@@ -26,6 +33,40 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import
     option_text,
     parse_gpu_devices,
 )
+
+#: Folders of the system (Filesystem Hierarchy Standard 3.0), in which no service may lie.
+_SYSTEM_FOLDERS = [
+    "bin",
+    "boot",
+    "dev",
+    "etc",
+    "lib",
+    "lib32",
+    "lib64",
+    "libx32",
+    "proc",
+    "run",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr",
+]
+#: Folders with others' files, below which a service may lie.
+_SHARED_FOLDERS = [
+    "/home",
+    "/mnt",
+    "/media",
+    "/opt",
+    "/root",
+    "/srv",
+    "/var",
+    "/var/lib",
+    "/var/lib/docker",
+    "/var/log",
+]
+
+#: Largest whole number that vLLM's engine can count with (C's int, in its kernels and messages).
+_MOST = 2**31 - 1
 
 #: Oldest vLLM release whose options the collection knows.
 _OLDEST_VERSION = (0, 11)
@@ -66,12 +107,14 @@ def check(
     _check_numbers(v, problems)
     _check_capture_sizes(v, problems)
     _check_needs(v, problems)
-    gpus = _check_gpus(v, problems)
     _check_memory(v, problems)
     _check_secrets(v, problems)
     extra_options = check_extra_options(v, problems)
+    gpus = _check_gpus(v, dict(extra_options), problems)
+    _check_reachable(v, dict(extra_options), problems)
+    _check_parsers(dict(extra_options), problems)
     extra_env = check_extra_env(v, problems)
-    _check_mounts(v, problems)
+    mounts.check(v, dict(extra_env), problems)
     check_prefetch(v, problems)
     _check_version_fit(v, extra_options, problems, warnings)
     return gpus, extra_options, extra_env
@@ -106,8 +149,15 @@ def _check_names(v: dict, problems: Problems) -> None:
     for name in ("vllm_served_model_name",):
         if not v[name].strip():
             problems.add(name, "is empty. Set the name under which clients ask for the model.")
-    if not v["vllm_dir"].startswith("/") or v["vllm_dir"].rstrip("/") == "":
+    folder = plain_path(v["vllm_dir"])
+    if not folder.startswith("/") or folder.strip("/") == "":
         problems.add("vllm_dir", "%r is not an absolute path below /. Use for example /opt/vllm." % v["vllm_dir"])
+    elif folder.split("/")[1] in _SYSTEM_FOLDERS or folder in _SHARED_FOLDERS:
+        problems.add(
+            "vllm_dir",
+            "%r belongs to the system, and what this collection keeps would lie among it. Use for example /opt/vllm."
+            % v["vllm_dir"],
+        )
     if v["vllm_image"] and not re.match(r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", v["vllm_image"]):
         problems.add(
             "vllm_image",
@@ -136,11 +186,11 @@ def _check_numbers(v: dict, problems: Problems) -> None:
         value = v.get(name)
         if value is None or problems.about(name):
             continue
-        if value < low or (high is not None and value > high):
+        if value < low or value > (_MOST if high is None else high):
             if name == "vllm_port":
                 problems.add(name, "%d is not a TCP port. Use 1 to 65535, for example 5002." % value)
             else:
-                limits = "%d or more" % low if high is None else "%d to %d" % (low, high)
+                limits = "%d or more" % low if high is None and value < low else "%d to %d" % (low, high or _MOST)
                 problems.add(name, "%d is out of range. Use %s." % (value, limits))
     for name in serve_options.shares():
         if not problems.about(name) and not 0 < v[name] <= 1:
@@ -174,7 +224,7 @@ def _check_needs(v: dict, problems: Problems) -> None:
             )
 
 
-def _check_gpus(v: dict, problems: Problems) -> list[str]:
+def _check_gpus(v: dict, extra_options: dict, problems: Problems) -> list[str]:
     if v["vllm_accelerator"] != "nvidia":
         return []
     try:
@@ -186,15 +236,61 @@ def _check_gpus(v: dict, problems: Problems) -> list[str]:
         )
         return []
     sizes = ("vllm_tensor_parallel_size", "vllm_pipeline_parallel_size")
-    if not problems.about(*sizes, "vllm_gpu_devices"):
-        wanted = v[sizes[0]] * v[sizes[1]]
-        if wanted != len(gpus):
-            problems.add(
-                "vllm_tensor_parallel_size",
-                "%d (x vllm_pipeline_parallel_size %d = %d GPUs) differs from the %d GPUs of vllm_gpu_devices (%s). "
-                "Make the two agree." % (v[sizes[0]], v[sizes[1]], wanted, len(gpus), ",".join(gpus)),
-            )
+    if problems.about(*sizes, "vllm_gpu_devices", "vllm_extra_options"):
+        return gpus
+    workers = v[sizes[0]] * v[sizes[1]]
+    local, said = _local_engines(extra_options)
+    if workers * local != len(gpus):
+        problems.add(
+            sizes[0],
+            "%d (x vllm_pipeline_parallel_size %d%s = %d GPUs) differs from the %d GPUs of vllm_gpu_devices (%s). "
+            "Make the two agree." % (v[sizes[0]], v[sizes[1]], said, workers * local, len(gpus), ",".join(gpus)),
+        )
+    elif workers > 1 and any(name.startswith("MIG-") for name in gpus):
+        # NCCL user guide, "Using NCCL within CUDA": no communication between instances of one GPU
+        problems.add(
+            sizes[0],
+            "one model cannot be split over MIG instances (%s). Give it one instance (tensor and pipeline parallel "
+            "size 1), or whole GPUs." % ",".join(gpus),
+        )
     return gpus
+
+
+def _local_engines(extra_options: dict) -> tuple[int, str]:
+    """Return how many engines run on this host, each with GPUs of its own, and the option that says so in words."""
+    for name in ("data-parallel-size-local", "data-parallel-size"):
+        text = str(extra_options.get(name, "")).strip()
+        if text.isdigit() and int(text):
+            return int(text), " x %s %s" % (name, text)
+    return 1, ""
+
+
+def _check_reachable(v: dict, extra_options: dict, problems: Problems) -> None:
+    """Refuse what keeps the health check and Docker's port from the service: it would never be healthy."""
+    for name in UNREACHABLE:
+        if serve_options.is_set(extra_options.get(name)):
+            problems.add("vllm_extra_options", "%s is refused: %s." % (name, UNREACHABLE[name]))
+    host = v["vllm_host"]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        problems.add("vllm_host", "%r is no IP address. Use 0.0.0.0, every address inside the container." % host)
+        return
+    if not address.is_unspecified:
+        problems.add(
+            "vllm_host",
+            "%s would be reached by nobody: Docker forwards the port to another address of the container, and the "
+            "health check asks 127.0.0.1. Use 0.0.0.0, and vllm_publish_address for who may reach it." % host,
+        )
+
+
+def _check_parsers(extra_options: dict, problems: Problems) -> None:
+    # vllm/entrypoints/openai/cli_args.py (validate_parsed_serve_args), 0.11 to 0.32: the server ends with a TypeError
+    if extra_options.get("enable-auto-tool-choice") is True and not extra_options.get("tool-call-parser"):
+        problems.add(
+            "vllm_extra_options",
+            "enable-auto-tool-choice needs tool-call-parser, which reads the calls of this model, for example hermes.",
+        )
 
 
 def _check_memory(v: dict, problems: Problems) -> None:
@@ -223,6 +319,9 @@ def _check_secrets(v: dict, problems: Problems) -> None:
         why_not = dotenv.check_value(value)
         if not why_not and value != value.strip():
             why_not = "it begins or ends with white space, most likely pasted by accident"
+        if not why_not and not (value.isascii() and value.isprintable() and " " not in value):
+            # a header carries it (RFC 6750: b64token), and clients send nothing else
+            why_not = "it holds a space or a character that no HTTP header carries; use ASCII letters, digits and signs"
         if why_not:
             problems.add(name, "cannot be used: %s. Mend the value in the vault file." % why_not)
 
@@ -333,16 +432,3 @@ def check_extra_env(v: dict, problems: Problems) -> list[tuple[str, str]]:
             continue
         result.append((name, text))
     return result
-
-
-def _check_mounts(v: dict, problems: Problems) -> None:
-    for name in ("vllm_hf_cache", "vllm_compile_cache"):
-        if not re.match(r"^(/[A-Za-z0-9_./+@-]+|[a-zA-Z0-9][a-zA-Z0-9_.-]*)$", v[name]):
-            problems.add(name, "%r is neither a Docker volume name nor an absolute path." % v[name])
-    if v["vllm_hf_cache"] == v["vllm_compile_cache"]:
-        problems.add("vllm_compile_cache", "is the same as vllm_hf_cache. Give each its own.")
-    for mount in v["vllm_extra_volumes"]:
-        parts = str(mount).split(":")
-        unusable = not parts[0] or "$" in str(mount) or dotenv.check_value(str(mount))
-        if unusable or len(parts) not in (2, 3) or not parts[1].startswith("/"):
-            problems.add("vllm_extra_volumes", "%r is no mount. Use source:/target or source:/target:ro." % (mount,))

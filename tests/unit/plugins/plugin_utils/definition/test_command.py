@@ -32,6 +32,11 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import defini
         pytest.param(
             {"x-y.z_w": 1}, ["--x-y.z_w", "${EXTRA_OPTION_X_Y_Z_W}"], {"EXTRA_OPTION_X_Y_Z_W": "1"}, id="dotted"
         ),
+        # vLLM takes what stands behind a dotted option for its value
+        pytest.param({"x.y": True}, ["--x.y", "${EXTRA_OPTION_X_Y}"], {"EXTRA_OPTION_X_Y": "true"}, id="dotted-true"),
+        pytest.param(
+            {"x.y": False}, ["--x.y", "${EXTRA_OPTION_X_Y}"], {"EXTRA_OPTION_X_Y": "false"}, id="dotted-false"
+        ),
         pytest.param({"b": 1, "a": True}, ["--a", "--b", "${EXTRA_OPTION_B}"], {"EXTRA_OPTION_B": "1"}, id="by-name"),
     ],
 )

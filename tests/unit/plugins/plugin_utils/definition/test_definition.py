@@ -179,7 +179,7 @@ def test_nothing_misspelt(options) -> None:
         pytest.param("127.0.0.1", "key", "127.0.0.1", "http://127.0.0.1:5002", False, id="loopback-with-key"),
         pytest.param("localhost", "", "localhost", "http://127.0.0.1:5002", False, id="localhost"),
         pytest.param("::1", "", "::1", "http://[::1]:5002", False, id="loopback-6"),
-        pytest.param("::", "", "::", "http://127.0.0.1:5002", True, id="everywhere-6"),
+        pytest.param("::", "", "::", "http://[::1]:5002", True, id="everywhere-6"),
         pytest.param("2001:db8::7", "key", "2001:db8::7", "http://[2001:db8::7]:5002", False, id="one-address-6"),
     ],
 )

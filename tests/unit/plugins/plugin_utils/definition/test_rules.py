@@ -73,6 +73,100 @@ BAD = [
     pytest.param({"vllm_extra_volumes": ["a:b"]}, ["vllm_extra_volumes"], "no mount", id="mount-relative"),
     pytest.param({"vllm_extra_volumes": ["$X:/b"]}, ["vllm_extra_volumes"], "no mount", id="mount-dollar"),
     pytest.param({"vllm_extra_volumes": [":/b"]}, ["vllm_extra_volumes"], "no mount", id="mount-no-source"),
+    *[
+        pytest.param({"vllm_extra_volumes": [mount]}, ["vllm_extra_volumes"], words, id="mount-" + mount)
+        for mount, words in (
+            ("./x:/x", "absolute path"),
+            ("~/x:/x", "absolute path"),
+            ("x/y:/x", "absolute path"),
+            ("/:/host", "hands the whole host"),
+            ("//:/host:ro", "hands the whole host"),
+            ("/var/run/docker.sock:/s", "hands Docker"),
+            ("/run/../run/docker.sock:/s", "hands Docker"),
+            ("/a:/root/.cache/huggingface", "would hide the downloaded models"),
+            ("/a:/root", "would hide the downloaded models"),
+            ("/a:/root/.cache/vllm/", "would hide vLLM's compile cache"),
+            ("/a:/", "would hide the whole image"),
+            ("/a:/b:readonly", "is no way to mount"),
+        )
+    ],
+    pytest.param({"vllm_extra_volumes": ["/a:/b", "/c:/b"]}, ["vllm_extra_volumes"], "hide another", id="mount-twice"),
+    pytest.param(
+        {"vllm_extra_env": {"HF_HOME": "/data/hf"}}, ["vllm_extra_env"], "nothing is mounted", id="env-hf-home"
+    ),
+    *[
+        pytest.param({"vllm_dir": folder}, ["vllm_dir"], "belongs to the system", id="dir-" + folder)
+        for folder in (
+            "/etc",
+            "/etc/vllm",
+            "/usr/",
+            "/var/lib/docker",
+            "/opt",
+            "/opt/",
+            "//etc",
+            "/opt/../etc/x",
+            "/root",
+        )
+    ],
+    *[
+        pytest.param({"vllm_host": host}, ["vllm_host"], words, id="host-" + host)
+        for host, words in (
+            ("local host", "no IP address"),
+            ("localhost", "no IP address"),
+            ("127.0.0.1", "reached by nobody"),
+            ("::1", "reached by nobody"),
+            ("192.0.2.7", "reached by nobody"),
+        )
+    ],
+    *[
+        pytest.param({name: 10**30}, [name], "Use 1 to 2147483647", id="%s-too-many" % name)
+        for name in ("vllm_max_num_seqs", "vllm_max_model_len")
+    ],
+    *[
+        pytest.param({"vllm_api_key": key}, ["vllm_api_key"], "no HTTP header carries", id="key-" + what)
+        for key, what in (("a b", "space"), ("schlüssel", "not-ascii"), ("a\tb", "tab"))
+    ],
+    *[
+        pytest.param({"vllm_extra_env": {name: "x"}}, ["vllm_extra_env"], "is refused", id="env-" + name)
+        for name in ("PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONHOME")
+    ],
+    *[
+        pytest.param({"vllm_extra_options": {name: value}}, ["vllm_extra_options"], "is refused", id="option-" + name)
+        for name, value in (
+            ("config", "/srv/vllm.yml"),
+            ("headless", True),
+            ("uds", "/run/vllm.sock"),
+            ("root-path", "/llm"),
+            ("ssl-keyfile", "/k.pem"),
+            ("ssl_certfile", "/c.pem"),
+        )
+    ],
+    pytest.param(
+        {"vllm_extra_options": {"enable-auto-tool-choice": True}},
+        ["vllm_extra_options"],
+        "needs tool-call-parser",
+        id="tools-without-parser",
+    ),
+    *[
+        pytest.param(
+            {"vllm_gpu_devices": gpus, "vllm_tensor_parallel_size": size, "vllm_extra_options": options},
+            ["vllm_tensor_parallel_size"],
+            words,
+            id="parallel-" + what,
+        )
+        for gpus, size, options, words, what in (
+            (
+                [0],
+                1,
+                {"data-parallel-size": 2},
+                "x data-parallel-size 2 = 2 GPUs) differs from the 1",
+                "one-gpu-for-two",
+            ),
+            ([0, 1], 2, {"dp": "2"}, "x data-parallel-size 2 = 4 GPUs) differs from the 2", "two-gpus-for-four"),
+            ([0, 1], 1, {"data-parallel-size": 4, "data-parallel-size-local": 4}, "-local 4 = 4 GPUs", "local"),
+            (["MIG-1", "MIG-2"], 2, {}, "cannot be split over MIG instances", "mig"),
+        )
+    ],
     pytest.param({"vllm_extra_volumes": {"a": 1}}, ["vllm_extra_volumes"], "not a list", id="mounts-dict"),
     pytest.param({"vllm_hf_overrides": "{bad"}, ["vllm_hf_overrides"], "not a dictionary", id="overrides-no-json"),
     pytest.param({"vllm_extra_options": ["a"]}, ["vllm_extra_options"], "not a dictionary", id="options-list"),
@@ -414,3 +508,28 @@ def test_capture_sizes_without_graphs(values, options) -> None:
     given = values(vllm_cudagraph_capture_sizes=[1, 2], vllm_enforce_eager=True)
     _found, problems, _warnings = definition.define(given, options)
     assert "vllm_enforce_eager" in problems[0]["message"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"vllm_gpu_devices": [0, 1], "vllm_tensor_parallel_size": 1, "vllm_extra_options": {"data-parallel-size": 2}},
+        {
+            "vllm_gpu_devices": [0],
+            "vllm_tensor_parallel_size": 1,
+            "vllm_extra_options": {"data-parallel-size": 2, "data-parallel-size-local": 1},
+        },
+        {"vllm_gpu_devices": ["MIG-1"], "vllm_tensor_parallel_size": 1},
+        {"vllm_host": "::"},
+        {"vllm_dir": "/var/lib/vllm"},
+        {"vllm_dir": "/root/vllm"},
+        {"vllm_extra_volumes": ["models:/models:ro", "/srv/x:/x:ro,z"], "vllm_extra_env": {"HF_HOME": "/models/hf"}},
+        {"vllm_extra_env": {"HF_HOME": "/root/.cache/huggingface"}},
+        {"vllm_extra_options": {"enable-auto-tool-choice": True, "tool-call-parser": "hermes"}},
+        {"vllm_api_key": "a!#$%&*+-./:=?@_~9Z"},
+    ],
+    ids=str,
+)
+def test_accepted(changes, define) -> None:
+    """What is near to something refused, and right."""
+    assert define(**changes)[1] == []

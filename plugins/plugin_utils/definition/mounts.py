@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is mounted into the container: the caches, a model on the host, and what the operator adds.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import plain_path
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems
+
+#: Where the caches are inside the container: those of the user root, as which the images run.
+HF_CACHE, COMPILE_CACHE = "/root/.cache/huggingface", "/root/.cache/vllm"
+
+#: A Docker volume (moby, volume/names.go) and an absolute path.
+_NAMED = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
+_PATH = re.compile(r"^/[A-Za-z0-9_./+@-]+\Z")
+
+#: What hands the whole host to the container, with the reason.
+_NEVER = {
+    "/": "it hands the whole host to the container",
+    "/var/run/docker.sock": "it hands Docker, and so the host, to the container",
+    "/run/docker.sock": "it hands Docker, and so the host, to the container",
+}
+
+#: Options behind the second colon (Compose's short form).
+_MODES = ("ro", "rw", "z", "Z", "cached", "consistent", "delegated", "nocopy", "rshared", "rslave", "shared", "slave")
+
+
+def check(v: dict, extra_env: dict, problems: Problems) -> None:
+    """Note what is wrong with the mounts of the values ``v``; ``extra_env`` is (name, value) of ``vllm_extra_env``."""
+    for name in ("vllm_hf_cache", "vllm_compile_cache"):
+        if not (_NAMED.match(v[name]) or _PATH.match(v[name])):
+            problems.add(name, "%r is neither a Docker volume name nor an absolute path." % v[name])
+    if v["vllm_hf_cache"] == v["vllm_compile_cache"]:
+        problems.add("vllm_compile_cache", "is the same as vllm_hf_cache. Give each its own.")
+    taken = {HF_CACHE: "the downloaded models", COMPILE_CACHE: "vLLM's compile cache"}
+    for mount in v["vllm_extra_volumes"]:
+        wrong = _wrong(mount, taken)
+        if wrong:
+            problems.add("vllm_extra_volumes", "%r is refused: %s." % (mount, wrong))
+        else:
+            taken[_target(mount)] = "another mount"
+    for name in ("HF_HOME", "HF_HUB_CACHE"):
+        where = extra_env.get(name, "")
+        if where and not any(_within(where, target) for target in taken):
+            problems.add(
+                "vllm_extra_env",
+                "%s is a folder inside the container that nothing is mounted to, so every container would download the "
+                "model anew. Leave it out, or mount something there (vllm_extra_volumes)." % name,
+            )
+
+
+def volumes(v: dict) -> list[str]:
+    """Return the mounts in Compose's short form."""
+    found = ["%s:%s" % (v["vllm_hf_cache"], HF_CACHE), "%s:%s" % (v["vllm_compile_cache"], COMPILE_CACHE)]
+    if v["vllm_model"].startswith("/"):
+        found.append("%s:%s:ro" % (v["vllm_model"], v["vllm_model"]))
+    return found + [str(mount) for mount in v["vllm_extra_volumes"]]
+
+
+def named(v: dict) -> list[str]:
+    """Return the Docker volumes among the mounts, which Compose wants declared."""
+    sources = [mount.split(":")[0] for mount in volumes(v)]
+    return list(dict.fromkeys(source for source in sources if not source.startswith("/")))
+
+
+def _target(mount: str) -> str:
+    return plain_path(str(mount).split(":")[1])
+
+
+def _within(path: str, folder: str) -> bool:
+    path = plain_path(path)
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _wrong(mount: object, taken: dict[str, str]) -> str:
+    """Return what is wrong with a mount; empty when it can be used."""
+    parts = str(mount).split(":")
+    unusable = not parts[0] or "$" in str(mount) or dotenv.check_value(str(mount))
+    if unusable or len(parts) not in (2, 3) or not parts[1].startswith("/"):
+        return "it is no mount. Use source:/target or source:/target:ro"
+    source, target = parts[0], _target(str(mount))
+    hidden = (
+        "the whole image" if target == "/" else next((taken[place] for place in taken if _within(place, target)), "")
+    )
+    wrong = ""
+    if not source.startswith("/") and not _NAMED.match(source):
+        wrong = "%s would be looked for beside the release. Use the absolute path of a folder on the host" % source
+    elif len(parts) == 3 and not set(parts[2].split(",")) <= set(_MODES):
+        wrong = "%s is no way to mount. Use ro to mount it read-only" % parts[2]
+    elif source.startswith("/") and plain_path(source) in _NEVER:
+        wrong = _NEVER[plain_path(source)]
+    elif hidden:
+        wrong = "%s would hide %s" % (target, hidden)
+    return wrong
