@@ -24,7 +24,7 @@ def test_defaults(query) -> None:
 
 def test_secrets_and_templates(query, planted) -> None:
     """Secrets are in it; templates are resolved; a secret that looks like one is not."""
-    api_key = "{{ 7 * 7 }}"
+    api_key = "{{7*7}}"
     entries = {
         entry["name"]: entry["value"]
         for entry in query(
