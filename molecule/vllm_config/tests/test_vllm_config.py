@@ -11,7 +11,7 @@ import pytest
 DEPLOY = str(pathlib.Path(__file__).resolve().parent.parent.parent.parent / "deploy_medium.yml")
 CURRENT = "/opt/vllm/medium/releases"
 TOKEN = "hf_PLANTEDtoken0123456789"
-KEY = "sk-PLANTED-$HOME-'q\"#x y"
+KEY = "sk-PLANTED-$HOME-'q\"#x%y"
 NASTY = "a$b ${VLLM_PORT_MEDIUM} 'single' \"double\" # no comment \\x"
 
 
