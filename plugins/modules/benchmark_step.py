@@ -62,7 +62,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Begin a benchmark
+- name: Start a benchmark
   myia.vllm.benchmark_step:
     do: start
     token: "1"

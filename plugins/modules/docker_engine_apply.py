@@ -61,7 +61,7 @@ EXAMPLES = r"""
     config: {runtimes: {nvidia: {path: nvidia-container-runtime, args: []}}}
   register: merged
 
-- name: Let the engine take it over
+- name: Reload Docker
   myia.vllm.docker_engine_apply:
     action: "{{ merged.action_needed }}"
   when: merged.action_needed != 'none'

@@ -29,7 +29,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the engine
+- name: Inspect the engine
   myia.vllm.docker_engine_info:
   register: engine
 

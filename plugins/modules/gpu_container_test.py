@@ -49,7 +49,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Prove that GPU 1 reaches a container
+- name: Test that GPU 1 reaches a container
   myia.vllm.gpu_container_test:
     devices: ["1"]
   register: gpus

@@ -38,7 +38,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the GPUs
+- name: Gather facts about the GPUs
   myia.vllm.gpu_info:
   register: found
 

@@ -74,7 +74,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look at the host
+- name: Gather facts about the host
   myia.vllm.host_info:
     port: 5002
     project: vllm-medium

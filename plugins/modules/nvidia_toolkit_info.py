@@ -64,11 +64,11 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look at the engine
+- name: Inspect the engine
   myia.vllm.docker_engine_info:
   register: found
 
-- name: Look at driver and toolkit
+- name: Inspect driver and toolkit
   myia.vllm.nvidia_toolkit_info:
     engine: "{{ found.engine }}"
     version: 1.20.1

@@ -29,7 +29,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look, refuse nothing
+- name: Inspect the host and refuse nothing
   myia.vllm.preflight:
     definition: "{{ vllm_definition }}"
     refuse: false

@@ -59,7 +59,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look how far the image is
+- name: Inspect the pull of the image
   myia.vllm.prefetch_step:
     step: image
     image: vllm/vllm-openai:v0.32.0

@@ -48,12 +48,12 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Take the lock
+- name: Acquire the lock
   myia.vllm.service_lock:
     folder: /opt/vllm/medium
   register: lock
 
-- name: Give it back
+- name: Release the lock
   myia.vllm.service_lock:
     folder: /opt/vllm/medium
     state: absent

@@ -35,7 +35,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: See whether the model answers
+- name: Query the model
   myia.vllm.service_probe:
     url: http://127.0.0.1:5002
     served_model_name: Qwen2.5-32B-Instruct-AWQ

@@ -49,7 +49,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Ask for the models
+- name: Query the models
   myia.vllm.service_query:
     container: myia-vllm-medium-qwen3
     port: 5002

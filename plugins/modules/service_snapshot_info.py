@@ -46,7 +46,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the service
+- name: Inspect the service
   myia.vllm.service_snapshot_info:
     container: myia-vllm-medium-qwen3
     url: http://127.0.0.1:5002

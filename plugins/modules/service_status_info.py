@@ -55,7 +55,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look at the service
+- name: Inspect the service
   myia.vllm.service_status_info:
     container: myia-vllm-medium-qwen3
     url: http://127.0.0.1:5002/health

@@ -119,7 +119,7 @@ class Weights:
             settings: ``release`` (folder), ``project``, ``service`` and ``container`` (names), ``image``, ``models``
                 (list of ``{id, revision, load_format}``), ``refresh`` (ask for newer commits), ``hf_cache`` (volume or
                 absolute path).
-            source: text of prefetch_weights.py.
+            source: text of weights_download.py.
             run: see :func:`host_command.run`.
         """
         self._set, self._source, self._run = settings, source, run

@@ -60,7 +60,7 @@ def message(text: str, thought: str) -> dict:
 
 
 def answer(check: dict, which: str) -> dict:
-    """Return the answer of a model that was taught, as service_questions tells it."""
+    """Return the answer of a model that was taught, as the client of verify tells it."""
     told = [message(getattr(one, which), one.thought if which == "right" else "") for one in taught(check)]
     one = {"id": check["id"], "error": "", "duration_s": 0.1, "message": told[0], "follow_up": told[-1]}
     one |= {"messages": [told[0]] * check.get("requests", 8), "errors": [], "prompt_tokens": 1843}
