@@ -8,12 +8,13 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import (
     PREFIXES,
+    knobs,
     known_variables,
     read_values,
     role_constants,
     role_options,
 )
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import CONVERTERS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import CONVERTERS, Problems, coerce
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify import functional_checks
 
@@ -46,6 +47,7 @@ class ActionModule(ActionBase):
             for text in failure_catalogue.problems_of(values.get("vllm_extra_failures") or [], "vllm_extra_failures")
         ]
         problems += self._bad_checks(task_vars)
+        problems += self._bad_arguments(task_vars)
         # with its default in place of what cannot be read, so that the other problems are found too
         defaults = {name: options[name].get("default") for name in unreadable}
         found, more, warnings = definition.define({**values, **defaults}, options)
@@ -77,6 +79,17 @@ class ActionModule(ActionBase):
         except functional_checks.CheckError as error:
             problems += str(error).splitlines()
         return [{"variable": text.partition(":")[0].partition(",")[0], "message": text} for text in problems]
+
+    def _bad_arguments(self, task_vars: dict) -> list[dict]:
+        """Return what is wrong with the knobs of the roles that come later: each would be refused when it is too late.
+
+        A value that cannot be read yet may come from a role before, and is left to its own role.
+        """
+        options = {name: option for name, option in knobs().items() if name in task_vars}
+        values, unreadable = read_values(options, task_vars, self._templar)
+        problems = Problems()
+        coerce(values, {name: option for name, option in options.items() if name not in unreadable}, problems)
+        return problems.found
 
     def _misspelt(self, values: dict, task_vars: dict) -> list[dict]:
         own = [str(name) for name in values.get("vllm_user_variables") or []]

@@ -64,6 +64,18 @@ def all_options() -> dict:
 
 
 @functools.cache
+def knobs() -> dict:
+    """Return the options of the roles that work on a service, without those of the service itself, by variable name.
+
+    The role for AWX works on none, and holds secrets.
+    """
+    own = (*role_options("vllm"), "vllm_verify_extra_checks", "vllm_verify_skip")
+    return {
+        name: option for name, option in all_options().items() if name not in own and not name.startswith("vllm_awx_")
+    }
+
+
+@functools.cache
 def known_variables() -> frozenset[str]:
     """Return every variable name that a role of this collection documents or returns."""
     return frozenset({*result_names(), *PLAYBOOK_VARIABLES, *all_options()})

@@ -210,3 +210,35 @@ def test_checks_of_ones_own(run) -> None:
     for skip in (["latency"], "latency,long-context"):
         result = run(vllm_verify_extra_checks=[{"id": "chat", "must": False}, own], vllm_verify_skip=skip)
         assert "failed" not in result, result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("vllm_service_verify", "nope", "'nope' is not true or false"),
+        ("vllm_service_pull", "sometimes", "choose one of"),
+        ("vllm_health_timeout_s", "soon", "is not a"),
+        ("vllm_preflight_min_free_gib", [], "is not a number"),
+        ("docker_engine_install", "", "is not true or false"),
+        ("nvidia_container_toolkit_state", "there", "choose one of"),
+    ],
+)
+def test_arguments_of_later_roles(variable, value, words, run) -> None:
+    """They are refused before anything is changed, not by the role that would read them then."""
+    result = run(**{variable: value})
+    assert result["failed"]
+    assert result["msg"].startswith("1 problem in the definition")
+    assert "- %s: " % variable in result["msg"]
+    assert words in result["msg"]
+
+
+def test_good_arguments_of_later_roles(run) -> None:
+    """As surveys and -e give them; one that is not known yet is left to its role."""
+    given = {
+        "vllm_service_verify": "yes",
+        "vllm_health_timeout_s": "600",
+        "docker_engine_source": None,
+        "vllm_report_dir": trust_as_template("{{ not_known_yet }}"),
+        "vllm_awx_hosts": "no dictionary",
+    }
+    assert "failed" not in run(**given)
