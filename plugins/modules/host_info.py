@@ -30,6 +30,11 @@ options:
     type: list
     elements: path
     default: []
+  mounts:
+    description: Files and folders that are mounted from the host.
+    type: list
+    elements: path
+    default: []
   model_path:
     description: Folder of a local model; empty for a model from a hub.
     type: str
@@ -115,6 +120,7 @@ host:
     docker_root: {description: Folder of the engine's data., type: str, returned: always}
     cache_dir: {description: Folder of the hub's cache on the host., type: str, returned: always}
     shm_free_mib: {description: Free MiB in the host's /dev/shm; null without one., type: float, returned: always}
+    missing_mounts: {description: Those of O(mounts) that are not there., type: list, elements: str, returned: always}
     image_present: {description: Whether the engine has the image., type: bool, returned: always}
     model:
       description:
@@ -219,6 +225,7 @@ def read_now(run, p: dict, docker: dict) -> dict:
         "docker_root": root_dir,
         "cache_dir": cache_dir,
         "shm_free_mib": host_facts.free_mib("/dev/shm"),
+        "missing_mounts": [path for path in p["mounts"] if not os.path.exists(path)],
     }
 
 
@@ -229,6 +236,7 @@ def main() -> None:
             "port": {"type": "int", "required": True},
             "project": {"type": "str", "required": True},
             "paths": {"type": "list", "elements": "path", "default": []},
+            "mounts": {"type": "list", "elements": "path", "default": []},
             "model_path": {"type": "str", "default": ""},
             "model": {"type": "str", "default": ""},
             "revision": {"type": "str", "default": ""},

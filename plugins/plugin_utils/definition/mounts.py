@@ -62,6 +62,16 @@ def volumes(v: dict) -> list[str]:
     return found + [str(mount) for mount in v["vllm_extra_volumes"]]
 
 
+def own_sources(definition: dict) -> list[str]:
+    """Return the paths on the host that the operator mounts beside caches and model."""
+    pairs = [mount.split(":")[:2] for mount in definition["volumes"]]
+    return [
+        source
+        for source, target in pairs
+        if source.startswith("/") and target not in (HF_CACHE, COMPILE_CACHE) and source != definition["model"]
+    ]
+
+
 def named(v: dict) -> list[str]:
     """Return the Docker volumes among the mounts, which Compose wants declared."""
     sources = [mount.split(":")[0] for mount in volumes(v)]

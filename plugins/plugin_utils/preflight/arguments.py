@@ -6,6 +6,7 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import mounts
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import TRUE
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import read_values, role_options
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import CONVERTERS
@@ -66,6 +67,7 @@ def module_args(definition: dict, values: dict) -> dict:
         "port": definition["port"],
         "project": definition["project"],
         "paths": [definition["dir"]],
+        "mounts": mounts.own_sources(definition),
         "model_path": definition["model"] if local else "",
         "model": "" if local else definition["model"],
         "revision": definition["model_revision"],

@@ -21,8 +21,8 @@ IDS = (
     "operating_system", "root",
     "driver_missing", "secure_boot", "driver_module_missing", "driver_library_mismatch", "nvidia_smi", "gpu_lost",
     "device_nodes_missing", "gpu_devices",
-    "driver_cuda", "model_path", "hub", "tensor_parallel", "max_model_len", "capacity", "gpu_memory", "gpu_shared",
-    "shm", "port", "disk", "docker", "compose", "registry", "clock",
+    "driver_cuda", "mounts", "model_path", "hub", "tensor_parallel", "max_model_len", "capacity", "gpu_memory",
+    "gpu_shared", "shm", "port", "disk", "docker", "compose", "registry", "clock",
 )  # fmt: skip
 
 #: What of the operator's variables matters beside the definition, with the defaults of the roles.
@@ -63,6 +63,7 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
         healthy = driver[-1]["id"] == "gpu_devices" and driver[-1]["ok"]
     if healthy:
         found.append(preflight_gpu.driver_cuda(definition, host, c["cuda_compatibility"]))
+    found.append(preflight_host.mounts(host))
     if definition["model_is_local"]:
         found.append(preflight_host.model_path(definition, host))
     else:

@@ -257,6 +257,18 @@ def clock(host: dict, blocked: bool) -> dict:
     )
 
 
+def mounts(host: dict) -> dict:
+    """What is mounted from the host is there: Docker would make an empty folder of it, also where a file is meant."""
+    missing = host["missing_mounts"]
+    return finding(
+        "mounts",
+        not missing,
+        "%s missing" % ", ".join(missing) if missing else "what is mounted is there",
+        "every path of vllm_extra_volumes on the host",
+        "Put the file there or make the folder, or correct vllm_extra_volumes.",
+    )
+
+
 def model_path(definition: dict, host: dict) -> dict:
     """A local model is one that can be read."""
     error = host["model"]["error"]

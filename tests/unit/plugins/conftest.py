@@ -57,6 +57,7 @@ HOST = {
     "free_gib": {"/opt/vllm": 500.0, "/var/lib/docker": 100.0, "/cache": 100.0},
     "file_systems": {"/opt/vllm": "1", "/var/lib/docker": "2", "/cache": "2"},
     "docker_root": "/var/lib/docker",
+    "missing_mounts": [],
     "cache_dir": "/cache",
     "shm_free_mib": 32000.0,
     "image_present": False,

@@ -37,6 +37,7 @@ def test_passes(run) -> None:
         "port": 5002,
         "project": "vllm-medium",
         "paths": ["/opt/vllm/medium"],
+        "mounts": [],
         "model_path": "",
         "model": "Qwen/Qwen2.5-32B-Instruct-AWQ",
         "revision": "",

@@ -73,7 +73,7 @@ def run(run_module, tools, bare_path):
 
 def test_everything(run, tmp_path, documentation) -> None:
     """One call reads all, under the documented keys."""
-    host = run(paths=[str(tmp_path / "not" / "yet")])
+    host = run(paths=[str(tmp_path / "not" / "yet")], mounts=["/no/such/file", str(tmp_path)])
     assert set(host) == set(documentation("host_info", "RETURN")["host"]["contains"])
     assert host["uid"] == os.geteuid()
     assert host["os"]["id"]
@@ -105,6 +105,7 @@ def test_everything(run, tmp_path, documentation) -> None:
     assert host["containers"] == [{"id": OURS, "name": "myia", "project": "vllm-medium", "gpus": ["0"]}]
     assert (host["docker_root"], host["image_present"], host["registry"]) == ("/", False, {})
     assert host["shm_free_mib"] > 0
+    assert host["missing_mounts"] == ["/no/such/file"]
     assert host["model"] == {
         "config": None, "weights_bytes": None, "weights_source": "", "cached": False, "error": None,
     }  # fmt: skip

@@ -62,6 +62,15 @@ def test_local_model(read, medium) -> None:
     assert (args["model_path"], args["model"], args["query_hub"], args["hf_token"]) == ("/m", "", False, "")
 
 
+def test_mounts(read, medium) -> None:
+    """What the operator mounts from the host, without caches and model."""
+    changes = {
+        "vllm_model": "/m", "vllm_hf_cache": "/cache/hf", "vllm_extra_volumes": ["/a.jinja:/t/a.jinja:ro", "named:/n"]
+    }  # fmt: skip
+    args = preflight_arguments.module_args(medium(changes), read())
+    assert args["mounts"] == ["/a.jinja"]
+
+
 def test_endpoint(read, medium) -> None:
     """The hub of the container is the one that is asked, unless it holds a password."""
     for endpoint, asked in (("http://mirror", ("http://mirror", True)), ("http://u:PLANTED@mirror", ("", False))):

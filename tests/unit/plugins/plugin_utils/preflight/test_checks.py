@@ -54,6 +54,7 @@ FAILING = [
         {"gpu.driver_version": "575.1", "gpu.gpus.0.name": "NVIDIA L40S", "gpu.gpus.1.name": "NVIDIA L40S"}, {}, {},
         "VLLM_ENABLE_CUDA_COMPATIBILITY",
     ),
+    ("mounts", "error", {"missing_mounts": ["/a", "/b"]}, {}, {}, "/a, /b missing"),
     ("model_path", "error", error("missing"), LOCAL, {}, "/m/config.json missing"),
     ("model_path", "error", error("invalid", "it is no JSON"), LOCAL, {}, "unreadable: it is no JSON"),
     *[
@@ -217,8 +218,8 @@ def test_cpu_asks_for_no_gpu(host_with, medium) -> None:
     result = preflight_checks.check(medium({**CPU, "vllm_max_model_len": 32768}), host, None)
     assert failed(result["findings"]) == []
     assert [item["id"] for item in result["findings"]] == [
-        "operating_system", "root", "model_path", "tensor_parallel", "max_model_len", "shm", "port", "disk", "docker",
-        "compose", "registry", "clock",
+        "operating_system", "root", "mounts", "model_path", "tensor_parallel", "max_model_len", "shm", "port", "disk",
+        "docker", "compose", "registry", "clock",
     ]  # fmt: skip
     assert result["capacity"] is None
     assert "vllm_accelerator is cpu" in result["no_capacity"]
