@@ -21,8 +21,8 @@ COLLECTION = "myia.vllm."
 _NEEDS = {"toolkit": ("engine",), "config": ("engine",), "service": ("engine", "config")}
 
 
-#: Tags that Molecule skips in every run, for tasks that a test leaves out (molecule.provisioner.ansible).
-_OF_MOLECULE = ("molecule-notest", "notest")
+#: Tags that Molecule skips in its runs, for tasks that a test leaves out (molecule/provisioner/ansible.py).
+_OF_MOLECULE = ("molecule-notest", "notest", "molecule-idempotence-notest")
 
 
 def problem(playbooks: Iterable[str], run: Iterable[str], skip: Iterable[str], start_at: str | None) -> str:
