@@ -135,7 +135,7 @@ def test_gpu_in_mig_mode(host, play, untouched) -> None:
     """A GPU in MIG mode cannot be asked for as a whole; its MIG devices are named."""
     with gpus(host, [{}, {"mig_mode": "Enabled", "mig_devices": [{"uuid": "MIG-standin"}]}]):
         output = refused(play, host, untouched)
-        named = {**TINY, "vllm_gpu_devices": ["0", "MIG-standin"]}
+        named = {**TINY, "vllm_gpu_devices": ["MIG-standin"], "vllm_tensor_parallel_size": 1}
         mig = play("--limit", host.backend.host, "-e", json.dumps(named))
     assert "needed GPU 1 as a whole" in output
     assert "name its MIG devices (MIG-standin)" in output
