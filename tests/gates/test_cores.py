@@ -36,6 +36,7 @@ MODULES = ("capacity_info", "docker_daemon_config", "gpu_info", "openpgp_key", "
 def other(core):
     """One of the versions that nothing else tests."""
     if core.own:
+        # .venv has this one, and `make test` runs every unit test there
         pytest.skip("the unit tests have run on this one")
     return core
 

@@ -70,7 +70,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
             "vllm_model_revision." % v["vllm_model"]
         )
     local_model = v["vllm_model"].startswith("/")
-    # Docker publishes "::" for IPv6 alone where the host has both
+    # Docker publishes "::" for IPv6 alone, also where the host has both (seen with 20.10)
     probe_host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(publish, publish)
     definition = {
         "name": v["vllm_name"],

@@ -54,7 +54,6 @@ UNREACHABLE = {
     "config": "the options that this collection gives would override what the file says, without a word; set variables",
     "headless": "such a process serves no API, so it would never be healthy",
     "uds": "the API would listen on a socket inside the container, which no port leads to",
-    "root-path": "paths would begin with it, and the health check does not know it; let a proxy add it",
     **dict.fromkeys(
         ("ssl-keyfile", "ssl-certfile", "ssl-ca-certs", "ssl-cert-reqs"),
         "the service is asked by plain HTTP inside the host; let a proxy in front of it speak TLS",

@@ -65,7 +65,7 @@ _SHARED_FOLDERS = [
     "/var/log",
 ]
 
-#: Largest whole number that vLLM's engine can count with (C's int, in its kernels and messages).
+#: Largest whole number that is taken, C's int: a bound of ours, far above what any service counts.
 _MOST = 2**31 - 1
 
 #: Oldest vLLM release whose options the collection knows.
@@ -247,7 +247,7 @@ def _check_gpus(v: dict, extra_options: dict, problems: Problems) -> list[str]:
             "Make the two agree." % (v[sizes[0]], v[sizes[1]], said, workers * local, len(gpus), ",".join(gpus)),
         )
     elif workers > 1 and any(name.startswith("MIG-") for name in gpus):
-        # NCCL user guide, "Using NCCL within CUDA": no communication between instances of one GPU
+        # no CUDA IPC, no NVLink between instances (docs.rapids.ai, deployment guide: MIG); not tried with vLLM
         problems.add(
             sizes[0],
             "one model cannot be split over MIG instances (%s). Give it one instance (tensor and pipeline parallel "
@@ -285,7 +285,7 @@ def _check_reachable(v: dict, extra_options: dict, problems: Problems) -> None:
 
 
 def _check_parsers(extra_options: dict, problems: Problems) -> None:
-    # vllm/entrypoints/openai/cli_args.py (validate_parsed_serve_args), 0.11 to 0.32: the server ends with a TypeError
+    # vllm/entrypoints/launchers/cli_args.py of 0.32: the server ends with a TypeError
     if extra_options.get("enable-auto-tool-choice") is True and not extra_options.get("tool-call-parser"):
         problems.add(
             "vllm_extra_options",
