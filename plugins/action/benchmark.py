@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
         _validation, args = self.validate_argument_spec(
             argument_spec={
                 "definition": {"type": "dict", "required": True},
-                "profile": {"type": "str", "required": True},
+                "profile": {"type": "str", "default": "latency"},
                 "profiles": {"type": "dict", "required": True},
                 "on_busy": {"type": "bool", "default": False},
                 "timeout_s": {"type": "int", "default": 3600},

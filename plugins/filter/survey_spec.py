@@ -9,10 +9,10 @@ short_description: Make an AWX survey about variables of this collection
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Returns the C(survey_spec) of a job template or workflow. Types, choices, limits, defaults and descriptions of the
-    questions are those of the roles' argument_specs, so a form never asks for what a role would refuse.
-  - Booleans are asked as V(true) or V(false), lists and dictionaries as JSON. No question has to be answered;
-    AWX fills in the default, and roles take an empty text for the documented default.
+  - Returns the C(survey_spec) of a job template or workflow. Types, choices, limits and descriptions of the questions
+    are those of the roles' argument_specs, so a form never asks for what a role would refuse.
+  - Booleans are asked as V(true) or V(false), lists and dictionaries as JSON. No question has to be answered, and none
+    has a default, since AWX sends those as answers. The help texts tell what a run uses for what is not answered.
 positional: values
 options:
   _input:
@@ -29,7 +29,7 @@ options:
         description: What the form says beside the field. Without it the name of the variable.
         type: str
   values:
-    description: What the inventory sets, by variable. It takes the place of the documented default.
+    description: What the inventory sets, by variable. The help texts tell it.
     type: dict
     default: {}
   name:

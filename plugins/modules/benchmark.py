@@ -36,7 +36,7 @@ options:
   profile:
     description: Which of O(profiles).
     type: str
-    required: true
+    default: latency
   profiles:
     description:
       - Lists of runs by name. A run has C(num_prompts), C(input_tokens) and C(output_tokens) (of a request), and may

@@ -41,17 +41,24 @@ model_is_local: {description: Whether the model is a folder on the host., type: 
 model_revision: {description: Revision of the model; empty for the main branch., type: str, returned: success}
 hf_cache: {description: Docker volume or host path of downloaded models., type: str, returned: success}
 served_model_name: {description: Name under which clients ask for the model., type: str, returned: success}
-max_model_len: {description: Longest prompt plus answer in tokens., type: int, returned: success}
+served_model_names: {description: All of them, that one first., type: list, elements: str, returned: success}
+max_model_len:
+  description: Longest prompt plus answer in tokens; V(auto) for what fits; null for vLLM's default.
+  type: raw
+  returned: success
 gpu_devices: {description: Indexes or UUIDs of the GPUs., type: list, elements: str, returned: success}
 gpu_access: {description: How the container gets its GPUs., type: str, returned: success}
 tensor_parallel_size: {description: GPUs that share each layer., type: int, returned: success}
 pipeline_parallel_size: {description: Groups of GPUs that hold different layers., type: int, returned: success}
-gpu_memory_utilization: {description: Share of each GPU's memory., type: float, returned: success}
+gpu_memory_utilization:
+  description: Share of each GPU's memory; null for vLLM's default.
+  type: float
+  returned: success
 quantization: {description: Quantization method; empty for the model's own., type: str, returned: success}
 dtype: {description: Data type of weights and activations., type: str, returned: success}
 kv_cache_dtype: {description: Data type of the KV cache., type: str, returned: success}
 hf_overrides: {description: Changes to config.json under the names this release reads., type: dict, returned: success}
-max_num_seqs: {description: Requests run at the same time., type: int, returned: success}
+max_num_seqs: {description: Requests run at the same time; null for vLLM's default., type: int, returned: success}
 max_num_batched_tokens: {description: Tokens in one step; null for vLLM's default., type: int, returned: success}
 cudagraph_capture_sizes:
   description: Batch sizes for which CUDA graphs are captured; empty for vLLM's own.
@@ -70,6 +77,12 @@ volumes: {description: Mounts in Compose's short form., type: list, elements: st
 named_volumes: {description: Docker volumes among them., type: list, elements: str, returned: success}
 healthcheck:
   description: Keys C(interval_s), C(timeout_s), C(retries) and C(start_period_s).
+  type: dict
+  returned: success
+sources:
+  description:
+    - By variable, its C(value) as text (empty where it is left to vLLM) and C(from), V(operator), V(profile <name>),
+      V(default) (of the role), V(vLLM), or what it was derived from.
   type: dict
   returned: success
 restart_policy: {description: Restart policy once the service was healthy., type: str, returned: success}

@@ -114,8 +114,10 @@ def test_everything_is_there(story) -> None:
     for one in templates.values():
         assert sorted(one["credentials"]) == ["vLLM | machine", "vLLM | secrets", "vLLM | vault"]
         assert one["labels"] == ["vllm"]
-        asked = {question["variable"]: question["default"] for question in one["survey_spec"]["spec"]}
-        assert (asked["vllm_port"], asked["vllm_image"]) == (5010, "registry.example.org/vllm:1")
+        asked = {question["variable"]: question for question in one["survey_spec"]["spec"]}
+        assert {question["default"] for question in asked.values()} == {""}
+        assert "the inventory's 5010" in asked["vllm_port"]["question_description"]
+        assert "the inventory's registry.example.org/vllm:1" in asked["vllm_image"]["question_description"]
         assert one["ask_job_type_on_launch"]
         assert not one["ask_variables_on_launch"]
     told = {name for name, one in templates.items() if one["notification_templates_error"]}

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import re
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import serve_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import profiles, role_variables, serve_options
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.rules import INT_LIMITS
 
-#: AWX's own limits of a text, in characters (its form for a new question).
-_TEXT_LIMITS = (0, 1024)
+#: Limits of a text in characters: at most AWX's own (its form for a new question). At least 1, so that AWX sends nothing
+#: for what is not answered; with 0 it sends an empty text, which would hide what the inventory says.
+_TEXT_LIMITS = (1, 1024)
 
 #: The same for texts of several lines.
-_TEXTAREA_LIMITS = (0, 4096)
+_TEXTAREA_LIMITS = (1, 4096)
 
 
 class SurveyError(Exception):
@@ -32,8 +33,7 @@ def spec(
     Args:
         questions: each with ``variable``, and ``question``, what the form says beside the field.
         options: the documented options of all roles, by variable name.
-        values: what the inventory sets; it takes the place of the documented default, so that a form shows what a run
-            without it would use.
+        values: what the inventory sets. The help texts tell it, or else what a profile or a role would use.
         name: name of the survey.
         description: its description.
 
@@ -57,18 +57,33 @@ def question(item: dict, options: dict, values: dict) -> dict:
         raise SurveyError("%s is a secret: it belongs into a credential, since answers are kept in clear." % name)
     option = options[name]
     kind, shape = _kind(name, option)
-    default = _shown(kind, values[name] if name in values else option.get("default"), option)
     return {
         "question_name": item.get("question") or name,
-        "question_description": "%s (%s)" % (_plain(option["description"]), name),
+        "question_description": "%s (%s%s)" % (_plain(option["description"]), name, _unanswered(name, option, values)),
         "variable": name,
         "type": kind,
-        # AWX fills in the default of what is not answered, but schedules and launches by its API have to answer what
-        # is required
+        # schedules and launches by AWX's API have to answer what is required
         "required": False,
-        "default": default,
+        # AWX sends a form's defaults as answers, and what is answered counts as said
+        "default": "",
         **shape,
     }
+
+
+def _unanswered(name: str, option: dict, values: dict) -> str:
+    """Return what a run uses for a question that nobody answers, for its help text."""
+    own = role_variables.role_options("vllm")
+    profile = profiles.load(str(values.get("vllm_profile") or own["vllm_profile"]["default"]), own)
+    section = {**profile.service, **profile.model}
+    if profiles.is_said(values.get(name)):
+        text = "the inventory's %s" % _shown(values[name])
+    elif name in section:
+        text = "%s with the profile %s" % (_shown(section[name]), profile.name)
+    elif profiles.is_said(option.get("default")):
+        text = _shown(option["default"])
+    else:
+        return ""
+    return "; unanswered: %s" % text
 
 
 def _kind(name: str, option: dict) -> tuple[str, dict]:
@@ -92,17 +107,11 @@ def _limits(low: int | None, high: int | None) -> dict:
     return {key: value for key, value in (("min", low), ("max", high)) if value is not None}
 
 
-def _shown(kind: str, default: object, option: dict) -> object:
-    """Return the default as the form shows it; what has no text of its own is JSON, which the roles read."""
-    if default is None:
-        return ""
-    if kind in ("integer", "float"):
-        return default
-    if isinstance(default, bool):
-        return "true" if default else "false"
-    if isinstance(default, (dict, list)):
-        return json.dumps(default) if default or option.get("type") == "dict" else ""
-    return str(default)
+def _shown(value: object) -> str:
+    """Return a value as somebody would write it into the form; what has no text of its own is JSON."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
 
 
 def _plain(description: str | list[str]) -> str:

@@ -31,7 +31,9 @@ def arguments(v: dict, suffix: str, extra_options: list[tuple[str, object]]) -> 
         if option.told_by == "position":
             value_of(env, value)
         else:
-            _argument(flag, env, value, literal, value_of)
+            # a list of one name keeps the name that its line in .env always had
+            alone = option.variable == "vllm_served_model_name" and len(value) == 1
+            _argument(flag, env, value[0] if alone else value, literal, value_of)
     for name, value in extra_options:
         _argument(name, extra_option_env(name), value, literal, value_of)
     return result

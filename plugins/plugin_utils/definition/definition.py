@@ -18,11 +18,36 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     command,
     mounts,
     prefetch,
+    profiles,
     rules,
     serve_options,
 )
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import IMAGES, LOOPBACK
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems, coerce, parse_gpu_devices
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import (
+    Problems,
+    coerce,
+    parse_gpu_devices,
+    to_length,
+    to_served_names,
+)
+
+#: vLLM's own port (vllm/entrypoints/openai/cli_args.py of 0.11, launchers/cli_args.py of 0.32).
+_PORT = 8000
+
+#: Variables whose origin a plan tells, in this order; the secrets are none of them.
+_TOLD = (
+    "vllm_name",
+    "vllm_version",
+    "vllm_image",
+    *(option.variable for option in serve_options.SERVE_OPTIONS if option.told_by != "environment"),
+    "vllm_gpu_devices",
+    "vllm_extra_options",
+    "vllm_extra_env",
+    "vllm_publish_address",
+    "vllm_container_name",
+    "vllm_hf_cache",
+    "vllm_compile_cache",
+)
 
 
 def unknown_variables(given: list[str], known: list[str]) -> list[tuple[str, str]]:
@@ -50,8 +75,8 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
     Returns:
         The definition (empty when there are problems), the problems (``{variable, message}``), the warnings.
     """
-    problems, warnings = Problems(), []
-    v = coerce(values, options, problems)
+    problems = Problems()
+    v, sources, warnings = _said(values, options, problems)
     gpus, extra_options, extra_env = rules.check(v, options, problems, warnings)
     if problems.found:
         return {}, problems.found, warnings
@@ -70,6 +95,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
             "vllm_model_revision." % v["vllm_model"]
         )
     local_model = v["vllm_model"].startswith("/")
+    served = v["vllm_served_model_name"] or [v["vllm_model"]]
     # Docker publishes "::" for IPv6 alone, also where the host has both (seen with 20.10)
     probe_host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(publish, publish)
     definition = {
@@ -86,7 +112,9 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "gpu_devices": gpus,
         "gpu_access": v["vllm_gpu_access"],
         # each under the name of its variable, in the words of this release
-        **{name.removeprefix("vllm_"): value for name, value in serve_options.values(v, v["vllm_version"]).items()},
+        **{name.removeprefix("vllm_"): value for name, value in serve_options.effective(v, v["vllm_version"]).items()},
+        "served_model_name": served[0],
+        "served_model_names": served,
         # names only: values may hold secrets
         "extra_options": [name for name, _value in extra_options],
         "publish_address": publish,
@@ -114,8 +142,44 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
             "container_name": "%s-prefetch" % v["vllm_container_name"],
             "environment": {name: env_name for name, env_name, _value in prefetch.prefetch_env(v, extra_env)},
         },
+        # by variable: its value as text, "" where it is left to vLLM, and who said it
+        "sources": {name: {"value": profiles.shown(name, v[name]), "from": sources[name]} for name in _TOLD},
     }
     return definition, [], warnings
+
+
+def _said(values: dict, options: dict, problems: Problems) -> tuple[dict, dict[str, str], list[str]]:
+    """Return the value of each variable in its type, where it comes from, and what the operator should know.
+
+    Null: nobody says anything, so the option is left to vLLM.
+    """
+    applied = profiles.apply(values, options, problems)
+    v = coerce(applied.values, options, problems)
+    for name in ("vllm_model", "vllm_name"):
+        if not v[name] and not problems.about(name, "vllm_profile"):
+            problems.add(name, "is not set, and no profile is chosen that says it. Set it, or vllm_profile.")
+        v[name] = v[name] or ""
+    for name, convert, form in (
+        ("vllm_max_model_len", to_length, "a number of tokens (32768, 32k), or auto for the longest that fits"),
+        ("vllm_served_model_name", to_served_names, "a name, or a list of names"),
+    ):
+        try:
+            v[name] = convert(v[name])
+        except ValueError:
+            problems.add(name, "%r is not usable. Set %s." % (v[name], form))
+            v[name] = convert(None)
+    # a name that is refused is told once
+    name = v["vllm_name"] if rules.SERVICE_NAME.match(v["vllm_name"]) else "unnamed"
+    sources = dict(applied.sources)
+    for variable, value, source in (
+        ("vllm_port", _PORT, "vLLM"),
+        ("vllm_container_name", "vllm-%s" % name, "vllm_name"),
+        ("vllm_compile_cache", "vllm-%s-compile-cache" % name, "vllm_name"),
+        ("vllm_gpu_devices", list(range(rules.workers(v))), "parallel sizes"),
+    ):
+        if not profiles.is_said(v[variable]):
+            v[variable], sources[variable] = value, source
+    return v, sources, applied.notices
 
 
 def env_entries(values: dict, options: dict) -> list[tuple[str, str]]:
@@ -124,7 +188,7 @@ def env_entries(values: dict, options: dict) -> list[tuple[str, str]]:
     Kept apart from the definition on purpose: the definition travels through facts and logs, this must not.
     """
     problems = Problems()
-    v = coerce(values, options, problems)
+    v, _sources, _notices = _said(values, options, problems)
     gpus = parse_gpu_devices(v["vllm_gpu_devices"]) if v["vllm_accelerator"] == "nvidia" else []
     suffix = re.sub(r"[^A-Z0-9]", "_", v["vllm_name"].upper())
     extra_options = rules.check_extra_options(v, problems)

@@ -12,6 +12,9 @@ import re
 #: Variables whose values must not appear anywhere but in ``.env``.
 SECRETS = ("vllm_hf_token", "vllm_api_key")
 
+#: Variables for which an empty text is a value of its own.
+EMPTY_COUNTS = ("vllm_shm_size",)
+
 #: Variables that no message quotes: secrets, and what may hold some.
 UNQUOTED = (*SECRETS, "vllm_extra_env")
 

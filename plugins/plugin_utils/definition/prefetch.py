@@ -53,7 +53,7 @@ def prefetch_models(v: dict, extra_options: list[tuple[str, object]], extra_env:
     options = dict(extra_options)
     found = []
     if not v["vllm_model"].startswith("/"):
-        found.append((v["vllm_model"], v["vllm_model_revision"], str(options.get("load-format") or "auto")))
+        found.append((v["vllm_model"], v["vllm_model_revision"] or "", str(options.get("load-format") or "auto")))
     found += [(name, revision, "auto") for name, revision in _further_models(options)]
     for given in v["vllm_prefetch_models"]:
         name, revision = HUB_REVISION.match(given).groups()

@@ -12,12 +12,13 @@ import pathlib
 import yaml
 from ansible.errors import AnsibleError
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES, SECRETS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import (
+    EMPTY_COUNTS,
+    PLAYBOOK_VARIABLES,
+    SECRETS,
+)
 
 ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
-
-#: Variables for which an empty text is a value of its own.
-_EMPTY_COUNTS = ("vllm_shm_size",)
 
 #: Prefixes that belong to this collection.
 PREFIXES = ("vllm_", "docker_engine_", "nvidia_container_toolkit_")
@@ -103,14 +104,9 @@ def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str
             continue
         if values[name] is None:
             values[name] = option.get("default")
-        if values[name] == "" and name not in _EMPTY_COUNTS and not option.get("choices"):
-            values[name] = _unanswered(option)
+        if values[name] == "" and name not in EMPTY_COUNTS:
+            values[name] = option.get("default")
     return values, unreadable
-
-
-def _unanswered(option: dict) -> object:
-    """Return what an empty text stands for. AWX sends no empty number or truth value: those stay, to be refused."""
-    return "" if option.get("type") in ("int", "float", "bool") else option.get("default")
 
 
 def _reason(name: str, error: AnsibleError) -> str:

@@ -68,10 +68,13 @@ _SHARED_FOLDERS = [
 #: Largest whole number that is taken, C's int: a bound of ours, far above what any service counts.
 _MOST = 2**31 - 1
 
+#: GPUs of one host at most: a bound of ours, so that a mistyped number lists no millions.
+_MOST_GPUS = 64
+
 #: Oldest vLLM release whose options the collection knows.
 _OLDEST_VERSION = (0, 11)
 
-_SERVICE_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,39}$")
+SERVICE_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,39}\Z")
 
 _CONTAINER_NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]+$")
 
@@ -121,7 +124,7 @@ def check(
 
 
 def _check_names(v: dict, problems: Problems) -> None:
-    if not _SERVICE_NAME.match(v["vllm_name"]):
+    if not SERVICE_NAME.match(v["vllm_name"]):
         problems.add(
             "vllm_name",
             "%r is no service name. Use lower-case letters, digits, '-' and '_', starting with a letter, at most 40."
@@ -146,9 +149,10 @@ def _check_names(v: dict, problems: Problems) -> None:
             "%r is neither a Hugging Face id (organisation/name) nor the absolute path of a folder on the host."
             % model,
         )
-    for name in ("vllm_served_model_name",):
-        if not v[name].strip():
-            problems.add(name, "is empty. Set the name under which clients ask for the model.")
+    for name in v["vllm_served_model_name"]:
+        why_not = dotenv.check_value(name) if name else "it is empty"
+        if why_not:
+            problems.add("vllm_served_model_name", "%r cannot be used: %s. Take that out." % (name, why_not))
     folder = plain_path(v["vllm_dir"])
     if not folder.startswith("/") or folder.strip("/") == "":
         problems.add("vllm_dir", "%r is not an absolute path below /. Use for example /opt/vllm." % v["vllm_dir"])
@@ -174,7 +178,7 @@ def _check_names(v: dict, problems: Problems) -> None:
 def _check_texts(v: dict, options: dict, problems: Problems) -> None:
     """Refuse what neither a line of ``.env`` nor one of the Compose file can carry, secrets apart."""
     texts = {name: v[name] for name, option in options.items() if option.get("type", "str") in ("str", "path")}
-    texts["vllm_hf_overrides"] = option_text(v["vllm_hf_overrides"])
+    texts["vllm_hf_overrides"] = option_text(v["vllm_hf_overrides"] or "")
     for name, text in texts.items():
         why_not = "" if name in SECRETS or problems.about(name) else dotenv.check_value(text or "")
         if why_not:
@@ -184,7 +188,7 @@ def _check_texts(v: dict, options: dict, problems: Problems) -> None:
 def _check_numbers(v: dict, problems: Problems) -> None:
     for name, (low, high) in INT_LIMITS.items():
         value = v.get(name)
-        if value is None or problems.about(name):
+        if value is None or value == "auto" or problems.about(name):
             continue
         if value < low or value > (_MOST if high is None else high):
             if name == "vllm_port":
@@ -193,7 +197,7 @@ def _check_numbers(v: dict, problems: Problems) -> None:
                 limits = "%d or more" % low if high is None and value < low else "%d to %d" % (low, high or _MOST)
                 problems.add(name, "%d is out of range. Use %s." % (value, limits))
     for name in serve_options.shares():
-        if not problems.about(name) and not 0 < v[name] <= 1:
+        if v[name] is not None and not problems.about(name) and not 0 < v[name] <= 1:
             problems.add(
                 name,
                 "%s is outside (0, 1]. It is a share of the GPU's memory, for example 0.90 for 90 %%." % v[name],
@@ -203,7 +207,7 @@ def _check_numbers(v: dict, problems: Problems) -> None:
 def _check_capture_sizes(v: dict, problems: Problems) -> None:
     name = "vllm_cudagraph_capture_sizes"
     # -e and surveys give texts
-    sizes = v[name] = [int(size) if isinstance(size, str) and size.isdigit() else size for size in v[name]]
+    sizes = v[name] = [int(size) if isinstance(size, str) and size.isdigit() else size for size in v[name] or []]
     if problems.about(name) or not sizes:
         return
     if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
@@ -217,7 +221,7 @@ def _check_needs(v: dict, problems: Problems) -> None:
         if not option.needs or problems.about(option.variable) or not serve_options.is_set(v[option.variable]):
             continue
         other, wanted, why = option.needs
-        if v[other] != wanted:
+        if v[other] not in (None, wanted):
             problems.add(
                 option.variable,
                 "%r has no effect, since %s %s. Unset one of the two." % (v[option.variable], other, why),
@@ -238,15 +242,16 @@ def _check_gpus(v: dict, extra_options: dict, problems: Problems) -> list[str]:
     sizes = ("vllm_tensor_parallel_size", "vllm_pipeline_parallel_size")
     if problems.about(*sizes, "vllm_gpu_devices", "vllm_extra_options"):
         return gpus
-    workers = v[sizes[0]] * v[sizes[1]]
+    tensor, pipeline = (v[name] or 1 for name in sizes)
     local, said = _local_engines(extra_options)
-    if workers * local != len(gpus):
+    if tensor * pipeline * local != len(gpus):
+        own = "" if v[sizes[0]] else ", which is vLLM's own where nothing is set"
         problems.add(
             sizes[0],
-            "%d (x vllm_pipeline_parallel_size %d%s = %d GPUs) differs from the %d GPUs of vllm_gpu_devices (%s). "
-            "Make the two agree." % (v[sizes[0]], v[sizes[1]], said, workers * local, len(gpus), ",".join(gpus)),
+            "%d%s (x vllm_pipeline_parallel_size %d%s = %d GPUs) differs from the %d GPUs of vllm_gpu_devices (%s). "
+            "Make the two agree." % (tensor, own, pipeline, said, tensor * pipeline * local, len(gpus), ",".join(gpus)),
         )
-    elif workers > 1 and any(name.startswith("MIG-") for name in gpus):
+    elif tensor * pipeline > 1 and any(name.startswith("MIG-") for name in gpus):
         # no CUDA IPC, no NVLink between instances (docs.rapids.ai, deployment guide: MIG); not tried with vLLM
         problems.add(
             sizes[0],
@@ -254,6 +259,14 @@ def _check_gpus(v: dict, extra_options: dict, problems: Problems) -> list[str]:
             "size 1), or whole GPUs." % ",".join(gpus),
         )
     return gpus
+
+
+def workers(v: dict) -> int:
+    """Return how many workers, each with a GPU of its own, vLLM starts on this host."""
+    extra = v["vllm_extra_options"] if isinstance(v["vllm_extra_options"], dict) else {}
+    local, _said = _local_engines({serve_options.option_name(name): value for name, value in extra.items()})
+    sizes = (v["vllm_tensor_parallel_size"] or 1, v["vllm_pipeline_parallel_size"] or 1)
+    return min(max(sizes[0] * sizes[1] * local, 1), _MOST_GPUS)
 
 
 def _local_engines(extra_options: dict) -> tuple[int, str]:
@@ -385,9 +398,15 @@ def _check_version_fit(v: dict, extra_options: list[tuple[str, object]], problem
             "vllm_image: its tag says vLLM %s, but vllm_version is %s, and the command is made for that. Set "
             "vllm_version to what the image holds." % (in_tag, version)
         )
-    why_not = vllm_versions.overrides_problem(version, v["vllm_hf_overrides"])
+    why_not = vllm_versions.overrides_problem(version, v["vllm_hf_overrides"] or {})
     if why_not and not problems.about("vllm_hf_overrides"):
         problems.add("vllm_hf_overrides", why_not)
+    if v["vllm_max_model_len"] == "auto" and vllm_versions.release(version) < vllm_versions.AUTO_LENGTH:
+        problems.add(
+            "vllm_max_model_len",
+            "auto is nothing that vLLM %s takes; %d.%d is the first. Set a number of tokens."
+            % (version, *vllm_versions.AUTO_LENGTH[:2]),
+        )
     if not v["vllm_check_options"]:
         return
     # An image of one's own may hold any release: vllm_version is believed.

@@ -35,6 +35,8 @@ class ServeOption(NamedTuple):
     needs: tuple[str, Any, str] | None = None
     #: The value that is vLLM's own in every release, and so is not said.
     omit: Any = None
+    #: What the definition tells of an option that nobody set: vLLM's own default, where every release has the same.
+    own: Any = None
     #: Short forms and former names that vLLM's parser takes for it (vllm/engine/arg_utils.py, 0.11 and 0.32).
     other_flags: tuple[str, ...] = ()
     #: (first release that has the flag, flag of the releases before).
@@ -50,16 +52,23 @@ class ServeOption(NamedTuple):
 SERVE_OPTIONS = (
     # `vllm serve` has deprecated --model
     ServeOption("model", "vllm_model", "VLLM_MODEL_%s", told_by="position"),
-    ServeOption("revision", "vllm_model_revision", "VLLM_MODEL_REVISION_%s"),
+    ServeOption("revision", "vllm_model_revision", "VLLM_MODEL_REVISION_%s", own=""),
     ServeOption("served-model-name", "vllm_served_model_name", "VLLM_SERVED_MODEL_NAME_%s"),
-    ServeOption("quantization", "vllm_quantization", "VLLM_QUANTIZATION_%s", other_flags=("q",)),
-    ServeOption("dtype", "vllm_dtype", "VLLM_DTYPE_%s"),
-    ServeOption("kv-cache-dtype", "vllm_kv_cache_dtype", "VLLM_KV_CACHE_DTYPE_%s"),
+    ServeOption("quantization", "vllm_quantization", "VLLM_QUANTIZATION_%s", own="", other_flags=("q",)),
+    ServeOption("dtype", "vllm_dtype", "VLLM_DTYPE_%s", own="auto"),
+    ServeOption("kv-cache-dtype", "vllm_kv_cache_dtype", "VLLM_KV_CACHE_DTYPE_%s", own="auto"),
     ServeOption("max-model-len", "vllm_max_model_len", "MAX_MODEL_LEN", least=1),
-    ServeOption("hf-overrides", "vllm_hf_overrides", "VLLM_HF_OVERRIDES_%s", fit=vllm_versions.fitting_overrides),
+    ServeOption(
+        "hf-overrides", "vllm_hf_overrides", "VLLM_HF_OVERRIDES_%s", own={}, fit=vllm_versions.fitting_overrides
+    ),
     ServeOption("gpu-memory-utilization", "vllm_gpu_memory_utilization", "GPU_MEMORY_UTILIZATION_%s", share=True),
     ServeOption(
-        "tensor-parallel-size", "vllm_tensor_parallel_size", "TENSOR_PARALLEL_SIZE_%s", least=1, other_flags=("tp",)
+        "tensor-parallel-size",
+        "vllm_tensor_parallel_size",
+        "TENSOR_PARALLEL_SIZE_%s",
+        least=1,
+        own=1,
+        other_flags=("tp",),
     ),
     ServeOption(
         "pipeline-parallel-size",
@@ -67,6 +76,7 @@ SERVE_OPTIONS = (
         "PIPELINE_PARALLEL_SIZE_%s",
         least=1,
         omit=1,
+        own=1,
         other_flags=("pp",),
     ),
     ServeOption("max-num-seqs", "vllm_max_num_seqs", "MAX_NUM_SEQS_%s", least=1),
@@ -75,12 +85,13 @@ SERVE_OPTIONS = (
         "cudagraph-capture-sizes",
         "vllm_cudagraph_capture_sizes",
         "CUDAGRAPH_CAPTURE_SIZES_%s",
+        own=[],
         needs=("vllm_enforce_eager", False, "captures no graphs"),
         # 0.11.0 takes a single number for the largest size and captures all of its own below
         before=((0, 11, 1), "cuda-graph-sizes"),
     ),
-    ServeOption("enforce-eager", "vllm_enforce_eager"),
-    ServeOption("trust-remote-code", "vllm_trust_remote_code"),
+    ServeOption("enforce-eager", "vllm_enforce_eager", own=False),
+    ServeOption("trust-remote-code", "vllm_trust_remote_code", own=False),
     ServeOption("host", "vllm_host", "VLLM_HOST_%s"),
     ServeOption("port", "vllm_port", "VLLM_PORT_%s", least=1, most=65535),
     ServeOption("api-key", "vllm_api_key", told_by="environment"),
@@ -114,10 +125,18 @@ def shares() -> tuple[str, ...]:
 def values(v: dict, version: str) -> dict[str, object]:
     """Return what the variables ``v`` say in the words of ``version``, by variable, secrets apart."""
     return {
-        option.variable: option.fit(version, v[option.variable]) if option.fit else v[option.variable]
+        option.variable: option.fit(version, v[option.variable])
+        if option.fit and v[option.variable]
+        else v[option.variable]
         for option in SERVE_OPTIONS
         if option.told_by != "environment"
     }
+
+
+def effective(v: dict, version: str) -> dict[str, object]:
+    """Return the same, with vLLM's own defaults for what nobody set, where every release has the same; else null."""
+    own = {option.variable: option.own for option in SERVE_OPTIONS}
+    return {name: own[name] if value is None else value for name, value in values(v, version).items()}
 
 
 def said(v: dict, version: str) -> list[tuple[ServeOption, str, object]]:

@@ -12,6 +12,8 @@ import re
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import UNQUOTED
 
+_LENGTH = re.compile(r"^(\d+(?:\.\d+)?)([kKmMgGtT]?)\Z")
+
 _GPU_UUID = re.compile(r"^(GPU|MIG)-[0-9A-Za-z-]+$")
 
 
@@ -73,6 +75,50 @@ def parse_gpu_devices(value: object) -> list[str]:
     return ids
 
 
+def to_names(value: object) -> list[str]:
+    """Return names given as a list or as a text with commas between.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return [str(item).strip() for item in _to_list("" if value is None else value)]
+
+
+def to_length(value: object) -> int | str | None:
+    """Return a length in tokens, V(auto) for the longest that fits, None where nothing is said.
+
+    Takes what ``vllm serve`` does (vllm/utils/argparse_utils.py: human_readable_int_or_auto): 32k is 32000, 32K 32768.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if value is None or value == "":
+        return None
+    text = str(value).strip()
+    if text in ("auto", "-1"):
+        return "auto"
+    match = _LENGTH.match(text)
+    if isinstance(value, bool) or not match:
+        raise ValueError(value)
+    number, unit = match.groups()
+    base = 1000 if unit.islower() else 1024
+    tokens = float(number) * base ** (" kmgt".index(unit.lower()) if unit else 0)
+    if not tokens.is_integer():
+        raise ValueError(value)
+    return int(tokens)
+
+
+def to_served_names(value: object) -> list[str]:
+    """Return the names under which clients ask for the model, in order; none where nothing is said.
+
+    Raises:
+        ValueError: it is neither a text nor a list.
+    """
+    if isinstance(value, str) and not value.strip().startswith("["):
+        return [value] if value.strip() else []
+    return [str(item) for item in _to_list("" if value is None else value)]
+
+
 def coerce(values: dict, options: dict, problems: Problems) -> dict:
     """Return the values in the types the argument_specs promise; strings from ``-e`` and surveys are converted."""
     result = {}
@@ -80,8 +126,6 @@ def coerce(values: dict, options: dict, problems: Problems) -> dict:
         value = values.get(name)
         kind = option.get("type", "str")
         if value is None:
-            if option.get("default") is not None:
-                problems.add(name, "is empty (null). Leave it out to get the default, %r." % (option["default"],))
             result[name] = option.get("default")
             continue
         try:

@@ -16,6 +16,9 @@ from ansible_collections.myia.vllm.plugins.module_utils.common import versions
 #: Share of GPU memory that vLLM uses by default, from a release on (vllm/config/cache.py: gpu_memory_utilization).
 _UTILIZATION = ((0, 0, 0), 0.90), ((0, 20, 0), 0.92)
 
+#: First release whose --max-model-len takes auto (vllm/engine/arg_utils.py: human_readable_int_or_auto).
+AUTO_LENGTH = (0, 14, 0)
+
 #: First release that takes the estimated memory of CUDA graphs out of the KV cache's budget without being asked
 #: (vllm/envs.py: VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, there and off since 0.18.0, on since 0.20.0).
 _GRAPHS_IN_BUDGET = (0, 20, 0)

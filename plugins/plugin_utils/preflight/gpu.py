@@ -72,6 +72,8 @@ def memory(definition: dict, host: dict) -> dict | None:
 
     What this service's own container holds is free again when it is replaced.
     """
+    asked = definition["gpu_memory_utilization"]
+    share_asked = vllm_versions.defaults(definition["version"])["gpu_memory_utilization"] if asked is None else asked
     shares, lines, holders, short = [], [], [], False
     for gpu, there in wanted(definition, host):
         total, free = there["memory_total_mib"], _free_mib(there)
@@ -80,7 +82,7 @@ def memory(definition: dict, host: dict) -> dict | None:
         own = _own_mib(definition, host, gpu, there)
         offered = estimate.offered_gib(total / 1024)
         available = min((free + own) / 1024, offered[2])
-        needed = definition["gpu_memory_utilization"] * offered[0]
+        needed = share_asked * offered[0]
         line = "GPU %s: %.1f of %.1f GiB free" % (gpu["index"], available, total / 1024)
         if available < needed:
             short = True
@@ -98,7 +100,8 @@ def memory(definition: dict, host: dict) -> dict | None:
         "gpu_memory",
         not short,
         "; ".join(lines),
-        "%.2f of each GPU's memory (vllm_gpu_memory_utilization)" % definition["gpu_memory_utilization"],
+        "%.2f of each GPU's memory (%s)"
+        % (share_asked, "vLLM's own default" if asked is None else "vllm_gpu_memory_utilization"),
         "Stop what holds the memory (%s), or name other GPUs in vllm_gpu_devices.%s"
         % ("; ".join(dict.fromkeys(holders)), lower),
     )

@@ -14,6 +14,8 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import
 WIDTH = 88
 #: Columns of the name of a row, and of a number.
 _NAME, _NUMBER = 52, 16
+#: Columns of a variable, and of who said its value.
+_VARIABLE, _SOURCE = 30, 18
 #: Suggestions that are shown.
 _SUGGESTIONS = 5
 
@@ -30,6 +32,7 @@ def lines(definition: dict, result: dict, host_name: str, skipped: list[str]) ->
     plan = result["capacity"]
     out = ["=" * WIDTH, "Plan of the vLLM service %s on %s (nothing was changed)" % (definition["name"], host_name)]
     out += ["=" * WIDTH, *_head(definition, result), ""]
+    out += [*_values(definition), ""]
     out += _memory(plan) if plan else _wrapped("No plan of GPU memory: %s." % result["no_capacity"].rstrip("."), "")
     out += ["", *_findings(result, skipped)]
     return out
@@ -52,6 +55,18 @@ def _head(definition: dict, result: dict) -> list[str]:
         )
     )
     return [line for name, text in rows for line in _wrapped(text, name.ljust(10))]
+
+
+def _values(definition: dict) -> list[str]:
+    """Return each value with who said it; what is left to vLLM stands in one line at the end."""
+    rows = [(name, item) for name, item in definition["sources"].items() if item["value"]]
+    unset = [name for name, item in definition["sources"].items() if not item["value"]]
+    out = ["Values of the service, and where each comes from", "-" * WIDTH]
+    for name, item in rows:
+        head = "%s%s" % (name.ljust(_VARIABLE), item["from"].ljust(_SOURCE))
+        out += [line.rstrip() for line in _wrapped(item["value"], head)]
+    out += _wrapped(", ".join(unset) or "nothing", "left to vLLM".ljust(_VARIABLE))
+    return out
 
 
 def _memory(plan: dict) -> list[str]:

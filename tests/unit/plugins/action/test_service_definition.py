@@ -219,7 +219,7 @@ def test_checks_of_ones_own(run) -> None:
         ("vllm_service_pull", "sometimes", "choose one of"),
         ("vllm_health_timeout_s", "soon", "is not a"),
         ("vllm_preflight_min_free_gib", [], "is not a number"),
-        ("docker_engine_install", "", "is not true or false"),
+        ("docker_engine_install", "perhaps", "is not true or false"),
         ("nvidia_container_toolkit_state", "there", "choose one of"),
     ],
 )

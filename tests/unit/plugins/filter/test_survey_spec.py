@@ -18,7 +18,9 @@ def test_filter(loader) -> None:
     text = "{{ [{'variable': 'vllm_port', 'question': 'Port'}] | myia.vllm.survey_spec(inventory, name='n') }}"
     found = rendered(loader, text, inventory={"vllm_port": 8000})
     assert found["name"] == "n"
-    assert [(item["question_name"], item["default"]) for item in found["spec"]] == [("Port", 8000)]
+    (question,) = found["spec"]
+    assert (question["question_name"], question["default"]) == ("Port", "")
+    assert "the inventory's 8000" in question["question_description"]
 
 
 def test_secret(loader) -> None:

@@ -3,17 +3,27 @@
 
 from __future__ import annotations
 
-import json
+import pathlib
 
 import pytest
+import yaml
+from ansible.template import Templar
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import awx_survey, definition, role_variables
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
 
 OPTIONS = role_variables.all_options()
 
+#: The form of the job template that deploys.
+FORM = awx_survey.spec(
+    yaml.safe_load((pathlib.Path(__file__).resolve().parents[5] / "awx" / "surveys.yml").read_text(encoding="utf-8"))[
+        "vllm_awx_service_questions"
+    ],
+    OPTIONS,
+)["spec"]
+
 #: Limits of a text.
-TEXT = {"min": 0, "max": 1024}
+TEXT = {"min": 1, "max": 1024}
 
 
 def asked(name: str, **values: object) -> dict:
@@ -24,25 +34,25 @@ def asked(name: str, **values: object) -> dict:
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [
-        ("vllm_served_model_name", {"type": "text", "default": "Qwen2.5-32B-Instruct-AWQ", "required": False, **TEXT}),
+        ("vllm_served_model_name", {"type": "text", "default": "", "required": False, **TEXT}),
         ("vllm_quantization", {"type": "text", "default": "", "required": False, **TEXT}),
-        ("vllm_gpu_devices", {"type": "text", "default": "0,1", "required": False, **TEXT}),
-        ("vllm_dir", {"type": "text", "default": "/opt/vllm", "required": False, **TEXT}),
-        ("vllm_port", {"type": "integer", "default": 5002, "required": False, "min": 1, "max": 65535}),
-        ("vllm_max_model_len", {"type": "integer", "default": 131072, "required": False, "min": 1}),
+        ("vllm_gpu_devices", {"type": "text", "default": "", "required": False, **TEXT}),
+        ("vllm_dir", {"type": "text", "default": "", "required": False, **TEXT}),
+        ("vllm_port", {"type": "integer", "default": "", "required": False, "min": 1, "max": 65535}),
+        ("vllm_max_model_len", {"type": "text", "default": "", "required": False, **TEXT}),
         ("vllm_max_num_batched_tokens", {"type": "integer", "default": "", "required": False, "min": 1}),
-        ("vllm_gpu_memory_utilization", {"type": "float", "default": 0.9, "required": False, "min": 0, "max": 1}),
-        ("vllm_health_poll_s", {"type": "float", "default": 2, "required": False}),
+        ("vllm_gpu_memory_utilization", {"type": "float", "default": "", "required": False, "min": 0, "max": 1}),
+        ("vllm_health_poll_s", {"type": "float", "default": "", "required": False}),
         (
             "vllm_enforce_eager",
-            {"type": "multiplechoice", "default": "false", "required": False, "choices": ["true", "false"]},
+            {"type": "multiplechoice", "default": "", "required": False, "choices": ["true", "false"]},
         ),
         (
             "vllm_ipc",
-            {"type": "multiplechoice", "default": "private", "required": False, "choices": ["private", "host"]},
+            {"type": "multiplechoice", "default": "", "required": False, "choices": ["private", "host"]},
         ),
-        ("vllm_extra_options", {"type": "textarea", "default": "{}", "required": False, "min": 0, "max": 4096}),
-        ("vllm_prefetch_models", {"type": "textarea", "default": "", "required": False, "min": 0, "max": 4096}),
+        ("vllm_extra_options", {"type": "textarea", "default": "", "required": False, "min": 1, "max": 4096}),
+        ("vllm_prefetch_models", {"type": "textarea", "default": "", "required": False, "min": 1, "max": 4096}),
     ],
 )  # fmt: skip
 def test_question(name, wanted) -> None:
@@ -50,28 +60,58 @@ def test_question(name, wanted) -> None:
     found = asked(name)
     assert found.pop("question_name") == "?"
     assert found.pop("variable") == name
-    assert found.pop("question_description").endswith("(%s)" % name)
+    assert "(%s" % name in found.pop("question_description")
     assert found == wanted
 
 
-def test_answers_that_are_the_defaults_change_nothing(values) -> None:
-    """Every variable but secrets: the default of its question is read back as the default of its role."""
+def test_no_default_is_sent() -> None:
+    """AWX sends the defaults of a form as answers, and what is answered counts as said by the operator."""
+    assert {asked(name)["default"] for name in OPTIONS if name not in SECRETS} == {""}
+
+
+def test_form_with_another_model(loader, values) -> None:
+    """Where the model alone was changed, nothing of the profile's model is rendered."""
     options = role_variables.role_options("vllm")
-    names = [name for name in options if name not in SECRETS]
-    answers = {name: asked(name)["default"] for name in names}
-    given = {name: answer for name, answer in answers.items() if answer != ""}
-    assert len(given) > 30
-    assert definition.define(values(**given), options) == definition.define(values(), options)
+    answers = {
+        question["variable"]: question["default"] for question in FORM if question["type"] in ("text", "textarea")
+    }
+    assert len(answers) > 8
+    answers["vllm_model"] = "org/Llama-3.1-8B-Instruct"
+    read, unreadable = role_variables.read_values(options, answers, Templar(loader=loader, variables=answers))
+    assert unreadable == {}
+    found, problems, notices = definition.define(read, options)
+    assert problems == []
+    assert dict(definition.env_entries(read, options)) == {
+        "CUDA_VISIBLE_DEVICES_MEDIUM": "0",
+        "VLLM_MODEL_MEDIUM": "org/Llama-3.1-8B-Instruct",
+        "VLLM_HOST_MEDIUM": "0.0.0.0",
+        "VLLM_PORT_MEDIUM": "5002",
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+    }
+    assert found["served_model_name"] == "org/Llama-3.1-8B-Instruct"
+    assert found["container_name"] == "vllm-medium"
+    assert "vllm_hf_overrides" in notices[0]
 
 
-def test_what_the_inventory_sets_is_shown() -> None:
-    """A form shows what a run without it would use."""
-    assert asked("vllm_port", vllm_port=8000)["default"] == 8000
-    assert asked("vllm_enforce_eager", vllm_enforce_eager=True)["default"] == "true"
-    overrides = {"rope_parameters": {"factor": 2.0}}
-    assert json.loads(asked("vllm_hf_overrides", vllm_hf_overrides=overrides)["default"]) == overrides
-    image = asked("vllm_image", vllm_image="registry.example.org/vllm:1")
-    assert (image["default"], image["required"]) == ("registry.example.org/vllm:1", False)
+@pytest.mark.parametrize(
+    ("name", "inventory", "told"),
+    [
+        ("vllm_max_model_len", {}, "unanswered: 131072 with the profile medium"),
+        ("vllm_max_model_len", {"vllm_profile": "none"}, None),
+        ("vllm_port", {"vllm_port": 8000}, "unanswered: the inventory's 8000"),
+        ("vllm_enforce_eager", {"vllm_enforce_eager": True}, "unanswered: the inventory's true"),
+        ("vllm_hf_overrides", {"vllm_hf_overrides": {"a": 1}}, """unanswered: the inventory's {"a": 1}"""),
+        ("vllm_image", {}, None),
+        ("vllm_ipc", {}, "unanswered: private"),
+    ],
+)
+def test_help_tells_what_is_used(name, inventory, told) -> None:
+    """Beside a field stands what a run takes when it is left empty."""
+    text = asked(name, **inventory)["question_description"]
+    assert text.endswith("(%s%s)" % (name, "; " + told if told else ""))
 
 
 def test_text_has_no_markup() -> None:

@@ -53,10 +53,7 @@ def test_extra_options(given, arguments, entries, define, env_of) -> None:
 
 def test_cpu(define, env_of) -> None:
     """On a CPU: its image, no GPU anywhere, its own two variables."""
-    changes = {"vllm_accelerator": "cpu", "vllm_gpu_devices": None, "vllm_tensor_parallel_size": 1}
-    _found, problems, _warnings = define(**changes)
-    assert [item["variable"] for item in problems] == ["vllm_gpu_devices"]
-    changes["vllm_gpu_devices"] = ""
+    changes = {"vllm_accelerator": "cpu", "vllm_gpu_devices": "", "vllm_tensor_parallel_size": 1}
     found, problems, _warnings = define(**changes)
     assert problems == []
     assert found["image"] == "vllm/vllm-openai-cpu:v0.32.0"
@@ -76,8 +73,10 @@ def test_gpu_access_without_runtime(access, define) -> None:
 
 
 def test_unset_leaves_the_default_of_vllm(define) -> None:
-    """Options without a value are not on the command line; empty overrides neither."""
-    found, _problems, _warnings = define(vllm_hf_overrides={}, vllm_enforce_eager=True, vllm_trust_remote_code=True)
+    """Options without a value are not on the command line."""
+    found, _problems, _warnings = define(
+        vllm_unset=["vllm_hf_overrides"], vllm_enforce_eager=True, vllm_trust_remote_code=True
+    )
     assert "--hf-overrides" not in found["command"]
     assert "--max-num-batched-tokens" not in found["command"]
     assert "--revision" not in found["command"]
@@ -115,7 +114,7 @@ def test_short_name_is_written_out(define, env_of) -> None:
 )
 def test_capture_sizes(values, options, version, given, expected) -> None:
     """Sizes of CUDA graphs are given under the name that the release knows."""
-    given = values(vllm_version=version, vllm_hf_overrides={}, vllm_cudagraph_capture_sizes=given)
+    given = values(vllm_version=version, vllm_unset=["vllm_hf_overrides"], vllm_cudagraph_capture_sizes=given)
     found, problems, _warnings = definition.define(given, options)
     assert problems == []
     entries = dict(definition.env_entries(given, options))

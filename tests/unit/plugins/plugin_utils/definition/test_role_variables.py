@@ -12,7 +12,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import 
 
 def test_role_options() -> None:
     """The options of a role by entry point; a role without any has none."""
-    assert role_variables.role_options("vllm")["vllm_port"]["default"] == 5002
+    assert role_variables.role_options("vllm")["vllm_profile"]["default"] == "medium"
     assert role_variables.role_options("vllm_config") == {}
     assert role_variables.role_options("vllm_service", "remove") == role_variables.role_options("vllm_service")
 
@@ -50,16 +50,15 @@ def test_read_values(loader) -> None:
 @pytest.mark.parametrize(
     ("name", "read"),
     [
-        ("vllm_model", "Qwen/Qwen2.5-32B-Instruct-AWQ"),
+        ("vllm_model", None),
         ("vllm_dir", "/opt/vllm"),
-        ("vllm_gpu_devices", "0,1"),
+        ("vllm_gpu_devices", None),
         ("vllm_extra_options", {}),
-        ("vllm_quantization", ""),
-        # an empty text has a meaning, or is refused later
+        ("vllm_port", None),
+        ("vllm_enforce_eager", None),
+        ("vllm_ipc", "private"),
+        # an empty text has a meaning
         ("vllm_shm_size", ""),
-        ("vllm_ipc", ""),
-        ("vllm_port", ""),
-        ("vllm_enforce_eager", ""),
     ],
 )
 def test_unanswered_question(name, read, loader) -> None:

@@ -22,8 +22,6 @@ BAD = [
     pytest.param({"vllm_port": 70000}, ["vllm_port"], "70000 is not a TCP port", id="port-70000"),
     pytest.param({"vllm_port": True}, ["vllm_port"], "whole number", id="port-true"),
     pytest.param({"vllm_port": 5002.5}, ["vllm_port"], "whole number", id="port-fraction"),
-    pytest.param({"vllm_port": None}, ["vllm_port"], "null", id="port-null"),
-    pytest.param({"vllm_port": ""}, ["vllm_port"], "whole number", id="port-empty"),
     pytest.param({"vllm_port": [5002]}, ["vllm_port"], "whole number", id="port-list"),
     pytest.param(
         {"vllm_tensor_parallel_size": 4}, ["vllm_tensor_parallel_size"], "differs from the 2 GPUs", id="tp-not-gpus"
@@ -53,7 +51,6 @@ BAD = [
     pytest.param({"vllm_healthcheck_start_period_s": -1}, ["vllm_healthcheck_start_period_s"], "0 or more", id="start"),
     pytest.param({"vllm_healthcheck_interval_s": 0}, ["vllm_healthcheck_interval_s"], "1 or more", id="interval-0"),
     pytest.param({"vllm_name": "Medium"}, ["vllm_name"], "lower-case", id="name-upper-case"),
-    pytest.param({"vllm_name": ""}, ["vllm_name"], "no service name", id="name-empty"),
     pytest.param({"vllm_name": "../x"}, ["vllm_name"], "no service name", id="name-path"),
     pytest.param({"vllm_name": "m" * 41}, ["vllm_name"], "at most 40", id="name-long"),
     pytest.param({"vllm_container_name": "a b"}, ["vllm_container_name"], "no container name", id="container-space"),
@@ -62,7 +59,17 @@ BAD = [
     pytest.param({"vllm_model": "./here"}, ["vllm_model"], "Hugging Face id", id="model-relative"),
     pytest.param({"vllm_model": "/with space"}, ["vllm_model"], "mounted safely", id="model-space"),
     pytest.param({"vllm_model": "/a:b"}, ["vllm_model"], "mounted safely", id="model-colon"),
-    pytest.param({"vllm_served_model_name": "  "}, ["vllm_served_model_name"], "is empty", id="served-empty"),
+    pytest.param({"vllm_served_model_name": ["a", ""]}, ["vllm_served_model_name"], "is empty", id="served-empty"),
+    pytest.param({"vllm_served_model_name": {"a": 1}}, ["vllm_served_model_name"], "not usable", id="served-dict"),
+    pytest.param({"vllm_max_model_len": "long"}, ["vllm_max_model_len"], "a number of tokens", id="length-word"),
+    pytest.param({"vllm_max_model_len": True}, ["vllm_max_model_len"], "a number of tokens", id="length-bool"),
+    pytest.param({"vllm_max_model_len": "1.5"}, ["vllm_max_model_len"], "a number of tokens", id="length-half"),
+    pytest.param(
+        {"vllm_max_model_len": "auto", "vllm_version": "0.13.0"},
+        ["vllm_max_model_len"],
+        "0.14 is the first",
+        id="length-auto-old",
+    ),
     pytest.param({"vllm_dir": "opt/vllm"}, ["vllm_dir"], "absolute", id="dir-relative"),
     pytest.param({"vllm_dir": "/"}, ["vllm_dir"], "below /", id="dir-root"),
     pytest.param({"vllm_image": "a b"}, ["vllm_image"], "no image reference", id="image-space"),
@@ -216,7 +223,7 @@ def test_refused(changes, variables, words, define) -> None:
 
 def test_all_problems_at_once(define) -> None:
     """The operator gets the whole list, not the first entry."""
-    _found, problems, _warnings = define(vllm_port="abc", vllm_gpu_memory_utilization=2, vllm_gpu_devices="")
+    _found, problems, _warnings = define(vllm_port="abc", vllm_gpu_memory_utilization=2, vllm_gpu_devices="x")
     assert {item["variable"] for item in problems} == {"vllm_port", "vllm_gpu_memory_utilization", "vllm_gpu_devices"}
 
 

@@ -30,7 +30,7 @@ def test_each_once() -> None:
 def test_agrees_with_the_specs(option, options) -> None:
     """The variable is documented, with a type that suits its limits; what is needed is a variable too."""
     kind = options[option.variable]["type"]
-    assert (option.least is not None) == (kind == "int")
+    assert (option.least is not None) == (kind == "int" or option.variable == "vllm_max_model_len")
     assert option.share <= (kind == "float")
     assert bool(option.env) == (kind != "bool" and option.told_by != "environment")
     if option.needs:
@@ -40,9 +40,16 @@ def test_agrees_with_the_specs(option, options) -> None:
 @pytest.mark.parametrize("version", vllm_options.versions())
 def test_every_release_takes_the_flags(version, values) -> None:
     """What the defaults ask for is an option of that release."""
-    flags = {flag: value for option, flag, value in serve_options.said(values(), version) if option.flag != "model"}
-    assert len(flags) > 8
-    assert vllm_options.check_options(version, dict.fromkeys(flags, None)) == []
+    # flags take no value, all others any
+    every = {option.variable: "x" if option.env else True for option in OPTIONS} | {"vllm_hf_overrides": {}}
+    flags = {
+        flag: value for option, flag, value in serve_options.said(values(**every), version) if option.flag != "model"
+    }
+    assert len(flags) > 12
+    assert (
+        vllm_options.check_options(version, {flag: value if value is True else None for flag, value in flags.items()})
+        == []
+    )
 
 
 def test_one_more_option(options, values, monkeypatch) -> None:

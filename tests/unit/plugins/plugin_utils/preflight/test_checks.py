@@ -12,7 +12,13 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import checks 
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import model as preflight_model
 
 GIB = 1024**3
-CPU = {"vllm_accelerator": "cpu", "vllm_tensor_parallel_size": 1, "vllm_model": "/m", "vllm_hf_overrides": {}}
+NO_YARN = {"vllm_unset": ["vllm_hf_overrides"]}
+CPU = {
+    "vllm_accelerator": "cpu",
+    "vllm_tensor_parallel_size": 1,
+    "vllm_model": "/m",
+    "vllm_unset": ["vllm_hf_overrides"],
+}
 LOCAL = {"vllm_model": "/m"}
 OURS = {"name": "myia-vllm-medium-qwen3", "project": "vllm-medium"}
 OTHER = {"name": "web", "project": ""}
@@ -75,9 +81,9 @@ FAILING = [
         "tensor_parallel", "error", {}, {"vllm_tensor_parallel_size": 1, "vllm_pipeline_parallel_size": 2}, {},
         "pipeline parallel 2 for 1 layers",
     ),
-    ("max_model_len", "error", {}, {"vllm_hf_overrides": {}}, {}, "more than the model's config.json allows (32768)"),
+    ("max_model_len", "error", {}, NO_YARN, {}, "more than the model's config.json allows (32768)"),
     (
-        "max_model_len", "warning", {}, {"vllm_hf_overrides": {}}, {"longer_allowed": True}, "set vllm_hf_overrides",
+        "max_model_len", "warning", {}, NO_YARN, {"longer_allowed": True}, "set vllm_hf_overrides",
     ),
     ("capacity", "error", {}, {"vllm_kv_cache_dtype": "auto"}, {}, "it does not fit"),
     ("capacity", "warning", {}, {"vllm_max_num_seqs": 256}, {}, "it may not fit"),
@@ -156,10 +162,10 @@ PASSING = [
         {"gpu.driver_version": "570.1", "gpu.gpus.0.name": "NVIDIA L40S", "gpu.gpus.1.name": "NVIDIA L40S"}, {},
         {"cuda_compatibility": True},
     ),
-    ("model_path", {}, LOCAL, {}),
+    ("model_path", {}, {**LOCAL, "vllm_tensor_parallel_size": 2, "vllm_max_model_len": 8192}, {}),
     ("hub", {"model.cached": True}, {}, {"hub_skipped": "HF_HUB_OFFLINE"}),
     ("max_model_len", {}, {"vllm_version": "0.11.0", "vllm_max_num_seqs": 16}, {}),
-    ("max_model_len", {}, {"vllm_max_model_len": 32768, "vllm_hf_overrides": {}}, {}),
+    ("max_model_len", {}, {"vllm_max_model_len": 32768, **NO_YARN}, {}),
     ("gpu_memory", {**FULL, "gpu.gpus.1.processes": [IN_OURS]}, {}, {}),
     ("gpu_memory", {**FULL, "containers": [OUR_CLAIM]}, {}, {}),
     (
@@ -275,7 +281,7 @@ def test_driver_faults_hide_the_rest(host_with, medium) -> None:
     """A driver that does not answer is one finding; what needs GPUs is not said besides, what does not is."""
     hang = {"id": "hang", "text": "gave no answer", "fix": "Reboot."}
     host = host_with({"gpu.gpus": [], "gpu.error": hang, "gpu.driver_version": None, "uid": 1000})
-    findings = judge(host, medium({"vllm_hf_overrides": {}}))
+    findings = judge(host, medium(NO_YARN))
     assert [item["id"] for item in failed(findings)] == ["root", "nvidia_smi", "max_model_len"]
     assert {item["id"] for item in findings} & {"capacity", "gpu_memory", "gpu_shared", "driver_cuda"} == set()
     assert {item["id"] for item in findings} >= set(nvidia_id(host, medium))
@@ -328,7 +334,7 @@ def test_scaling_that_is_not_read(host_with, medium) -> None:
     """A model whose own scaling this release ignores would answer nonsense: refused."""
     config = {**host_with({})["model"]["config"], "max_position_embeddings": 131072}
     config["rope_parameters"] = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
-    definition = medium({"vllm_version": "0.11.0", "vllm_hf_overrides": {}, "vllm_max_num_seqs": 16})
+    definition = medium({"vllm_version": "0.11.0", "vllm_unset": ["vllm_hf_overrides"], "vllm_max_num_seqs": 16})
     bad = failed(judge(host_with({"model.config": config}), definition))
     assert [item["id"] for item in bad] == ["max_model_len"]
     assert "Name it rope_scaling in vllm_hf_overrides" in bad[0]["fix"]
