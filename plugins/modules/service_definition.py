@@ -41,7 +41,11 @@ model_is_local: {description: Whether the model is a folder on the host., type: 
 model_revision: {description: Revision of the model; empty for the main branch., type: str, returned: success}
 hf_cache: {description: Docker volume or host path of downloaded models., type: str, returned: success}
 served_model_name: {description: Name under which clients ask for the model., type: str, returned: success}
-served_model_names: {description: All of them, that one first., type: list, elements: str, returned: success}
+served_model_names:
+  description: All of them, that one first.
+  type: list
+  elements: str
+  returned: success
 max_model_len:
   description: Longest prompt plus answer in tokens; V(auto) for what fits; null for vLLM's default.
   type: raw

@@ -144,7 +144,8 @@ def test_everything_in_one_report(host, role, net, daemon_json, sleeper, untouch
         with standin_gpus(host, driver_version="575.57.08", gpus=[{}, {"memory_used": 20001}], processes=[holder]):
             host.check_output("touch /tmp/myia-mark; sleep 1.1")
             run = role(
-                vllm_unset=["vllm_hf_overrides"], vllm_kv_cache_dtype="auto", vllm_shm_size="64m", vllm_preflight_min_free_gib=None,
+                vllm_unset=["vllm_hf_overrides"], vllm_kv_cache_dtype="auto", vllm_shm_size="64m",
+                vllm_preflight_min_free_gib=None,
                 docker_engine_min_version="99.0", docker_engine_compose_min_version="99.0",
             )  # fmt: skip
             assert untouched() == []

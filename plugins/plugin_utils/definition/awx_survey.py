@@ -13,8 +13,8 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import profil
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.rules import INT_LIMITS
 
-#: Limits of a text in characters: at most AWX's own (its form for a new question). At least 1, so that AWX sends nothing
-#: for what is not answered; with 0 it sends an empty text, which would hide what the inventory says.
+#: Limits of a text in characters: at most AWX's own (its form for a new question). At least 1, so that AWX sends
+#: nothing for what is not answered; with 0 it sends an empty text, which would hide what the inventory says.
 _TEXT_LIMITS = (1, 1024)
 
 #: The same for texts of several lines.
