@@ -10,9 +10,10 @@ short_description: Hosts of a play, once tags and start of the run make sense
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Returns the given pattern of hosts. Fails when C(--tags) or C(--skip-tags) name what a playbook of this collection
-    does not have, or leave out what the rest needs, and when C(--start-at-task) would skip the definition of the
-    service.
+  - Returns the hosts that C(myia.vllm.prepare) has found for a pattern, the first service of each machine before the
+    second of any; the pattern itself where that has not run.
+  - Fails when C(--tags) or C(--skip-tags) name what a playbook of this collection does not have, or leave out what the
+    rest needs, and when C(--start-at-task) would skip the definition of the service.
   - A play's C(hosts) is read before its first task, whichever tasks are chosen; a task could be skipped itself.
   - Options of playbooks that are not of this collection are not judged.
 options:
@@ -21,6 +22,10 @@ options:
     type: list
     elements: str
     required: true
+  machines:
+    description: Whether the machines are wanted, and not the services on them.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -31,7 +36,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The patterns that were given.
+  description: The hosts, or the patterns that were given.
   type: list
   elements: str
 """
@@ -41,6 +46,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common import run_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.services import batches
 
 
 class LookupModule(LookupBase):
@@ -48,6 +54,7 @@ class LookupModule(LookupBase):
 
     def run(self, terms, variables=None, **kwargs):
         """Return the patterns; raises AnsibleLookupError when the options of the run make no sense."""
+        self.set_options(var_options=variables, direct=kwargs)
         options = context.CLIARGS
         problem = run_options.problem(
             options.get("args") or (),
@@ -57,4 +64,6 @@ class LookupModule(LookupBase):
         )
         if problem:
             raise AnsibleLookupError(problem)
-        return terms
+        if self.get_option("machines"):
+            return terms
+        return batches.of_run(variables or {}, terms)

@@ -18,9 +18,16 @@ EMPTY_COUNTS = ("vllm_shm_size",)
 #: Variables that no message quotes: secrets, and what may hold some.
 UNQUOTED = (*SECRETS, "vllm_extra_env")
 
-#: ``vllm_*`` names that playbooks read before any role is loaded, and what a run returns by ``set_stats``: the next
-#: job of an AWX workflow gets that as an extra variable.
-PLAYBOOK_VARIABLES = ("vllm_hosts", "vllm_serial", "vllm_reports")
+#: ``vllm_*`` names that playbooks read before any role is loaded, what a service is told of the others on its machine,
+#: and what a run returns by ``set_stats``: the next job of an AWX workflow gets that as an extra variable.
+PLAYBOOK_VARIABLES = (
+    "vllm_hosts",
+    "vllm_serial",
+    "vllm_services",
+    "vllm_every_service",
+    "vllm_neighbours",
+    "vllm_reports",
+)
 
 #: Default images by accelerator; the vLLM project publishes both under its version tag.
 IMAGES = {"nvidia": "vllm/vllm-openai:v%s", "cpu": "vllm/vllm-openai-cpu:v%s"}
