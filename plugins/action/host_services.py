@@ -52,7 +52,8 @@ class ActionModule(ActionBase):
             result["add_group"] = batches.targets_group(args["hosts"], args["every"])
             result["parent_groups"] = ["all"]
         # values of an entry may be secret; names of what was found are told by what follows
-        result["_ansible_no_log"] = bool(found)
+        shown = str(self._template(task_vars.get("vllm_secure_logging"), task_vars)).lower() in ("false", "no", "0")
+        result["_ansible_no_log"] = bool(found) and not shown
         return result
 
     def _services(self, every: bool, task_vars: dict) -> list[dict]:
@@ -68,8 +69,16 @@ class ActionModule(ActionBase):
                 "or one service by -e vllm_name=%s." % (limit, limit, wanted[0]["vllm_name"])
             )
         extra = set(load_extra_vars(self._loader)) - {"vllm_name"}
-        said = {entry["vllm_name"]: entries.variables(entry, task_vars, extra) for entry in found}
-        definitions = self._definitions(said, [entry["vllm_name"] for entry in wanted], task_vars)
+        # extra variables are about the services of the run, not about the others
+        rest = {name: value for name, value in task_vars.items() if name not in extra}
+        said, around = {}, {}
+        for entry in found:
+            is_meant = entry in wanted
+            around[entry["vllm_name"]] = task_vars if is_meant else rest
+            said[entry["vllm_name"]] = entries.variables(
+                entry, around[entry["vllm_name"]], extra if is_meant else set()
+            )
+        definitions = self._definitions(said, around, [entry["vllm_name"] for entry in wanted])
         problems = conflicts.found(definitions)
         if problems:
             raise entries.ServicesError("\n".join(["The services of this host do not go together.", *problems]))
@@ -97,12 +106,12 @@ class ActionModule(ActionBase):
             self._template(entry, {**task_vars, **entry} if isinstance(entry, dict) else task_vars) for entry in raw
         ]
 
-    def _definitions(self, said: dict[str, dict], wanted: list[str], task_vars: dict) -> list[dict]:
+    def _definitions(self, said: dict[str, dict], around: dict[str, dict], wanted: list[str]) -> list[dict]:
         """Return the definition of each service; one that the run is not about may be unusable."""
         options = role_options("vllm")
         result, wrong = [], []
         for name, variables in said.items():
-            own = {**task_vars, **variables}
+            own = {**around[name], **variables}
             templar = self._templar.copy_with_new_env(available_variables=own)
             values, unreadable = read_values(options, own, templar)
             made, problems, _notices = definition.define(values, options)

@@ -63,6 +63,7 @@ class ActionModule(ActionBase):
             return result
         result["warnings"] = warnings
         result.update(found)
+        result["neighbours"] = self._templar.template(task_vars.get("vllm_neighbours")) or []
         return result
 
     def _bad_checks(self, task_vars: dict) -> list[dict]:

@@ -25,6 +25,10 @@ options:
     description: Compose project of the service, to tell our container from others.
     type: str
     required: true
+  container_name:
+    description: Name of the service's container; empty for none.
+    type: str
+    default: ""
   paths:
     description: Folders whose free space counts, whether they exist yet or not.
     type: list
@@ -113,6 +117,10 @@ host:
       description: Running containers with C(id), C(name), C(project) and the C(gpus) that they were given.
       type: list
       elements: dict
+      returned: always
+    named_container:
+      description: C(name) and C(project) of the container called O(container_name), running or not; null without one.
+      type: dict
       returned: always
     own_containers: {description: Containers of the project., type: list, elements: str, returned: always}
     free_gib: {description: Free space in GiB by folder., type: dict, returned: always}
@@ -219,6 +227,9 @@ def read_now(run, p: dict, docker: dict) -> dict:
             "containers": host_facts.containers_on_port(run, p["port"]) if docker["answering"] else [],
         },
         "containers": gpu_claims.running(run, docker["default_runtime"]) if docker["answering"] else [],
+        "named_container": host_facts.container_named(run, p["container_name"])
+        if docker["answering"] and p["container_name"]
+        else None,
         "own_containers": host_facts.own_containers(run, p["project"]) if docker["answering"] else [],
         "free_gib": {path: host_facts.free_gib(path) for path in paths},
         "file_systems": {path: host_facts.file_system(path) for path in paths},
@@ -235,6 +246,7 @@ def main() -> None:
         argument_spec={
             "port": {"type": "int", "required": True},
             "project": {"type": "str", "required": True},
+            "container_name": {"type": "str", "default": ""},
             "paths": {"type": "list", "elements": "path", "default": []},
             "mounts": {"type": "list", "elements": "path", "default": []},
             "model_path": {"type": "str", "default": ""},

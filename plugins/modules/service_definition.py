@@ -83,6 +83,13 @@ healthcheck:
   description: Keys C(interval_s), C(timeout_s), C(retries) and C(start_period_s).
   type: dict
   returned: success
+neighbours:
+  description:
+    - The other services of the machine, of C(vllm_services), each with C(name), C(container_name), C(port),
+      C(gpu_devices) and C(gpu_memory_share).
+  type: list
+  elements: dict
+  returned: success
 sources:
   description:
     - By variable, its C(value) as text (empty where it is left to vLLM) and C(from), V(operator), V(profile <name>),

@@ -108,6 +108,16 @@ def containers_on_port(run, port: int) -> list[dict]:
     return found
 
 
+def container_named(run, name: str) -> dict | None:
+    """Return ``{name, project}`` of the container of this name, running or not; None without one."""
+    status, out, _err = run([
+        "docker", "ps", "--all", "--filter", "name=^/%s$" % re.escape(name),
+        "--format", '{{.Names}}\t{{.Label "com.docker.compose.project"}}',
+    ])  # fmt: skip
+    found = out.splitlines()[0] if status == 0 and out.strip() else ""
+    return {"name": name, "project": found.partition("\t")[2]} if found else None
+
+
 def own_containers(run, project: str) -> list[str]:
     """Return the names of all containers, running or not, of the Compose project."""
     status, out, _err = run([

@@ -85,10 +85,11 @@ def _tags_of_tasks(path: pathlib.Path) -> list[list[str]] | None:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
     found = [_listed(node["tags"]) for node in _nodes(entries) if "tags" in node]
-    if path.parent == ROOT / "playbooks":
-        return found
+    ours = path.parent == ROOT / "playbooks"
     for entry in entries if isinstance(entries, list) else [{}]:
         name = str(entry.get("ansible.builtin.import_playbook") or entry.get("import_playbook") or "")
+        if ours and not name:
+            continue
         # a relative path is beside the file that imports it
         inner = (
             _tags_of_tasks(_file(name if name.startswith(COLLECTION) else str(path.parent / name))) if name else None

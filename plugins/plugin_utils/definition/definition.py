@@ -142,6 +142,8 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
             "container_name": "%s-prefetch" % v["vllm_container_name"],
             "environment": {name: env_name for name, env_name, _value in prefetch.prefetch_env(v, extra_env)},
         },
+        # who asks for the definition of one of several services adds the others
+        "neighbours": [],
         # by variable: its value as text, "" where it is left to vLLM, and who said it
         "sources": {name: {"value": profiles.shown(name, v[name]), "from": sources[name]} for name in _TOLD},
     }

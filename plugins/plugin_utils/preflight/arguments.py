@@ -66,6 +66,7 @@ def module_args(definition: dict, values: dict) -> dict:
     return {
         "port": definition["port"],
         "project": definition["project"],
+        "container_name": definition["container_name"],
         "paths": [definition["dir"]],
         "mounts": mounts.own_sources(definition),
         "model_path": definition["model"] if local else "",

@@ -22,7 +22,7 @@ IDS = (
     "driver_missing", "secure_boot", "driver_module_missing", "driver_library_mismatch", "nvidia_smi", "gpu_lost",
     "device_nodes_missing", "gpu_devices",
     "driver_cuda", "mounts", "model_path", "hub", "tensor_parallel", "max_model_len", "capacity", "gpu_memory",
-    "gpu_shared", "shm", "port", "disk", "docker", "compose", "registry", "clock",
+    "gpu_shared", "shm", "port", "container_name", "disk", "docker", "compose", "registry", "clock",
 )  # fmt: skip
 
 #: What of the operator's variables matters beside the definition, with the defaults of the roles.
@@ -82,6 +82,7 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
     found += [
         preflight_host.shm(definition, host),
         preflight_host.port(definition, host),
+        preflight_host.container_name(definition, host),
         preflight_host.disk(definition, host, c["pull"], min_free_gib),
         *preflight_host.docker(definition, host, c),
         preflight_host.registry(definition, host, c["pull"]),

@@ -108,11 +108,15 @@ def memory(definition: dict, host: dict) -> dict | None:
 
 
 def shared(definition: dict, host: dict) -> dict:
-    """No other running container was given one of the GPUs, whatever memory it holds just now."""
+    """No other running container was given one of the GPUs, whatever memory it holds just now.
+
+    Services of ``vllm_services`` may share GPUs: their shares of memory were added up when the run began.
+    """
+    planned = [service["container_name"] for service in definition["neighbours"]]
     mine = {gpu["index"] for gpu, _memory in wanted(definition, host)}
     others = []
     for container in host["containers"]:
-        if container["project"] == definition["project"]:
+        if container["project"] == definition["project"] or container["name"] in planned:
             continue
         picked = [nvidia_driver.find_device(host["gpu"]["gpus"], name)[0] for name in container["gpus"]]
         theirs = mine if "all" in container["gpus"] else mine & {gpu["index"] for gpu in picked if gpu}

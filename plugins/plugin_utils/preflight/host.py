@@ -90,6 +90,20 @@ def port(definition: dict, host: dict) -> dict:
     )
 
 
+def container_name(definition: dict, host: dict) -> dict:
+    """The name is free or this service's: Docker would refuse the new one when the old has just been stopped."""
+    there = host["named_container"]
+    foreign = bool(there) and there["project"] != definition["project"]
+    owner = "the Compose project %s" % there["project"] if foreign and there["project"] else "nobody's Compose project"
+    return finding(
+        "container_name",
+        not foreign,
+        "container %s, %s" % (definition["container_name"], owner if foreign else "of this service or free"),
+        "a name that no other container has",
+        "Set vllm_container_name to another name, or remove that container (docker rm).",
+    )
+
+
 def disk(definition: dict, host: dict, pull: str, min_free_gib: float | None) -> dict:
     """Every file system has room for what goes there.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import worst_first
+from ansible_collections.myia.vllm.plugins.plugin_utils.services import conflicts
 
 #: Columns of a line.
 WIDTH = 88
@@ -54,7 +55,21 @@ def _head(definition: dict, result: dict) -> list[str]:
             "tensor %d x pipeline %d" % (definition["tensor_parallel_size"], definition["pipeline_parallel_size"]),
         )
     )
+    rows += _neighbours(definition)
     return [line for name, text in rows for line in _wrapped(text, name.ljust(10))]
+
+
+def _neighbours(definition: dict) -> list[tuple[str, str]]:
+    """Return a row for each GPU that other services of the machine use too, with what all take of its memory."""
+    rows = []
+    own = conflicts.share(definition)
+    for gpu in definition["gpu_devices"]:
+        others = [service for service in definition["neighbours"] if gpu in service["gpu_devices"]]
+        shares = [own, *(service["gpu_memory_share"] for service in others)]
+        names = ", ".join("%s (%.2f)" % (service["name"], service["gpu_memory_share"]) for service in others)
+        if others:
+            rows.append(("shared", "GPU %s with %s: together %.2f of its memory" % (gpu, names, sum(shares))))
+    return rows
 
 
 def _values(definition: dict) -> list[str]:

@@ -54,6 +54,7 @@ HOST = {
     "port": {"listening": False, "owner": {}, "containers": []},
     "containers": [],
     "own_containers": [],
+    "named_container": None,
     "free_gib": {"/opt/vllm": 500.0, "/var/lib/docker": 100.0, "/cache": 100.0},
     "file_systems": {"/opt/vllm": "1", "/var/lib/docker": "2", "/cache": "2"},
     "docker_root": "/var/lib/docker",

@@ -36,6 +36,7 @@ def test_passes(run) -> None:
     assert asked["module_args"] == {
         "port": 5002,
         "project": "vllm-medium",
+        "container_name": "myia-vllm-medium-qwen3",
         "paths": ["/opt/vllm/medium"],
         "mounts": [],
         "model_path": "",

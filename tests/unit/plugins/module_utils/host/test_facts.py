@@ -113,6 +113,21 @@ def test_containers_without_project() -> None:
     assert host_facts.containers_on_port(lambda argv: (1, line, "boom"), 5002) == []
 
 
+def test_container_named() -> None:
+    """Only the whole name counts, whatever signs are in it."""
+    asked = []
+
+    def run(argv):
+        asked.extend(argv)
+        return 0, "a.b\tvllm-chat\n", ""
+
+    assert host_facts.container_named(run, "a.b") == {"name": "a.b", "project": "vllm-chat"}
+    assert "name=^/a\\.b$" in asked
+    assert host_facts.container_named(lambda argv: (0, "x\t\n", ""), "x") == {"name": "x", "project": ""}
+    assert host_facts.container_named(lambda argv: (0, "", ""), "x") is None
+    assert host_facts.container_named(lambda argv: (1, "x", ""), "x") is None
+
+
 def test_own_containers() -> None:
     """All containers of the project, running or not."""
     asked = []

@@ -81,6 +81,14 @@ FAILING = [
         "tensor_parallel", "error", {}, {"vllm_tensor_parallel_size": 1, "vllm_pipeline_parallel_size": 2}, {},
         "pipeline parallel 2 for 1 layers",
     ),
+    (
+        "container_name", "error", {"named_container": {"name": OURS["name"], "project": "hand-made"}}, {}, {},
+        "myia-vllm-medium-qwen3, the Compose project hand-made",
+    ),
+    (
+        "container_name", "error", {"named_container": {"name": OURS["name"], "project": ""}}, {}, {},
+        "nobody's Compose project",
+    ),
     ("max_model_len", "error", {}, NO_YARN, {}, "more than the model's config.json allows (32768)"),
     (
         "max_model_len", "warning", {}, NO_YARN, {"longer_allowed": True}, "set vllm_hf_overrides",
@@ -164,6 +172,7 @@ PASSING = [
     ),
     ("model_path", {}, {**LOCAL, "vllm_tensor_parallel_size": 2, "vllm_max_model_len": 8192}, {}),
     ("hub", {"model.cached": True}, {}, {"hub_skipped": "HF_HUB_OFFLINE"}),
+    ("container_name", {"named_container": OURS}, {}, {}),
     ("max_model_len", {}, {"vllm_version": "0.11.0", "vllm_max_num_seqs": 16}, {}),
     ("max_model_len", {}, {"vllm_max_model_len": 32768, **NO_YARN}, {}),
     ("gpu_memory", {**FULL, "gpu.gpus.1.processes": [IN_OURS]}, {}, {}),
@@ -224,7 +233,8 @@ def test_cpu_asks_for_no_gpu(host_with, medium) -> None:
     result = preflight_checks.check(medium({**CPU, "vllm_max_model_len": 32768}), host, None)
     assert failed(result["findings"]) == []
     assert [item["id"] for item in result["findings"]] == [
-        "operating_system", "root", "mounts", "model_path", "tensor_parallel", "max_model_len", "shm", "port", "disk",
+        "operating_system", "root", "mounts", "model_path", "tensor_parallel", "max_model_len", "shm", "port",
+        "container_name", "disk",
         "docker", "compose", "registry", "clock",
     ]  # fmt: skip
     assert result["capacity"] is None
