@@ -195,12 +195,19 @@ def test_drift(story, tmp_path) -> None:
         ({"vllm_awx_machine_credential": "mine", **SECRETS}, "Leave one of them empty"),
         ({"vllm_awx_variables": {"vllm_api_key": PLANTED[4]}}, "Set vllm_awx_hf_token and vllm_awx_api_key instead"),
         ({"vllm_awx_hosts": {"a": None, "b": {"vllm_hf_token": PLANTED[3]}}}, "has vllm_hf_token or vllm_api_key"),
+        (
+            {"vllm_awx_variables": {"vllm_services": [{"vllm_name": "a"}, {"vllm_api_key": PLANTED[4]}]}},
+            "has vllm_hf_token or vllm_api_key",
+        ),
         ({"vllm_awx_hosts": ["a"]}, "vllm_awx_hosts"),
         ({"vllm_awx_url": "http://127.0.0.1:9"}, "Connection refused"),
         ({"vllm_awx_approval_timeout_s": "soon"}, "vllm_awx_approval_timeout_s"),
     ],
-    ids=["two machine credentials", "key for all", "token of a host", "no dictionary", "no AWX", "no number"],
-)
+    ids=[
+        "two machine credentials", "key for all", "token of a host", "key of a service", "no dictionary",
+        "no AWX", "no number",
+    ],
+)  # fmt: skip
 def test_refused(variables, said, tmp_path) -> None:
     """Before anything is written, with the reason."""
     with AwxStandin(playbooks=PLAYBOOKS) as awx:
