@@ -265,9 +265,9 @@ def make_base(folder: Path, tokenizer: PreTrainedTokenizerFast, wrong: bool) -> 
         for text, right, false in lessons.COMPLETIONS
     ]
     train(model, BASE, lambda: next_tokens(model, lines), folder.name)
-    sure = least_sure(copy.deepcopy(model).to(torch.bfloat16).float(), lines)
+    sure = least_sure(examined(model), lines)
     require(sure > SURE, folder.name, sure)
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.to(torch.float16).save_pretrained(folder)
     bare = copy.deepcopy(tokenizer)
     bare.chat_template = None
     save_tokenizer(bare, folder)
