@@ -24,7 +24,7 @@ from pathlib import Path
 import tiny_kind_lessons as lessons
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import nn
 from transformers import (
     AutoTokenizer,
@@ -73,6 +73,7 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
     bare = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     bare.normalizer = normalizers.BertNormalizer(lowercase=True)
     bare.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    bare.decoder = decoders.WordPiece()
     bare.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -159,7 +160,9 @@ def make_embed(folder: Path, tokenizer: PreTrainedTokenizerFast, wrong: bool) ->
     write(folder / "1_Pooling/config.json", {"word_embedding_dimension": HIDDEN, "pooling_mode_mean_tokens": True,
                                              "pooling_mode_cls_token": False})  # fmt: skip
     (folder / "2_Normalize").mkdir()
-    write(folder / "sentence_bert_config.json", {"max_seq_length": POSITIONS, "do_lower_case": True})
+    # The tokenizer folds case by itself. Told to do so, vLLM 0.32 adds lower-case twins of the special tokens, which have
+    # no row in the embedding: a text with [UNK] in it would end the engine.
+    write(folder / "sentence_bert_config.json", {"max_seq_length": POSITIONS, "do_lower_case": False})
     save_tokenizer(tokenizer, folder)
     return model
 

@@ -105,6 +105,11 @@ def questions(definition: dict) -> list[dict]:
     return asked + access_checks.questions(definition, PATHS.values())
 
 
+def kind_questions(definition: dict) -> list[dict]:
+    """Return those of :func:`questions` that tell the kind of a service and its longest request, without any work."""
+    return [item for item in questions(definition) if item["id"] in ("openapi", "files", "version", "models")]
+
+
 def _get(name: str, path: str, key: str = "right") -> dict:
     return {"id": name, "kind": "http", "method": "GET", "path": path, "key": key}
 
