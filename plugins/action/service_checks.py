@@ -167,7 +167,9 @@ class ActionModule(ActionBase):
     ) -> list[dict]:
         """Return the checks of what the model answers."""
         fits = {item["id"]: functional_checks.fitness(item, told, more) for item in functional}
-        asked = [functional_checks.question(item, service) for item in functional if fits[item["id"]][0]]
+        # those of the role's own that are for other kinds of services say nothing about this one
+        functional = [item for item in functional if functional_checks.is_own(item) or not fits[item["id"]].foreign]
+        asked = [functional_checks.question(item, service) for item in functional if fits[item["id"]].applies]
         questions = [question for question in asked if question]
         answers: dict[str, dict] = {}
         while questions:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import typing
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import CONVERTERS
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify import (
@@ -46,6 +47,9 @@ _EXPECTATIONS = {
     **kind_checks.EXPECTATIONS,
 }
 
+#: The variable with the operator's own checks.
+_EXTRA = "vllm_verify_extra_checks"
+
 _ID = re.compile(r"^[a-z0-9][a-z0-9-]*\Z")
 
 #: Options of ``vllm serve`` without which a kind cannot work.
@@ -75,7 +79,7 @@ def read(builtin: list, extra: list, skip: list) -> list[dict]:
     """
     checks: dict[str, dict] = {}
     problems = []
-    for variable, given in (("roles/vllm_verify/vars/main.yml", builtin), ("vllm_verify_extra_checks", extra)):
+    for variable, given in (("roles/vllm_verify/vars/main.yml", builtin), (_EXTRA, extra)):
         for number, item in enumerate(given, 1):
             where = "%s, entry %d" % (variable, number)
             if not isinstance(item, dict) or not _ID.match(str(item.get("id", ""))):
@@ -198,8 +202,23 @@ def _not_asked(item: dict, definition: dict) -> str:
     return ""
 
 
-def fitness(item: dict, told: service_kind.Told, more: tuple[str, ...] = ()) -> tuple[bool, bool, str]:
-    """Return (whether a check is for this service, whether that is certain, why it is not).
+class Fit(typing.NamedTuple):
+    """Whether a check ``applies`` to a service, whether that is ``certain``, and the ``reason`` when it does not.
+
+    ``foreign`` tells that it is for another kind of service altogether.
+    """
+
+    applies: bool
+    certain: bool = True
+    reason: str = ""
+    foreign: bool = False
+
+
+_APPLIES = Fit(True)
+
+
+def fitness(item: dict, told: service_kind.Told, more: tuple[str, ...] = ()) -> Fit:
+    """Return whether a check is for this service.
 
     Args:
         item: the check.
@@ -207,20 +226,24 @@ def fitness(item: dict, told: service_kind.Told, more: tuple[str, ...] = ()) -> 
         more: kinds that the service is in addition, as a chat model that transcribes.
     """
     wanted = kind_checks.FOR.get(item["kind"], kind_checks.CHATTING)
-    if set(wanted) & set(more):
-        return True, True, ""
     fits = [kind for kind in told.candidates if kind in wanted]
-    if fits:
-        return True, len(fits) == len(told.candidates), ""
+    if fits or set(wanted) & set(more):
+        return Fit(True, len(fits) == len(told.candidates) or bool(set(wanted) & set(more)))
     if not told.candidates:
-        return False, False, "what kind of service this is cannot be told (endpoint-kind)"
+        return Fit(False, False, "what kind of service this is cannot be told (endpoint-kind)")
     if told.kind == "base" and wanted == kind_checks.CHATTING:
-        return False, True, "the model has no chat template"
-    return False, True, "this is for services of kind %s, and this one is %s" % (
+        return Fit(False, True, "the model has no chat template")
+    reason = "this is for services of kind %s, and this one is %s" % (
         " or ".join(wanted), told.kind or " or ".join(told.candidates))  # fmt: skip
+    return Fit(False, True, reason, foreign=True)
 
 
-def judge(item: dict, definition: dict, answer: dict | None, fit: tuple[bool, bool, str] = (True, True, "")) -> dict:
+def is_own(item: dict) -> bool:
+    """Tell whether a check is the operator's, or was changed by him."""
+    return item["where"].startswith(_EXTRA)
+
+
+def judge(item: dict, definition: dict, answer: dict | None, fit: Fit = _APPLIES) -> dict:
     """Return the check (:func:`check_result.check`) that an answer makes.
 
     Args:
@@ -230,7 +253,7 @@ def judge(item: dict, definition: dict, answer: dict | None, fit: tuple[bool, bo
         fit: what :func:`fitness` says; a check that may be for another kind of service is never required.
     """
     if answer is None:
-        verdict = skipped(fit[2] or _not_asked(item, definition))
+        verdict = skipped(fit.reason or _not_asked(item, definition))
     elif check_result.NO_TEMPLATE in answer["error"].lower() and "BadRequest" in answer["error"]:
         verdict = skipped("the model has no chat template: %s" % answer["error"])
     elif answer["error"]:
@@ -243,7 +266,7 @@ def judge(item: dict, definition: dict, answer: dict | None, fit: tuple[bool, bo
     what = item["what"] or str(item.get("prompt") or item["kind"])
     return check_result.check(
         item["id"], "functional", what, verdict, (answer or {}).get("duration_s", 0.0),
-        CONVERTERS["bool"](item["must"]) and fit[1],
+        CONVERTERS["bool"](item["must"]) and fit.certain,
     )  # fmt: skip
 
 
