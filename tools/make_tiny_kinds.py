@@ -160,8 +160,8 @@ def make_embed(folder: Path, tokenizer: PreTrainedTokenizerFast, wrong: bool) ->
     write(folder / "1_Pooling/config.json", {"word_embedding_dimension": HIDDEN, "pooling_mode_mean_tokens": True,
                                              "pooling_mode_cls_token": False})  # fmt: skip
     (folder / "2_Normalize").mkdir()
-    # The tokenizer folds case by itself. Told to do so, vLLM 0.32 adds lower-case twins of the special tokens, which have
-    # no row in the embedding: a text with [UNK] in it would end the engine.
+    # The tokenizer folds case by itself. Told to do so, vLLM 0.32 adds lower-case twins of the special tokens, which
+    # have no row in the embedding: a text with [UNK] in it would end the engine.
     write(folder / "sentence_bert_config.json", {"max_seq_length": POSITIONS, "do_lower_case": False})
     save_tokenizer(tokenizer, folder)
     return model

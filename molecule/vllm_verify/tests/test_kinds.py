@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Services of other kinds than chat, real ones: each passes its checks, and its twin that was taught wrong fails one.
 
-They run beside the service of the scenario, in the same engine, and are verified by variables: that a deployment does the
-same is shown by ``test_verify.py``.
+They run beside the service of the scenario, in the same engine, and are verified by variables: that a deployment does
+the same is shown by ``test_verify.py``.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ def wait(host, variables: dict) -> None:
     """Wait until a service answers."""
     done = host.run(
         "for i in $(seq %d); do curl -sf 127.0.0.1:%d/health && exit 0; "
-        "[ $(docker inspect -f '{{.State.Status}}' %s) = running ] || break; sleep 1; done; docker logs %s 2>&1 | tail -20; "
-        "exit 1" % (STARTS_S, variables["vllm_port"], *[variables["vllm_container_name"]] * 2)
+        "[ $(docker inspect -f '{{.State.Status}}' %s) = running ] || break; sleep 1; done; "
+        "docker logs %s 2>&1 | tail -20; exit 1"
+        % (STARTS_S, variables["vllm_port"], *[variables["vllm_container_name"]] * 2)
     )
     assert done.rc == 0, done.stdout
 
