@@ -83,7 +83,7 @@ def questions(definition: dict) -> list[dict]:
     model = {"model": definition["served_model_name"]}
     asked = [
         {"id": "openapi", "kind": "paths"},
-        {"id": "files", "kind": "model_files", "revision": definition.get("revision") or ""},
+        {"id": "files", "kind": "model_files", "revision": definition.get("model_revision") or ""},
         _get("health", "/health", "none"),
         _get("version", "/version", "none"),
         _get("models", "/v1/models"),
