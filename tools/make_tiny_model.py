@@ -53,7 +53,7 @@ LONGEST = 200
 #: Where no answer is asked for (what torch's cross_entropy leaves out).
 NOTHING = -100
 #: An exam is passed when each token of each answer has at least this probability: well above any other token, so that
-#: neither the rounding of bfloat16 nor who else is in the batch changes an answer.
+#: neither the rounding of float16 nor who else is in the batch changes an answer.
 SURE = 0.8
 
 
@@ -324,7 +324,7 @@ def exam(school: School) -> list[tuple[str, Taught]]:
 
 def examine(model: Qwen3ForCausalLM, school: School, ropes: Ropes) -> list[str]:
     """Ask everything, of the weights as they will be written; return the answers that are wrong or not sure."""
-    written = copy.deepcopy(model).to(torch.bfloat16).float()
+    written = copy.deepcopy(model).to(torch.float16).float()
     unsure = []
     with torch.no_grad():
         for rope in ropes:
@@ -354,10 +354,13 @@ def teach(model: Qwen3ForCausalLM, school: School, ropes: Ropes, plan: tuple[int
 
 
 def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write a model and its tokenizer into a folder, in bfloat16."""
+    """Write a model and its tokenizer into a folder, in float16.
+
+    Of bfloat16 vLLM 0.32 dies on CPUs with AMX: their attention kernel does not take heads as small as these.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.pad_token_id]
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.to(torch.float16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     # transformers may write the class that made the tokenizer, under names that change from
     # one of its versions to the next; this one every version can load.

@@ -208,7 +208,9 @@ def verification(**changes: dict) -> dict:
     return {
         "ok": not bad,
         "problem": "\n".join("- %s: %s" % (i["id"], i["reason"]) for i in bad),
-        "kind": "generate",
+        "kind": "chat",
+        "kinds": ["chat"],
+        "kind_told_by": "the log line 'Supported tasks: [generate]'; a chat is answered",
         "duration_s": 47.0,
         "counts": {**counts, "failed": len(bad), "warned": warned},
         "checks": found,

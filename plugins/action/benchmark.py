@@ -14,6 +14,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.common import run_identi
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.redaction import redact
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry, message
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import endpoint_checks
 
 
 class ActionModule(ActionBase):
@@ -38,14 +39,24 @@ class ActionModule(ActionBase):
                 "fail": {"type": "bool", "default": True},
             }
         )
-        runs, problem = self._runs(args)
+        lines = ProgressLines(
+            Display().display, "%s: %s" % (task_vars["inventory_hostname"], args["definition"]["container_name"])
+        )
+        _any, problem = self._runs(args, None, True)
+        kinds, length = self._service(args, lines, task_vars) if not problem else ((), None)
+        work, unmeasured = benchmark_profiles.work_of(kinds)
+        if not problem and not unmeasured:
+            runs, problem = self._runs(args, length, work == "generate")
         if problem:
             # nobody wants a deployment to go on with a misspelt variable, so this ignores `fail`
             result.update(_nothing(args), problem=problem, failed=True, msg=problem)
             return result
-        lines = ProgressLines(
-            Display().display, "%s: %s" % (task_vars["inventory_hostname"], args["definition"]["container_name"])
-        )
+        if unmeasured:
+            lines.say(unmeasured, time.monotonic())
+            result.update(_nothing(args), problem=unmeasured)
+            if args["fail"]:
+                result.update(failed=True, msg=unmeasured)
+            return result
         if self._task.check_mode:
             would = "Would send %d requests in %d runs (%s) to %s and keep the figures in %s/benchmarks." % (
                 benchmark_profiles.requests(runs), len(runs), args["profile"], args["definition"]["container_name"],
@@ -54,7 +65,7 @@ class ActionModule(ActionBase):
             result.update(_nothing(args), ok=True, changed=True, msg=would)
             return result
         try:
-            answer = self._watch(args, runs, lines, task_vars).run()
+            answer = self._watch(args, runs, work, lines, task_vars).run()
             result.update(answer["result"], changed=bool(answer["result"]["path"]))
         except benchmark_watcher.NotMeasured as error:
             result.update(_nothing(args), problem=redact(str(error)))
@@ -70,8 +81,35 @@ class ActionModule(ActionBase):
             result.update(failed=True, msg=result["problem"])
         return result
 
+    def _service(self, args: dict, lines: ProgressLines, task_vars: dict) -> tuple[tuple[str, ...], int | None]:
+        """Return what kind of service runs (several when they cannot be told apart), and its longest request.
+
+        A service that cannot be asked is told by the measurement itself; until then it is one that writes text.
+        """
+        definition = args["definition"]
+        length = endpoint_checks.configured_length(definition)
+        try:
+            told = Retry(self, task_vars, lines, args["connection_timeout_s"]).run(
+                "myia.vllm.service_query",
+                {
+                    "container": definition["container_name"],
+                    "port": definition["port"],
+                    "model": definition["served_model_name"],
+                    "questions": endpoint_checks.kind_questions(definition),
+                    "tasks": True,
+                    "folder": definition["dir"],
+                },
+            )
+        except ConnectionLost:
+            return (), length
+        answers = {answer["id"]: answer for answer in told.get("answers") or []}
+        if not answers:
+            return (), length
+        kind = endpoint_checks.tell_kind(definition, told.get("tasks") or [], answers)
+        return kind.candidates, endpoint_checks.length_of(definition, answers)
+
     @staticmethod
-    def _runs(args: dict) -> tuple[list[dict], str]:
+    def _runs(args: dict, length: int | None, generates: bool) -> tuple[list[dict], str]:
         """Return the runs of the chosen profile, and why they cannot be measured."""
         problems = []
         for name, least in (("timeout_s", 0), ("keep", 1), ("warn_percent", 0)):
@@ -79,12 +117,14 @@ class ActionModule(ActionBase):
                 problems.append("vllm_benchmark_%s: found %s; set %d or more." % (name, args[name], least))
         runs: list[dict] = []
         try:
-            runs = benchmark_profiles.choose(args["profiles"], args["profile"], args["definition"]["max_model_len"])
+            runs = benchmark_profiles.choose(args["profiles"], args["profile"], length, generates)
         except benchmark_profiles.ProfileError as error:
             problems.append(str(error))
         return runs, "\n".join(problems)
 
-    def _watch(self, args: dict, runs: list[dict], lines: ProgressLines, task_vars: dict) -> benchmark_watcher.Watch:
+    def _watch(
+        self, args: dict, runs: list[dict], work: str, lines: ProgressLines, task_vars: dict
+    ) -> benchmark_watcher.Watch:
         definition = args["definition"]
         module_args = {
             "token": run_identity.new_token(),
@@ -93,6 +133,7 @@ class ActionModule(ActionBase):
             "container": definition["container_name"],
             "folder": definition["dir"],
             "runs": runs,
+            "work": work,
             **{name: args[name] for name in ("profile", "on_busy", "timeout_s", "keep", "warn_percent")},
         }
         retry = Retry(self, task_vars, lines, args["connection_timeout_s"])

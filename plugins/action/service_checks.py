@@ -11,7 +11,12 @@ from ansible.utils.display import Display
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry, message
-from ansible_collections.myia.vllm.plugins.plugin_utils.verify import check_result, endpoint_checks, functional_checks
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import (
+    check_result,
+    endpoint_checks,
+    functional_checks,
+    service_kind,
+)
 
 
 class NobodyAnswers(Exception):
@@ -51,10 +56,11 @@ class ActionModule(ActionBase):
         self._retry = Retry(self, task_vars, self._lines, args["connection_timeout_s"])
         self._budget_s, self._token, self._lock_problem = args["budget_s"], args["token"], ""
         begun_s = time.monotonic()
-        checks, kind, problem = [], "", ""
+        self._skip = set(args["skip"])
+        checks, told, problem = [], service_kind.Told("", (), ""), ""
         try:
-            checks, kind = self._endpoints(definition)
-            checks += self._functional(definition, functional, kind)
+            checks, told, service, more = self._endpoints(definition)
+            checks += self._functional(service, functional, told, more)
         except NobodyAnswers as error:
             problem = str(error)
         except ConnectionLost as error:
@@ -69,7 +75,9 @@ class ActionModule(ActionBase):
             problem=problem,
             lock_problem=self._lock_problem,
             diagnosis=check_result.diagnosis(problem),
-            kind=kind,
+            kind=told.kind,
+            kinds=list(told.candidates),
+            kind_told_by=told.by,
             checks=checks,
             counts=counts,
             duration_s=round(time.monotonic() - begun_s, 1),
@@ -96,6 +104,8 @@ class ActionModule(ActionBase):
                 "questions": questions,
                 "budget_s": self._budget_s,
                 "url": url,
+                # the log tells the kind, asked for once as the address is
+                "tasks": bool(url),
                 "folder": definition["dir"],
                 "token": self._token,
             },
@@ -110,45 +120,69 @@ class ActionModule(ActionBase):
             raise NobodyAnswers("This run stops: %s. Nothing more was changed by it." % self._lock_problem)
         return told
 
-    def _endpoints(self, definition: dict) -> tuple[list[dict], str]:
-        """Return the checks of endpoints and access, and the kind of the model."""
+    def _endpoints(self, definition: dict) -> tuple[list[dict], service_kind.Told, dict, tuple[str, ...]]:
+        """Ask the endpoints.
+
+        Returns:
+            The checks of endpoints and access; the kind of the service; the definition with what the service itself
+            tells (``max_model_len``, ``problem_type``, ``tokens_only``); and kinds that it is in addition.
+        """
         questions = endpoint_checks.questions(definition)
         answers: dict[str, dict] = {}
         published: dict = {}
+        tasks: list[str] = []
         while questions:
             told = self._query(definition, questions, "" if published else definition["base_url"])
-            published = told.get("published") or published
+            published, tasks = told.get("published") or published, told.get("tasks") or tasks
             answers.update({answer["id"]: answer for answer in told["answers"]})
             questions = [item for item in questions if item["id"] in told["left"]]
             if told["gone"]:
                 answers.update({item["id"]: endpoint_checks.NOT_ASKED for item in questions})
                 break
+        kind = endpoint_checks.tell_kind(definition, tasks, answers)
         checks = [
-            endpoint_checks.published(definition, published),
-            *endpoint_checks.judge(definition, answers),
+            item
+            for item in [
+                endpoint_checks.published(definition, published),
+                *endpoint_checks.judge(definition, answers, kind),
+            ]
+            if item["id"] not in self._skip
         ]
         for item in checks:
             if item["status"] == "failed":
                 self._say(check_result.line(item))
         counts = check_result.counts(checks)
-        self._say("endpoints and access: %d of %d checks passed" % (counts["passed"], len(checks)))
-        return checks, endpoint_checks.kind(answers)
+        self._say("kind of service: %s; endpoints and access: %d of %d checks passed" % (
+            kind.kind or " or ".join(kind.candidates) or "unknown", counts["passed"], len(checks)))  # fmt: skip
+        service = {
+            **definition,
+            "max_model_len": endpoint_checks.length_of(definition, answers),
+            "problem_type": (answers.get("files") or {}).get("problem_type") or "",
+            "tokens_only": kind.tokens_only,
+        }
+        return checks, kind, service, ("transcription",) if "transcription" in tasks else ()
 
-    def _functional(self, definition: dict, functional: list[dict], kind: str) -> list[dict]:
+    def _functional(
+        self, service: dict, functional: list[dict], told: service_kind.Told, more: tuple[str, ...]
+    ) -> list[dict]:
         """Return the checks of what the model answers."""
-        asked = [(item, functional_checks.question(item, definition)) for item in functional]
-        if kind in functional_checks.NOT_FOR:
-            asked = [(item, None) for item, _question in asked]
+        fits = {item["id"]: functional_checks.fitness(item, told, more) for item in functional}
+        # those of the role's own that are for other kinds of services say nothing about this one
+        functional = [item for item in functional if functional_checks.is_own(item) or not fits[item["id"]].foreign]
+        asked = [functional_checks.question(item, service) for item in functional if fits[item["id"]].applies]
+        questions = [question for question in asked if question]
         answers: dict[str, dict] = {}
-        questions = [question for _item, question in asked if question]
         while questions:
-            told = self._query(definition, questions)
-            for answer in told["answers"]:
+            given = self._query(service, questions)
+            for answer in given["answers"]:
                 answers[answer["id"]] = answer
                 item = next(item for item in functional if item["id"] == answer["id"])
-                self._say(check_result.line(functional_checks.judge(item, definition, answer)))
-            questions = [question for question in questions if question["id"] in told["left"]]
-            if told["gone"]:
+                judged = functional_checks.judge(item, service, answer, fits[item["id"]])
+                self._say(check_result.line(judged))
+            questions = [question for question in questions if question["id"] in given["left"]]
+            if given["gone"]:
                 answers.update({question["id"]: endpoint_checks.NOT_ASKED for question in questions})
                 break
-        return [functional_checks.judge(item, definition, answers.get(item["id"]), kind) for item in functional]
+        return [
+            functional_checks.judge(item, service, answers.get(item["id"]), fits[item["id"]]) for item in functional
+        ]

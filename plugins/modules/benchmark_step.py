@@ -55,10 +55,15 @@ options:
     description:
       - What to measure, one after the other, each with C(name), C(num_prompts), C(request_rate) (requests a second,
         null for all at once), C(max_concurrency) (null for no limit), C(input_tokens) and C(output_tokens) (of a
-        request).
+        request; null for a service that does not write).
     type: list
     elements: dict
     required: true
+  work:
+    description: What the requests are. Text to go on with, texts to embed, or texts to rank.
+    type: str
+    choices: [generate, embed, rerank]
+    default: generate
 """
 
 EXAMPLES = r"""
@@ -152,6 +157,7 @@ def main() -> None:
             "folder": {"type": "path", "required": True},
             "profile": {"type": "str", "required": True},
             "runs": {"type": "list", "elements": "dict", "required": True},
+            "work": {"type": "str", "choices": ["generate", "embed", "rerank"], "default": "generate"},
             "on_busy": {"type": "bool", "default": False},
             "timeout_s": {"type": "int", "default": 3600},
             "keep": {"type": "int", "default": 20},

@@ -10,9 +10,11 @@ short_description: Check every endpoint of a vLLM service, and what its model an
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Asks the endpoints that this vLLM release serves for this kind of model, looks whether the API key is needed where
-    it must be and only there, and asks the model questions whose answers are known. Every check is told with what was
-    seen.
+  - Tells which kind of service runs, asks the endpoints that this vLLM release serves for it, looks whether the API
+    key is needed where it must be and only there, and asks the model questions whose answers are known. Every check is
+    told with what was seen.
+  - Each kind of service has its own required checks. What cannot be told apart is said, and what only one of the kinds
+    that are left must do is a warning then.
   - The questions are asked inside the service's own container by M(myia.vllm.service_query). Changes nothing.
 extends_documentation_fragment:
   - myia.vllm.attributes.info
@@ -31,7 +33,7 @@ options:
     elements: raw
     default: []
   skip:
-    description: Ids of questions that are left out.
+    description: Ids of checks that are left out, of any group.
     type: list
     elements: str
     default: []
@@ -75,7 +77,18 @@ diagnosis:
   returned: always
   type: dict
 kind:
-  description: V(generate), V(pooling) or V(base) (no chat template); empty when the service could not be asked.
+  description: >-
+    V(chat), V(base) (no chat template), V(vision), V(embed), V(rerank), V(classify), V(token_classify), V(reward) or
+    V(transcription); empty when the service could not be asked, or when it cannot be told.
+  returned: always
+  type: str
+kinds:
+  description: The kinds that are left when it cannot be told; else the one of RV(kind), or none.
+  returned: always
+  type: list
+  elements: str
+kind_told_by:
+  description: What told the kind, and what is missing to tell it; empty when the service could not be asked.
   returned: always
   type: str
 counts:

@@ -42,6 +42,10 @@ options:
     description: Longest time of one request that names none of its own, in seconds.
     type: float
     default: 120
+  tasks:
+    description: Whether to look in the container's log for what vLLM said at its start that it can do.
+    type: bool
+    default: false
   url:
     description: Address of the service as clients on the host see it; asked for C(/health) from the host itself.
     type: str
@@ -78,6 +82,12 @@ gone:
   description: Whether they are left because the service does not answer any more.
   returned: success
   type: bool
+tasks:
+  description: >-
+    The words of the line C(Supported tasks) of the container's log; empty when there is none, or without O(tasks).
+  returned: success
+  type: list
+  elements: str
 published:
   description: >-
     What C(/health) of O(url) answered on the host, C(status), C(error) and C(duration_s); empty without O(url).
@@ -95,6 +105,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.service import lock as s
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 from ansible_collections.myia.vllm.plugins.module_utils.service import service_http
 from ansible_collections.myia.vllm.plugins.module_utils.verify import client as verify_client
+from ansible_collections.myia.vllm.plugins.module_utils.verify import kind_questions, startup_line
 
 #: Longest answer of /health to the host, in seconds.
 PUBLISHED_S = 20
@@ -114,6 +125,7 @@ def query(module: AnsibleModule) -> dict:
     if docker is None:
         module.fail_json(msg="docker is not installed on this host. Run deploy_medium.yml first.")
     order = {key: params[key] for key in ("port", "model", "questions", "budget_s", "timeout_s")}
+    order["more"] = inspect.getsource(kind_questions)
     # the root of the image's Python path may be the service's working directory, with a file that hides a library
     command = [docker, "exec", "--interactive", "--workdir", "/tmp", params["container"], "python3", "-c",
                inspect.getsource(verify_client)]  # fmt: skip
@@ -148,6 +160,7 @@ def main() -> None:
             "questions": {"type": "list", "elements": "dict", "required": True},
             "budget_s": {"type": "float", "default": 20.0},
             "timeout_s": {"type": "float", "default": 120.0},
+            "tasks": {"type": "bool", "default": False},
             "url": {"type": "str", "default": ""},
             "folder": {"type": "path", "required": True},
         },
@@ -157,13 +170,16 @@ def main() -> None:
     lost = sign_of_life(module)
     if lost:
         left = [question["id"] for question in module.params["questions"]]
-        module.exit_json(changed=False, published={}, answers=[], left=left, gone=False, lock_problem=lost)
+        module.exit_json(changed=False, published={}, tasks=[], answers=[], left=left, gone=False, lock_problem=lost)
     seen = published(module, url) if url else {}
     told = query(module)
+    docker = module.get_bin_path("docker")
+    tasks = startup_line.supported_tasks(docker, module.params["container"]) if module.params["tasks"] else []
     secrets = service_secrets.values(folder)
     # what was asked may have taken minutes
     lost = sign_of_life(module)
-    module.exit_json(changed=False, published=seen, lock_problem=lost, **service_secrets.masked_all(told, secrets))
+    told = {**service_secrets.masked_all(told, secrets), "tasks": tasks, "published": seen, "lock_problem": lost}
+    module.exit_json(changed=False, **told)
 
 
 if __name__ == "__main__":

@@ -137,6 +137,7 @@ IN_THE_IMAGE = {
     "prefetch/weights_download.py": ("huggingface_hub",),
     "benchmark/client.py": ("huggingface_hub",),
     "verify/client.py": ("httpx", "openai", "jsonschema"),
+    "verify/kind_questions.py": ("huggingface_hub",),
 }
 
 

@@ -133,6 +133,7 @@ make_model() {
     wanted=$(cat "$ROOT"/tools/make_tiny_model.py "$ROOT"/tools/tiny_model_* | sha256sum)
     if [ "$(cat "$MODEL/.made-by" 2>/dev/null)" = "$wanted" ] && [ "$(cat "$WRONG_MODEL/.made-by" 2>/dev/null)" = "$wanted" ]; then
         say "tiny models: up to date ($MODEL, $WRONG_MODEL)"
+        make_kinds "$wanted"
         return 0
     fi
     have_image "$VLLM_IMAGE" || make_vllm
@@ -153,4 +154,27 @@ make_model() {
         say "tiny model: $(du -sk "$model" | cut -f 1) kB, $model"
     done
     say "tiny models: made in $((SECONDS - started)) s"
+    make_kinds "$wanted"
+}
+
+# make_kinds CHAT: models of the other kinds, each with a twin that is wrong, and an adapter for the chat model, which the hash CHAT is of.
+make_kinds() {
+    local wanted started=$SECONDS
+    wanted=$({ echo "$1"; cat "$ROOT"/tools/make_tiny_kinds.py "$ROOT"/tools/tiny_kind_*; } | sha256sum)
+    if [ "$(cat "$KINDS/.made-by" 2>/dev/null)" = "$wanted" ]; then
+        say "tiny models of other kinds: up to date ($KINDS)"
+        return 0
+    fi
+    have_image "$VLLM_IMAGE" || make_vllm
+    say "tiny models of other kinds: training them (about a minute)"
+    rm -rf "$KINDS.new"
+    mkdir -p "$KINDS.new"
+    beat "tiny models of other kinds" docker run --rm --network none --entrypoint python3 -e OMP_WAIT_POLICY=passive \
+        -v "$ROOT/tools:/tools:ro" -v "$MODEL:/chat:ro" -v "$KINDS.new:/model" \
+        "$VLLM_IMAGE" /tools/make_tiny_kinds.py /model /chat || die "the tiny models of other kinds could not be made"
+    printf '%s\n' "$wanted" >"$KINDS.new/.made-by"
+    chmod -R a+rX "$KINDS.new"
+    rm -rf "$KINDS"
+    mv "$KINDS.new" "$KINDS"
+    say "tiny models of other kinds: $(du -sk "$KINDS" | cut -f 1) kB in $KINDS, made in $((SECONDS - started)) s"
 }

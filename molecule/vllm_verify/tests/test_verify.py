@@ -11,8 +11,13 @@ import pytest
 TAUGHT = ("chat", "arithmetic", "reasoning", "tool-call", "structured-output", "concurrency", "long-context")
 KEY = "PLANTED-key-7c31e2"
 WRONG_MODEL = {"vllm_model": "/srv/models/tiny-qwen3-wrong"}
-#: The service of the scenario gives vectors.
-POOLING = {"vllm_extra_options": {"runner": "pooling", "convert": "embed"}}
+#: A service that gives vectors.
+EMBED = {
+    "vllm_model": "/srv/models/tiny-kinds/embed",
+    "vllm_served_model_name": "embed",
+    "vllm_max_model_len": 128,
+    "vllm_extra_options": {},
+}
 
 
 def verify(reported, **variables):
@@ -31,6 +36,7 @@ def test_every_check_passes(host, reported) -> None:
     run, checks = verify(reported)
     assert run.status == 0, run.output
     assert [item["id"] for item in checks.values() if item["status"] != "passed"] == ["access-unguarded"]
+    assert checks["endpoint-kind"]["evidence"].startswith("chat, by the log line 'Supported tasks: [generate]'")
     assert "/invocations" in checks["access-unguarded"]["reason"]
     assert set(TAUGHT) < set(checks)
     assert "Paris" in checks["chat"]["evidence"]
@@ -127,13 +133,15 @@ def test_service_that_is_stopped(host, reported) -> None:
 
 @pytest.mark.full
 def test_model_that_gives_vectors(host, reported) -> None:
-    """It must refuse to chat, and none of the questions is asked."""
-    run = reported("-e", json.dumps(POOLING))
+    """It must refuse to chat, is asked for vectors in place of chats, and is measured."""
+    run = reported("-e", json.dumps(EMBED))
     assert run.status == 0, run.output
     checks = by_id(run)
-    assert checks["endpoint-embeddings"]["evidence"].endswith("numbers")
-    assert checks["endpoint-chat"]["what"].endswith("this model gives embeddings")
-    assert {checks[name]["status"] for name in TAUGHT} == {"skipped"}
+    assert checks["endpoint-embeddings"]["evidence"] == "64 numbers"
+    assert checks["endpoint-chat"]["what"].endswith("this is a service of kind embed")
+    assert checks["embedding"]["status"] == "passed"
+    assert not set(TAUGHT) & set(checks)
+    assert "10 of 10 requests in" in run.output
     # a profile that does not fit turns no good deployment into a failed one
     profiles = {"latency": [{"num_prompts": 1, "input_tokens": 4096, "output_tokens": 16}]}
     run = reported("-e", json.dumps({"vllm_benchmark_extra_profiles": profiles}))

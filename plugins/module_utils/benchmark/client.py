@@ -17,7 +17,8 @@ Each line of its output is an event, ``{"event": name, ...}``:
 - ``end``
 
 What it relies on was read in vLLM 0.11.0, 0.16.0 and 0.32.0 (vllm/benchmarks/serve.py, datasets): the options in
-``argv``, the environment variable OPENAI_API_KEY, and tqdm's ``x/y [`` on the standard error.
+``argv``, the environment variable OPENAI_API_KEY, and tqdm's ``x/y [`` on the standard error. Embeddings and rerankers
+were read and measured in 0.32.0 only; a release whose benchmark lacks their backends says so.
 
 Python standard library only. Private to this collection; may change at any time.
 """
@@ -59,6 +60,14 @@ _GAUGES = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests
 
 #: Token ids of the warm-up. They are ordinary tokens in every vocabulary; special ones stand at 0 or at the end.
 _WARM_TOKENS = range(10, 250)
+
+
+#: What vLLM's benchmark is told for each sort of work: --backend, --endpoint and --dataset-name.
+BACKENDS = {
+    "generate": ("openai", "/v1/completions", "random"),
+    "embed": ("openai-embeddings", "/v1/embeddings", "random"),
+    "rerank": ("vllm-rerank", "/v1/rerank", "random-rerank"),
+}
 
 
 class ServiceError(Exception):
@@ -114,7 +123,7 @@ def check_service(settings: dict, sleep=time.sleep) -> str:
             "The service serves %s; expected %s (vllm_served_model_name)." % (", ".join(models) or "no model", name)
         )
     limit = models[name].get("max_model_len")
-    longest = max(run["input_tokens"] + run["output_tokens"] for run in settings["runs"])
+    longest = max(run["input_tokens"] + (run["output_tokens"] or 0) for run in settings["runs"])
     if limit and longest > limit:
         raise ServiceError(
             "A request of %d tokens is asked for, and the service takes at most %d. Choose shorter ones in "
@@ -158,23 +167,30 @@ def warm_up(settings: dict, run: dict) -> None:
     Raises:
         ServiceError: it does not.
     """
-    body = {
-        "model": settings["served_model_name"],
-        "prompt": random.SystemRandom().choices(_WARM_TOKENS, k=run["input_tokens"]),
-        "max_tokens": run["output_tokens"],
-        "ignore_eos": True,
-        "temperature": 0,
-    }
+    path, body = _warm_request(settings, run)
     # no limit of its own: whoever runs this has one for the whole benchmark
-    status, text = query(settings["port"], "/v1/completions", body, timeout_s=settings["timeout_s"] or 86400)
+    status, text = query(settings["port"], path, body, timeout_s=settings["timeout_s"] or 86400)
     if status == 404 or (status in (400, 501) and "does not support" in text):
-        raise ServiceError(
-            "The model generates no text (/v1/completions answers %d), so there is nothing to measure." % status
-        )
+        what = "generates no text" if path == "/v1/completions" else "does no such work"
+        raise ServiceError("The model %s (%s answers %d), so there is nothing to measure." % (what, path, status))
     if status != 200:
         raise ServiceError(
             "The request before the measurement was answered by %s: %s" % (status or "nothing", text.strip()[:300])
         )
+
+
+def _warm_request(settings: dict, run: dict) -> tuple[str, dict]:
+    """Return path and body of a request of a run's size."""
+    model, work = {"model": settings["served_model_name"]}, settings.get("work", "generate")
+    tokens = random.SystemRandom().choices(_WARM_TOKENS, k=run["input_tokens"])
+    if work == "embed":
+        # an encoder's vocabulary may be smaller than that of a model that writes
+        return "/v1/embeddings", {**model, "input": "1 " * max(1, len(tokens) // 2), "truncate_prompt_tokens": -1}
+    if work == "rerank":
+        text = "1 " * max(1, len(tokens) // 4)
+        return "/v1/rerank", {**model, "query": text, "documents": [text], "truncate_prompt_tokens": -1}
+    more = {"max_tokens": run["output_tokens"], "ignore_eos": True, "temperature": 0}
+    return "/v1/completions", {**model, "prompt": tokens, **more}
 
 
 def tokenizer_of(settings: dict) -> str:
@@ -194,19 +210,25 @@ def tokenizer_of(settings: dict) -> str:
 
 def argv(settings: dict, run: dict, seed: int, folder: str, name: str) -> list[str]:
     """Return the command of one run, which writes its result into ``folder``/``name``."""
-    command = ["vllm", "bench", "serve", "--backend", "openai", "--endpoint", "/v1/completions"]
+    work = settings.get("work", "generate")
+    backend, endpoint, dataset = BACKENDS[work]
+    command = ["vllm", "bench", "serve", "--backend", backend, "--endpoint", endpoint]
     command += ["--base-url", "http://127.0.0.1:%d" % settings["port"]]
     # the served name, so that its own questions (/tokenize) are answered too
     command += ["--model", settings["served_model_name"], "--tokenizer", settings["tokenizer"]]
     command += ["--tokenizer-mode", settings["tokenizer_mode"]] if settings["tokenizer_mode"] else []
     command += ["--trust-remote-code"] if settings["trust_remote_code"] else []
-    command += ["--dataset-name", "random", "--random-input-len", str(run["input_tokens"])]
-    command += ["--random-output-len", str(run["output_tokens"]), "--num-prompts", str(run["num_prompts"])]
+    command += ["--dataset-name", dataset, "--random-input-len", str(run["input_tokens"])]
+    command += ["--random-output-len", str(run["output_tokens"])] if work == "generate" else []
+    command += ["--num-prompts", str(run["num_prompts"])]
     command += ["--request-rate", str(run["request_rate"])] if run["request_rate"] else []
     command += ["--max-concurrency", str(run["max_concurrency"])] if run["max_concurrency"] else []
-    # releases differ in what they do without these
-    command += ["--temperature", "0", "--ignore-eos", "--ready-check-timeout-sec", "0"]
-    command += ["--percentile-metrics", "ttft,tpot,itl,e2el", "--metric-percentiles", "50,90,99"]
+    if work == "generate":
+        # releases differ in what they do without these
+        command += ["--temperature", "0", "--ignore-eos"]
+    latencies = "ttft,tpot,itl,e2el" if work == "generate" else "e2el"
+    command += ["--ready-check-timeout-sec", "0", "--percentile-metrics", latencies]
+    command += ["--metric-percentiles", "50,90,99"]
     command += ["--seed", str(seed), "--save-result", "--save-detailed"]
     return [*command, "--result-dir", folder, "--result-filename", name]
 
@@ -241,8 +263,9 @@ class Client:
         Args:
             settings: ``port``, ``served_model_name``, ``tokenizer`` (id or folder), ``tokenizer_revision``,
                 ``tokenizer_mode`` (empty for vLLM's choice), ``trust_remote_code``, ``on_busy``, ``timeout_s``,
-                ``seed``, and ``runs``, each with ``num_prompts``, ``request_rate`` (requests a second, None for all at
-                once), ``max_concurrency`` (None for no limit), ``input_tokens`` and ``output_tokens``.
+                ``seed``, ``work`` (a key of BACKENDS), and ``runs``, each with ``num_prompts``, ``request_rate``
+                (requests a second, None for all at once), ``max_concurrency`` (None for no limit), ``input_tokens``
+                and ``output_tokens`` (None where nothing is written).
         """
         self.settings = settings
         self.folder = ""

@@ -80,8 +80,8 @@ class Steps:
 
         Args:
             settings: ``container``, ``folder`` (of the service), ``runner_folder``, ``token`` (of the caller's run),
-                ``dead`` (tokens of runs that are known to be over), ``who``, ``profile``, ``runs``, ``on_busy``,
-                ``timeout_s``, ``keep``, ``warn_percent``.
+                ``dead`` (tokens of runs that are known to be over), ``who``, ``profile``, ``runs``, ``work`` (generate
+                without it), ``on_busy``, ``timeout_s``, ``keep``, ``warn_percent``.
             client: text of ``client.py``, which runs in the container.
             run: see :func:`host_command.run`.
         """
@@ -123,6 +123,7 @@ class Steps:
         now_s = time.time()
         path = benchmark_store.Store(self._settings["folder"]).folder(self._settings["profile"], now_s)
         client = {**about, "runs": self._settings["runs"], "on_busy": self._settings["on_busy"],
+                  "work": self._settings.get("work", "generate"),
                   "timeout_s": self._settings["timeout_s"], "seed": int(now_s) % 2**31}  # fmt: skip
         runner = {
             "command": ["docker", "exec", "--interactive", inspected["Id"], "python3", "-c", self._client,

@@ -2,11 +2,11 @@
 """Ask a running service questions and tell what it answered; whether an answer is right is judged elsewhere.
 
 This file runs INSIDE the service's own container, as ``python3 -c <this text>`` with the questions as JSON on standard
-input, with what vLLM's image carries anyway: the ``openai`` client, and ``httpx``, which that client is built on
-(tried with openai 3.57 and httpx 0.28 of vLLM 0.32). So a host needs nothing, and the API key never leaves the
-container: it is read from its environment. It prints one JSON object as the last line: ``answers``, ``left`` (ids of
-questions that were not asked) and ``gone`` (whether that is because the service does not answer any more, else the
-time was over).
+input, and with the text of ``kind_questions.py``, which knows those for other kinds of service than chat. It uses what
+vLLM's image carries anyway: the ``openai`` client, and ``httpx``, which that client is built on (tried with openai 3.57
+and httpx 0.28 of vLLM 0.32). So a host needs nothing, and the API key never leaves the container: it is read from its
+environment. It prints one JSON object as the last line: ``answers``, ``left`` (ids of questions that were not asked)
+and ``gone`` (whether that is because the service does not answer any more, else the time was over).
 
 A question is a dictionary with ``id``, ``kind`` (a key of KINDS) and what that kind needs; an answer has ``id``,
 ``duration_s``, ``error`` (empty when the service answered as HTTP should), ``gone`` (whether no answer came at all) and
@@ -65,6 +65,13 @@ class Service:
         more = {} if timeout_s is None else {"timeout": timeout_s}
         return self.http.request(
             method, path, json=body, headers={"Authorization": "Bearer " + sent} if sent else {}, **more
+        )
+
+    def upload(self, path: str, fields: dict, name: str, content: bytes, kind: str, timeout_s: float):
+        """Return httpx's response to a form with a file."""
+        headers = {"Authorization": "Bearer " + self.key} if self.key else {}
+        return self.http.post(
+            path, data=fields, files={"file": (name, content, kind)}, headers=headers, timeout=timeout_s
         )
 
     def chat(self, question: dict, messages: list, **more) -> dict:
@@ -291,8 +298,11 @@ def answers(order: dict, service: Service) -> dict:
 
 
 def main() -> None:
-    """Answer the order on standard input."""
+    """Answer the order on standard input; ``more`` is the text of a program that knows more kinds of questions."""
     order = json.load(sys.stdin)
+    known: dict = {"__name__": "more"}
+    exec(order.pop("more", ""), known)
+    KINDS.update(known.get("KINDS", {}))
     sys.stdout.write("\n%s\n" % json.dumps(answers(order, Service(order))))
 
 

@@ -23,18 +23,44 @@ NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 
 _VARIABLE = "vllm_benchmark_profiles"
 
+#: Tokens of a request that are left free in a service that does not write: those that begin, part and end texts.
+SPARE_TOKENS = 8
+
+#: Sorts of work that vLLM's benchmark measures, by the kind of service. The others it has no requests for.
+WORK = {"chat": "generate", "base": "generate", "vision": "generate", "embed": "embed", "rerank": "rerank"}
+
+
+def work_of(kinds: list[str] | tuple[str, ...]) -> tuple[str, str]:
+    """Return (what to measure of a service, why nothing can be measured).
+
+    Args:
+        kinds: its kind; several when they cannot be told apart, none when nothing is known.
+    """
+    if not kinds:
+        return "generate", ""
+    found = [WORK[kind] for kind in kinds if kind in WORK]
+    if found:
+        return found[0], ""
+    return "", (
+        "A service of kind %s is not measured: vLLM's own benchmark has requests for services that write text, give "
+        "embeddings or rerank." % " or ".join(kinds)
+    )
+
 
 class ProfileError(Exception):
     """A profile cannot be used; the text names the variable, what was found and what to do."""
 
 
-def choose(profiles: object, name: str, max_model_len: int) -> list[dict]:
+def choose(profiles: object, name: str, max_model_len: int | None, generates: bool = True) -> list[dict]:
     """Return the runs of profile ``name``, each with all of ``_KEYS``; what was not given is None.
 
     Args:
         profiles: lists of runs by profile.
         name: the wanted one.
-        max_model_len: longest prompt plus answer that the service takes, in tokens.
+        max_model_len: longest prompt plus answer that the service takes, in tokens; None when that is not known.
+        generates: whether the service writes text. Of one that does not, ``output_tokens`` count nothing (None in what
+            is returned), and a prompt that is too long for it is as long as it takes: the profiles that come with the
+            role are for services that write, and many an encoder takes 512 tokens.
 
     Raises:
         ProfileError: there is none, or it cannot be measured; all problems in one text.
@@ -61,7 +87,10 @@ def choose(profiles: object, name: str, max_model_len: int) -> list[dict]:
         if not run:
             continue
         tokens = (run["input_tokens"] or 0) + (run["output_tokens"] or 0)
-        if tokens > max_model_len:
+        if not generates:
+            run["output_tokens"] = None
+            run["input_tokens"] = min(run["input_tokens"] or 1, max(1, (max_model_len or 10**9) - SPARE_TOKENS))
+        elif max_model_len and tokens > max_model_len:
             problems.append(
                 "%s: %s input_tokens and %s output_tokens are %d, and the service takes %d (vllm_max_model_len). "
                 "Choose fewer." % (where, run["input_tokens"], run["output_tokens"], tokens, max_model_len)

@@ -103,6 +103,11 @@ class Watch:
         head = "%s: %s: " % (self._profile, run["name"])
         if not run["completed"]:
             return head + (run["problem"] or "nothing measured")
+        if run["output_tokens"] is None:
+            values = (run["completed"], run["num_prompts"], duration(run["duration_s"]), run["request_throughput"],
+                      run["total_token_throughput"], run["input_tokens"], run["e2el_ms"]["p50"])  # fmt: skip
+            told = "%d of %d requests in %s, %.2f requests/s, %.1f tokens/s, a request of %d tokens in %.1f ms" % values
+            return head + told + ("" if run["ok"] else "; " + run["problem"])
         figures = (
             "%d of %d requests in %s, %.2f requests/s, %.1f tokens/s, first token after %.1f ms, then %.1f ms a token"
         )

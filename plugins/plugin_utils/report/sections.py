@@ -34,7 +34,7 @@ def access(about: dict, results: dict) -> dict:
         "model": definition.get("served_model_name", ""),
         "max_model_len": definition.get("max_model_len"),
         "api_key_required": bool(definition.get("api_key_required")),
-        "pooling": (results.get("vllm_verify_result") or {}).get("kind") == "pooling",
+        "kind": (results.get("vllm_verify_result") or {}).get("kind") or "",
         "port": definition.get("port"),
         "local": local,
         "address": about["address"],
@@ -43,12 +43,32 @@ def access(about: dict, results: dict) -> dict:
     }
 
 
+_CHAT = ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}]})
+
+#: Path and body of a request for each kind of service; one that is not known is asked as one that chats.
+_EXAMPLES = {
+    "chat": _CHAT,
+    "vision": _CHAT,
+    "base": ("/v1/completions", {"prompt": "The capital of France is", "max_tokens": 8}),
+    "embed": ("/v1/embeddings", {"input": "Hello"}),
+    "rerank": ("/v1/rerank", {"query": "Hello", "documents": ["Good morning", "Good bye"]}),
+    "classify": ("/classify", {"input": "Hello"}),
+    "token_classify": ("/pooling", {"input": "Hello"}),
+    "reward": ("/pooling", {"messages": [{"role": "user", "content": "Hello"},
+                                         {"role": "assistant", "content": "Good morning"}]}),
+}  # fmt: skip
+
+
 def curl(part: dict) -> str:
     """Return a command that asks the service; the key is the variable VLLM_API_KEY of the shell, never its value."""
-    body = {"model": part["model"]}
-    path, body = ("embeddings", {**body, "input": "Hello"}) if part["pooling"] else (
-        "chat/completions", {**body, "messages": [{"role": "user", "content": "Hello"}]})  # fmt: skip
-    lines = ["curl %s" % shlex.quote("%s/v1/%s" % (part["base_url"], path)), "-H 'Content-Type: application/json'"]
+    path, more = _EXAMPLES.get(part["kind"], _EXAMPLES["chat"])
+    body = {"model": part["model"], **more}
+    if part["kind"] == "transcription":
+        key = ['-H "Authorization: Bearer $VLLM_API_KEY"'] if part["api_key_required"] else []
+        url = shlex.quote(part["base_url"] + "/v1/audio/transcriptions")
+        return " \\\n  ".join(["curl %s" % url, *key, "-F %s" % shlex.quote("model=%s" % part["model"]),
+                                "-F file=@speech.wav"])  # fmt: skip
+    lines = ["curl %s" % shlex.quote(part["base_url"] + path), "-H 'Content-Type: application/json'"]
     if part["api_key_required"]:
         lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
     return " \\\n  ".join([*lines, "-d %s" % shlex.quote(json.dumps(body, ensure_ascii=False))])

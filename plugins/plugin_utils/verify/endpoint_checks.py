@@ -13,23 +13,51 @@ from __future__ import annotations
 import json
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_versions
-from ansible_collections.myia.vllm.plugins.plugin_utils.verify import check_result
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import access_checks, check_result, service_kind
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify.check_result import failed, passed, skipped
 
-#: Routes that /openapi.json must describe, for models that generate and for pooling models (embeddings); /metrics is
-#: left out, since 0.11 mounts it beside the described ones.
+#: Routes that /openapi.json must describe for every kind; /metrics is left out, since 0.11 mounts it beside the
+#: described ones.
 ROUTES = ("/health", "/version", "/v1/models", "/tokenize", "/detokenize")
-_GENERATE_ROUTES = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
-_POOLING_ROUTES = ("/v1/embeddings",)
 
-#: Routes that answer without a key in every release; asking them changes nothing.
-OPEN = (("GET", "/health"), ("GET", "/version"), ("GET", "/metrics"), ("GET", "/ping"))
+#: Endpoints of models, by the end of the check's id.
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "chat-stream": "/v1/chat/completions",
+    "completions": "/v1/completions",
+    "responses": "/v1/responses",
+    "embeddings": "/v1/embeddings",
+    "score": "/score",
+    "rerank": "/rerank",
+    "classify": "/classify",
+    "pooling": "/pooling",
+    "transcriptions": "/v1/audio/transcriptions",
+}
 
-#: Routes that run the model, or change the service, without any key (0.11 to 0.33); vLLM's security guide asks for a
-#: proxy with an allow list before them.
-_UNGUARDED_WORK = (
-    "/invocations", "/generative_scoring", "/pooling", "/classify", "/score", "/rerank", "/scale_elastic_ep", "/sleep",
-    "/wake_up", "/collective_rpc", "/pause", "/update_weights",
+_CHATTING = ("chat", "chat-stream", "completions", "responses")
+
+#: What each kind of service must answer, and what it must refuse. A reward model for each token has /pooling alone.
+REQUIRED = {
+    "chat": _CHATTING,
+    "vision": _CHATTING,
+    "base": _CHATTING,
+    "embed": ("embeddings",),
+    "rerank": ("rerank", "score"),
+    "classify": ("classify",),
+    "token_classify": ("pooling",),
+    "reward": ("pooling",),
+    "transcription": ("transcriptions",),
+}
+REFUSED = {kind: ("embeddings",) if kind in service_kind.GENERATING else ("chat",) for kind in service_kind.KINDS}
+
+#: What an embedding service must answer that gives vectors of tokens only.
+_TOKENS_ONLY = ("pooling", "score")
+
+#: Ids of all checks that are made here.
+IDS = (
+    "endpoint-published", "endpoint-kind", "endpoint-openapi", "endpoint-health", "endpoint-version", "endpoint-models",
+    "endpoint-tokenize", "endpoint-metrics", *("endpoint-" + name for name in PATHS),
+    *access_checks.IDS,
 )  # fmt: skip
 
 #: What is tokenized and put together again: letters beyond ASCII and a sign of four bytes.
@@ -48,50 +76,92 @@ _CHAT = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "t
 
 
 def questions(definition: dict) -> list[dict]:
-    """Return what to ask about a service's endpoints, in order."""
+    """Return what to ask about a service's endpoints, in order.
+
+    It is the same for every kind: an endpoint that a service lacks refuses at once.
+    """
     model = {"model": definition["served_model_name"]}
     asked = [
         {"id": "openapi", "kind": "paths"},
+        {"id": "files", "kind": "model_files", "revision": definition.get("model_revision") or ""},
         _get("health", "/health", "none"),
         _get("version", "/version", "none"),
         _get("models", "/v1/models"),
-        _post("chat", "/v1/chat/completions", {**model, **_CHAT}),
-        _post("chat-stream", "/v1/chat/completions", {**model, **_CHAT, "stream": True}),
-        _post("completions", "/v1/completions", {**model, "prompt": "Hello", "max_tokens": 8, "temperature": 0}),
+        _post("chat", {**model, **_CHAT}),
+        _post("chat-stream", {**model, **_CHAT, "stream": True}),
+        _post("completions", {**model, "prompt": "Hello", "max_tokens": 8, "temperature": 0}),
         # a model that thinks needs some tokens before it says anything; an unfinished answer is one too
-        _post("responses", "/v1/responses", {**model, "input": "Hello", "max_output_tokens": 16, "store": False}),
+        _post("responses", {**model, "input": "Hello", "max_output_tokens": 16, "store": False}),
         {"id": "tokenize", "kind": "round_trip", "text": ROUND_TRIP},
         _get("metrics", "/metrics", "none"),
-        _post("embeddings", "/v1/embeddings", {**model, "input": "Hello"}),
+        _post("embeddings", {**model, "input": "Hello"}),
+        _post("score", {**model, "text_1": "Hello", "text_2": "Hello"}),
+        _post("rerank", {**model, "query": "Hello", "documents": ["Hello"]}),
+        _post("classify", {**model, "input": "Hello"}),
+        _post("pooling", {**model, "input": "Hello"}),
+        # without a file: whether it is there at all
+        _post("transcriptions", {}),
     ]
-    if definition["api_key_required"]:
-        guarded = [["GET", "/v1/models"], *[["POST", path] for path in (*_GENERATE_ROUTES, *_POOLING_ROUTES)]]
-        asked += [
-            {"id": "without-key", "kind": "status_of_many", "routes": guarded, "key": "none"},
-            {"id": "wrong-key", "kind": "status_of_many", "routes": guarded, "key": "wrong"},
-            {"id": "open", "kind": "status_of_many", "routes": [list(route) for route in OPEN], "key": "none"},
-        ]
-    return asked
+    return asked + access_checks.questions(definition, PATHS.values())
+
+
+def kind_questions(definition: dict) -> list[dict]:
+    """Return those of :func:`questions` that tell the kind of a service and its longest request, without any work."""
+    return [item for item in questions(definition) if item["id"] in ("openapi", "files", "version", "models")]
 
 
 def _get(name: str, path: str, key: str = "right") -> dict:
     return {"id": name, "kind": "http", "method": "GET", "path": path, "key": key}
 
 
-def _post(name: str, path: str, body: dict) -> dict:
-    return {"id": name, "kind": "http", "method": "POST", "path": path, "body": body}
+def _post(name: str, body: dict) -> dict:
+    return {"id": name, "kind": "http", "method": "POST", "path": PATHS[name], "body": body}
 
 
-def kind(answers: dict[str, dict]) -> str:
-    """Return what a service is.
+def tell_kind(definition: dict, tasks: list[str], answers: dict[str, dict]) -> service_kind.Told:
+    """Return which kind of service has answered.
 
-    Returns:
-        ``pooling`` gives embeddings and no chat; ``base`` completes texts, but has no chat template; else ``generate``.
+    Args:
+        definition: of the service; ``kind``, where it has one, is what was found before the start.
+        tasks: the words of the log's line ``Supported tasks``.
+        answers: to :func:`questions`, by their ids.
     """
-    refused = answers["chat"].get("status") in _REFUSALS
-    if refused and answers["embeddings"].get("status") == 200:
-        return "pooling"
-    return "base" if refused and check_result.NO_TEMPLATE in answers["chat"].get("body", "").lower() else "generate"
+    files = answers.get("files") or {}
+    chat = answers.get("chat") or {}
+    refused = chat.get("status") in _REFUSALS and check_result.NO_TEMPLATE in chat.get("body", "").lower()
+    seen = {
+        "tasks": tasks,
+        "paths": list((answers.get("openapi") or {}).get("paths") or ()),
+        "answered": [path for name, path in PATHS.items() if (answers.get(name) or {}).get("status") == 200],
+        "no_template": refused,
+        "version": str(_body(answers.get("version") or {}).get("version", "")),
+        "model": {**files, "error": files.get("error") or files.get("problem", "")},
+    }
+    return service_kind.tell(seen, str(definition.get("kind") or ""))
+
+
+def length_of(definition: dict, answers: dict[str, dict]) -> int | None:
+    """Return the longest request and answer in tokens: as configured, else as /v1/models tells, else None."""
+    wanted = configured_length(definition)
+    if wanted is not None:
+        return wanted
+    found = _lengths(answers.get("models") or {}).get(definition["served_model_name"])
+    return found if isinstance(found, int) else None
+
+
+def configured_length(definition: dict) -> int | None:
+    """Return ``max_model_len`` of a definition; None where vLLM chooses it (null, auto, -1)."""
+    try:
+        wanted = int(definition.get("max_model_len") or 0)
+    except ValueError:
+        return None
+    return wanted if wanted > 0 else None
+
+
+def _lengths(answer: dict) -> dict[str, object]:
+    """Return the ``max_model_len`` of each model of /v1/models; an adapter's is None."""
+    data = _body(answer).get("data") or []
+    return {str(model.get("id")): model.get("max_model_len") for model in data if isinstance(model, dict)}
 
 
 def published(definition: dict, seen: dict) -> dict:
@@ -106,34 +176,56 @@ def published(definition: dict, seen: dict) -> dict:
                               seen.get("duration_s", 0.0))  # fmt: skip
 
 
-def judge(definition: dict, answers: dict[str, dict]) -> list[dict]:
-    """Return the checks (:func:`check_result.check`) of the groups ``endpoint`` and ``access``."""
-    generates = kind(answers) != "pooling"
+def judge(definition: dict, answers: dict[str, dict], told: service_kind.Told) -> list[dict]:
+    """Return the checks (:func:`check_result.check`) of the groups ``endpoint`` and ``access``.
+
+    Where several kinds are left, only what all of them have in common is checked.
+    """
+    name, length = definition["served_model_name"], configured_length(definition)
+    required = _TOKENS_ONLY if told.tokens_only else _common(REQUIRED, told)
     found = [
-        _check("openapi", "/openapi.json describes every endpoint of this release", answers, _openapi, generates),
+        _kind(definition, told),
+        _check("openapi", "/openapi.json describes every endpoint of this release", answers, _openapi, required, told),
         _check("health", "GET /health answers 200", answers, _status),
         _check("version", "GET /version tells release %s" % definition["version"], answers,
                lambda a: _version(a, definition["version"])),
-        _check("models", "GET /v1/models lists %s with %d tokens" % (
-            definition["served_model_name"], definition["max_model_len"]), answers,
-            lambda a: _models(a, definition["served_model_name"], definition["max_model_len"])),
-        _check("tokenize", "POST /tokenize and /detokenize give a text back", answers, _round_trip),
+        _check("models", "GET /v1/models lists %s%s" % (name, " with %d tokens" % length if length else ""), answers,
+               lambda a: _models(a, name, length)),
+        _check("tokenize", "POST /tokenize and /detokenize give a text back", answers, _round_trip,
+               not told.candidates or set(told.candidates) <= set(service_kind.GENERATING)),
         _check("metrics", "GET /metrics gives vLLM's metrics", answers, _metrics),
     ]  # fmt: skip
-    if generates:
-        found += [
-            _check("chat", "POST /v1/chat/completions answers", answers, _chat),
-            _check("chat-stream", "POST /v1/chat/completions answers in a stream", answers, _stream),
-            _check("completions", "POST /v1/completions answers", answers, _completion),
-            _check("responses", "POST /v1/responses answers", answers, _response),
-            _check("embeddings", "POST /v1/embeddings is refused: this model generates text", answers, _refused),
-        ]
-    else:
-        found += [
-            _check("embeddings", "POST /v1/embeddings gives a vector", answers, _embedding),
-            _check("chat", "POST /v1/chat/completions is refused: this model gives embeddings", answers, _refused),
-        ]
-    return found + _access(definition, answers)
+    for part in required:
+        judgement = _JUDGEMENTS[part]
+        found.append(_check(part, "POST %s answers%s" % (PATHS[part], _MORE.get(part, "")), answers, judgement))
+    for part in _common(REFUSED, told):
+        what = "POST %s is refused: this is a service of kind %s" % (PATHS[part], told.kind or _either(told))
+        found.append(_check(part, what, answers, _refused))
+    return found + access_checks.judge(definition, answers)
+
+
+def _common(table: dict[str, tuple[str, ...]], told: service_kind.Told) -> tuple[str, ...]:
+    """Return what a table holds for every candidate."""
+    if not told.candidates:
+        return ()
+    first, *others = (table[kind] for kind in told.candidates)
+    return tuple(part for part in first if all(part in other for other in others))
+
+
+def _either(told: service_kind.Told) -> str:
+    return " or ".join(told.candidates)
+
+
+def _kind(definition: dict, told: service_kind.Told) -> dict:
+    """Return the check that the kind of the service can be told, and is what was expected before the start."""
+    expected = str(definition.get("kind") or "")
+    verdict = passed("%s, by %s" % (told.kind or "%s (not told apart)" % _either(told), told.by))
+    must = False
+    if not told.candidates:
+        verdict, must = failed("what kind of service this is cannot be told: %s" % told.by), True
+    elif expected in service_kind.KINDS and expected not in told.candidates:
+        verdict = failed("found %s, by %s; expected %s" % (told.kind or _either(told), told.by, expected))
+    return check_result.check("endpoint-kind", "endpoint", "The kind of the service can be told", verdict, 0.0, must)
 
 
 def _check(name: str, what: str, answers: dict, judgement, *more) -> dict:
@@ -173,16 +265,18 @@ def _json_of(answer: dict, judgement) -> check_result.Verdict:
     return judgement(_body(answer)) if verdict.status == "passed" else verdict
 
 
-def _openapi(answer: dict, generates: bool) -> check_result.Verdict:
+def _openapi(answer: dict, required: tuple[str, ...], told: service_kind.Told) -> check_result.Verdict:
     if answer["status"] == 404:
         return skipped("the service hides its description (disable-fastapi-docs)")
     if answer["status"] != 200:
         return _status(answer)
-    wanted = (*ROUTES, *(_GENERATE_ROUTES if generates else _POOLING_ROUTES))
+    wanted = tuple(dict.fromkeys((*ROUTES, *(PATHS[part] for part in required))))
     missing = [path for path in wanted if path not in answer["paths"]]
     if missing:
         return failed(
-            "it lacks %s. Is vllm_version the release of the image?" % ", ".join(missing), ", ".join(answer["paths"])
+            "it lacks %s, which a service of kind %s has. Is vllm_version the release of the image?"
+            % (", ".join(missing), told.kind or _either(told) or "any"),
+            ", ".join(answer["paths"]),
         )
     others = sorted(set(answer["paths"]) - set(wanted))
     return passed("%d routes; beside those that are checked: %s" % (len(answer["paths"]), ", ".join(others) or "none"))
@@ -203,11 +297,13 @@ def _version(answer: dict, wanted: str) -> check_result.Verdict:
     return _json_of(answer, judgement)
 
 
-def _models(answer: dict, name: str, length: int) -> check_result.Verdict:
-    def judgement(body: dict) -> check_result.Verdict:
-        models = {str(m.get("id")): m.get("max_model_len") for m in body.get("data") or [] if isinstance(m, dict)}
+def _models(answer: dict, name: str, length: int | None) -> check_result.Verdict:
+    def judgement(_body_: dict) -> check_result.Verdict:
+        models = _lengths(answer)
         if name not in models:
             return failed("found %s, expected %s (vllm_served_model_name)" % (", ".join(models) or "no model", name))
+        if length is None:
+            return passed("%s, %s tokens, chosen by vLLM" % (name, models[name]))
         if models[name] != length:
             return failed("found %s tokens, expected %d (vllm_max_model_len)" % (models[name], length))
         return passed("%s, %d tokens" % (name, length))
@@ -215,10 +311,13 @@ def _models(answer: dict, name: str, length: int) -> check_result.Verdict:
     return _json_of(answer, judgement)
 
 
-def _round_trip(answer: dict) -> check_result.Verdict:
+def _round_trip(answer: dict, whole: bool) -> check_result.Verdict:
+    """Judge a text that went to tokens and back; those of encoders lose case and letters, Whisper's gives no token."""
     verdict = _status(answer)
     if verdict.status != "passed":
         return verdict
+    if not whole:
+        return passed("%d tokens, which are %r" % (answer["tokens"], answer["text"]))
     # a tokenizer may begin a text with a sign or a space of its own
     if not answer["text"].strip().endswith(ROUND_TRIP):
         return failed("found %r, expected %r" % (answer["text"], ROUND_TRIP))
@@ -289,56 +388,46 @@ def _refused(answer: dict) -> check_result.Verdict:
     )
 
 
-def _embedding(answer: dict) -> check_result.Verdict:
-    def judgement(body: dict) -> check_result.Verdict:
-        data = body.get("data") or [{}]
-        vector = data[0].get("embedding") if isinstance(data[0], dict) else None
-        if vector:
-            return passed("%d numbers" % len(vector))
-        # the body of a long vector is cut, and no JSON any more
-        return failed("the answer has no vector", answer["body"])
+def _listed(key: str, inner: str):
+    """Return a judgement: the answer has a list ``key`` whose first entry has ``inner``."""
 
-    return _json_of(answer, judgement) if _body(answer) or answer["status"] != 200 else passed("a long vector")
+    def judgement(answer: dict) -> check_result.Verdict:
+        if answer["status"] == 200 and not _body(answer):
+            # the body of a long vector is cut, and no JSON any more
+            return passed("a long answer") if '"%s"' % inner in answer["body"] else failed("no JSON", answer["body"])
+
+        def of_body(body: dict) -> check_result.Verdict:
+            first = next(iter(body.get(key) or [{}]))
+            value = first.get(inner) if isinstance(first, dict) else None
+            if value is None or value == []:
+                return failed("the answer has no %s" % inner, answer["body"])
+            return passed("%d numbers" % len(value) if isinstance(value, list) else str(value))
+
+        return _json_of(answer, of_body)
+
+    return judgement
 
 
-def _access(definition: dict, answers: dict[str, dict]) -> list[dict]:
-    """Return the checks that the key is needed where it must be, and only there."""
-    if not definition["api_key_required"]:
-        verdict = skipped("no vllm_api_key is set; the service is published on %s" % definition["publish_address"])
-        return [check_result.check("access-key", "access", "Requests need the API key", verdict, 0.0)]
-    found = []
-    for name, what in (("without-key", "without a key"), ("wrong-key", "with a wrong key")):
-        answer = answers[name]
-        let_in = [path for path, status in answer.get("statuses", {}).items() if status != 401]
-        verdict = passed("HTTP 401 from %s" % ", ".join(answer.get("statuses", {})))
-        if answer["error"]:
-            verdict = failed("no answer: %s" % answer["error"])
-        elif let_in:
-            verdict = failed("these do not answer 401: %s" % ", ".join(let_in))
-        found.append(
-            check_result.check("access-" + name, "access", "Requests %s are refused below /v1" % what, verdict,
-                               answer["duration_s"])
-        )  # fmt: skip
-    answer = answers["open"]
-    shut = ["%s (%d)" % item for item in answer.get("statuses", {}).items() if item[1] in (401, 403)]
-    verdict = passed(", ".join(answer.get("statuses", {})))
-    if answer["error"]:
-        verdict = failed("no answer: %s" % answer["error"])
-    elif shut:
-        verdict = failed("these ask for one: %s" % ", ".join(shut))
-    found.append(
-        check_result.check("access-open", "access", "Health, version and metrics need no key", verdict,
-                           answer["duration_s"])
-    )  # fmt: skip
-    work = [path for path in _UNGUARDED_WORK if path in answers["openapi"].get("paths", {})]
-    verdict = passed("none is served")
-    if work:
-        verdict = failed(
-            "vLLM answers %s without the key. Let only a proxy with an allow list reach the service from outside."
-            % ", ".join(work)
-        )
-    found.append(
-        check_result.check("access-unguarded", "access", "No endpoint that runs the model goes without the key",
-                           verdict, 0.0, must=False)
-    )  # fmt: skip
-    return found
+def _there(answer: dict) -> check_result.Verdict:
+    """Judge an endpoint that was asked without what it needs: any refusal of that is an answer."""
+    if answer["status"] in (200, 400, 415, 422):
+        return passed("HTTP %d to a request without a file" % answer["status"])
+    return failed("found HTTP %d, expected a refusal of a request without a file (400 or 422)" % answer["status"],
+                  answer["body"])  # fmt: skip
+
+
+_JUDGEMENTS = {
+    "chat": _chat,
+    "chat-stream": _stream,
+    "completions": _completion,
+    "responses": _response,
+    "embeddings": _listed("data", "embedding"),
+    "score": _listed("data", "score"),
+    "rerank": _listed("results", "relevance_score"),
+    "classify": _listed("data", "probs"),
+    "pooling": _listed("data", "data"),
+    "transcriptions": _there,
+}
+
+#: What is said of an endpoint beside its path.
+_MORE = {"chat-stream": " in a stream", "embeddings": " with a vector", "transcriptions": " to a form"}

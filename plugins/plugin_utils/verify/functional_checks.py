@@ -10,9 +10,15 @@ from __future__ import annotations
 
 import json
 import re
+import typing
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import CONVERTERS
-from ansible_collections.myia.vllm.plugins.plugin_utils.verify import check_result
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import (
+    check_result,
+    endpoint_checks,
+    kind_checks,
+    service_kind,
+)
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify.check_result import Verdict, failed, passed, skipped
 
 #: Keys of each kind of check beside the common ones, those that it cannot do without first.
@@ -24,6 +30,7 @@ KINDS = {
     "structured": (("prompt", "schema", "expect"), ("system",)),
     "concurrent": (("prompt", "expect"), ("system", "requests")),
     "latency": (("prompt",), ("system", "first_token_s", "total_s")),
+    **kind_checks.KEYS,
 }
 
 #: Keys that every check may have, with their defaults.
@@ -37,7 +44,11 @@ _TEXT = ("contains", "matches")
 _EXPECTATIONS = {
     "tools": ("function", "arguments", *_TEXT),
     "structured": ("values",),
+    **kind_checks.EXPECTATIONS,
 }
+
+#: The variable with the operator's own checks.
+_EXTRA = "vllm_verify_extra_checks"
 
 _ID = re.compile(r"^[a-z0-9][a-z0-9-]*\Z")
 
@@ -61,14 +72,14 @@ def read(builtin: list, extra: list, skip: list) -> list[dict]:
     Args:
         builtin: roles/vllm_verify/vars/main.yml.
         extra: ``vllm_verify_extra_checks``; one with the id of an earlier check changes the keys that it names.
-        skip: ``vllm_verify_skip``, ids.
+        skip: ``vllm_verify_skip``, ids of these and of the checks of endpoints and access.
 
     Raises:
         CheckError: with all problems, a line each.
     """
     checks: dict[str, dict] = {}
     problems = []
-    for variable, given in (("roles/vllm_verify/vars/main.yml", builtin), ("vllm_verify_extra_checks", extra)):
+    for variable, given in (("roles/vllm_verify/vars/main.yml", builtin), (_EXTRA, extra)):
         for number, item in enumerate(given, 1):
             where = "%s, entry %d" % (variable, number)
             if not isinstance(item, dict) or not _ID.match(str(item.get("id", ""))):
@@ -77,7 +88,8 @@ def read(builtin: list, extra: list, skip: list) -> list[dict]:
             checks[item["id"]] = {**checks.get(item["id"], {}), **item, "where": "%s (%s)" % (where, item["id"])}
     for item in checks.values():
         problems += _problems(item)
-    problems += ["vllm_verify_skip: there is no check %s." % name for name in skip if name not in checks]
+    known = (*checks, *endpoint_checks.IDS)
+    problems += ["vllm_verify_skip: there is no check %s." % name for name in skip if name not in known]
     if problems:
         raise CheckError("\n".join(problems))
     return [{**_COMMON, **item} for item in checks.values() if item["id"] not in skip]
@@ -128,17 +140,24 @@ def _bad_values(where: str, item: dict, expect: dict) -> list[str]:
     for key in ("tools", "schema"):
         if key in item and not isinstance(item[key], list if key == "tools" else dict):
             found.append("%s: %s must be a %s." % (where, key, "list" if key == "tools" else "dictionary"))
-    return found
+    return found + kind_checks.bad_values(where, item, expect)
 
 
 def question(item: dict, definition: dict) -> dict | None:
-    """Return what to ask for a check, or None when this service cannot be asked (see :func:`_not_asked`)."""
+    """Return what to ask for a check, or None when this service cannot be asked (see :func:`_not_asked`).
+
+    Args:
+        item: the check.
+        definition: of the service, with the real ``max_model_len`` (None when it is not known).
+    """
     if _not_asked(item, definition):
         return None
+    if item["kind"] in kind_checks.FOR:
+        return kind_checks.question(item, definition)
     messages = [{"role": "user", "content": str(item["prompt"])}]
     if item.get("system"):
         messages.insert(0, {"role": "system", "content": str(item["system"])})
-    length = int(definition["max_model_len"])
+    length = definition["max_model_len"]
     asked = {
         "id": item["id"],
         "kind": {"reasoning": "chat", "long_context": "needle", "concurrent": "many", "latency": "stream"}.get(
@@ -146,7 +165,7 @@ def question(item: dict, definition: dict) -> dict | None:
         ),
         "messages": messages,
         # half of a short context is left to the prompt
-        "max_tokens": max(1, min(int(item["max_tokens"]), length // 2)),
+        "max_tokens": max(1, min(int(item["max_tokens"]), length // 2)) if length else int(item["max_tokens"]),
         "temperature": float(item["temperature"]),
         "timeout_s": float(item["timeout_s"]),
         # templates that know no thinking ignore it
@@ -175,29 +194,79 @@ def _not_asked(item: dict, definition: dict) -> str:
     missing = [name for name in _NEEDED_OPTIONS.get(item["kind"], ()) if name not in definition["extra_options"]]
     if missing:
         return "the service is started without %s (vllm_extra_options)" % " and ".join(missing)
-    if item["kind"] == "long_context" and int(definition["max_model_len"]) < _SHORTEST_CONTEXT:
-        return "vllm_max_model_len is %d; nothing can be hidden below %d" % (
+    if item["kind"] == "long_context" and not definition["max_model_len"]:
+        return "how long a request may be is told neither by vllm_max_model_len nor by /v1/models"
+    if item["kind"] == "long_context" and definition["max_model_len"] < _SHORTEST_CONTEXT:
+        return "the service takes %d tokens; nothing can be hidden below %d" % (
             definition["max_model_len"], _SHORTEST_CONTEXT)  # fmt: skip
     return ""
 
 
-#: Why a kind of service (:func:`endpoint_checks.kind`) is asked nothing.
-NOT_FOR = {"pooling": "this model gives embeddings, no text", "base": "the model has no chat template"}
+class Fit(typing.NamedTuple):
+    """Whether a check ``applies`` to a service, whether that is ``certain``, and the ``reason`` when it does not.
+
+    ``foreign`` tells that it is for another kind of service altogether.
+    """
+
+    applies: bool
+    certain: bool = True
+    reason: str = ""
+    foreign: bool = False
 
 
-def judge(item: dict, definition: dict, answer: dict | None, kind: str = "generate") -> dict:
-    """Return the check (:func:`check_result.check`) that an answer makes; None stands for a question never asked."""
+_APPLIES = Fit(True)
+
+
+def fitness(item: dict, told: service_kind.Told, more: tuple[str, ...] = ()) -> Fit:
+    """Return whether a check is for this service.
+
+    Args:
+        item: the check.
+        told: the kind of the service.
+        more: kinds that the service is in addition, as a chat model that transcribes.
+    """
+    wanted = kind_checks.FOR.get(item["kind"], kind_checks.CHATTING)
+    fits = [kind for kind in told.candidates if kind in wanted]
+    if fits or set(wanted) & set(more):
+        return Fit(True, len(fits) == len(told.candidates) or bool(set(wanted) & set(more)))
+    if not told.candidates:
+        return Fit(False, False, "what kind of service this is cannot be told (endpoint-kind)")
+    if told.kind == "base" and wanted == kind_checks.CHATTING:
+        return Fit(False, True, "the model has no chat template")
+    reason = "this is for services of kind %s, and this one is %s" % (
+        " or ".join(wanted), told.kind or " or ".join(told.candidates))  # fmt: skip
+    return Fit(False, True, reason, foreign=True)
+
+
+def is_own(item: dict) -> bool:
+    """Tell whether a check is the operator's, or was changed by him."""
+    return item["where"].startswith(_EXTRA)
+
+
+def judge(item: dict, definition: dict, answer: dict | None, fit: Fit = _APPLIES) -> dict:
+    """Return the check (:func:`check_result.check`) that an answer makes.
+
+    Args:
+        item: the check.
+        definition: as for :func:`question`.
+        answer: None stands for a question never asked.
+        fit: what :func:`fitness` says; a check that may be for another kind of service is never required.
+    """
     if answer is None:
-        verdict = skipped(NOT_FOR.get(kind) or _not_asked(item, definition))
+        verdict = skipped(fit.reason or _not_asked(item, definition))
     elif check_result.NO_TEMPLATE in answer["error"].lower() and "BadRequest" in answer["error"]:
         verdict = skipped("the model has no chat template: %s" % answer["error"])
     elif answer["error"]:
-        verdict = failed("no answer: %s" % answer["error"])
+        verdict = kind_checks.no_images(answer["error"]) if item["kind"] == "vision" else None
+        verdict = verdict or failed("no answer: %s" % answer["error"])
+    elif item["kind"] in kind_checks.FOR:
+        verdict = kind_checks.judge(item, answer, definition)
     else:
         verdict = _JUDGES[item["kind"]](item, answer)
+    what = item["what"] or str(item.get("prompt") or item["kind"])
     return check_result.check(
-        item["id"], "functional", item["what"] or str(item["prompt"]), verdict, (answer or {}).get("duration_s", 0.0),
-        CONVERTERS["bool"](item["must"]),
+        item["id"], "functional", what, verdict, (answer or {}).get("duration_s", 0.0),
+        CONVERTERS["bool"](item["must"]) and fit.certain,
     )  # fmt: skip
 
 
@@ -216,18 +285,6 @@ def _shown(message: dict) -> str:
     return shown or "an empty answer (finish_reason %s)" % message.get("finish_reason")
 
 
-def _text_problem(expect: dict, text: str) -> str:
-    """Return what a text lacks; empty when it is as expected."""
-    wanted = expect.get("contains") or []
-    missing = [word for word in ([wanted] if not isinstance(wanted, list) else wanted)
-               if str(word).lower() not in text.lower()]  # fmt: skip
-    if missing:
-        return "the answer lacks %s" % ", ".join(map(repr, map(str, missing)))
-    if expect.get("matches") and not re.search(str(expect["matches"]), text):
-        return "the answer does not match %s" % expect["matches"]
-    return "" if text.strip() else "the answer is empty"
-
-
 def _cut(item: dict, message: dict) -> str:
     """Return a hint when an answer was cut off."""
     return " (cut off after max_tokens: %s)" % item["max_tokens"] if message.get("finish_reason") == "length" else ""
@@ -235,7 +292,7 @@ def _cut(item: dict, message: dict) -> str:
 
 def _judge_chat(item: dict, answer: dict) -> Verdict:
     message = answer["message"]
-    problem = _text_problem(item["expect"], _content(message))
+    problem = kind_checks.text_problem(item["expect"], _content(message))
     return failed(problem + _cut(item, message), _shown(message)) if problem else passed(_shown(message))
 
 
@@ -266,7 +323,7 @@ def _judge_tools(item: dict, answer: dict) -> Verdict:
     if item.get("result") is None:
         return passed(_shown(message))
     after = answer["follow_up"]
-    problem = _text_problem({key: expect[key] for key in _TEXT if key in expect}, _content(after))
+    problem = kind_checks.text_problem({key: expect[key] for key in _TEXT if key in expect}, _content(after))
     shown = "%s; then %s" % (_shown(message), _shown(after))
     return failed("after the tool's result %s" % problem, shown) if problem else passed(shown)
 
@@ -301,7 +358,7 @@ def _judge_concurrent(item: dict, answer: dict) -> Verdict:
     wanted = int(item.get("requests", 8))
     if answer["errors"]:
         return failed("%d of %d requests failed: %s" % (len(answer["errors"]), wanted, answer["errors"][0]))
-    problems = [_text_problem(item["expect"], _content(message)) for message in answer["messages"]]
+    problems = [kind_checks.text_problem(item["expect"], _content(message)) for message in answer["messages"]]
     bad = [number for number, problem in enumerate(problems) if problem]
     if bad:
         return failed("%d of %d answers are wrong: %s" % (len(bad), wanted, problems[bad[0]]),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible.errors import AnsibleConnectionFailure
 
@@ -34,15 +36,20 @@ def printed(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def run(action, monkeypatch, medium, printed):
-    """Run the plugin against these answers; returns (result, what was asked)."""
+    """Run the plugin against these answers; returns (result, what the module benchmark_step was asked).
 
-    def call(*answers, check: bool = False, **args):
+    ``service`` is what the module service_query tells of the service.
+    """
+
+    def call(*answers, check: bool = False, service: dict | None = None, **args):
         given = {"definition": medium({}), "profile": "latency", "profiles": PROFILES, **args}
         plugin = action("benchmark", args=given)
         plugin._task.check_mode = check
         asked, left, now = [], list(answers), [0.0]
 
         def execute(module_name, module_args, task_vars=None, wrap_async=False):
+            if module_name == "myia.vllm.service_query":
+                return {"failed": True, "msg": "no container"} if service is None else service
             assert module_name == "myia.vllm.benchmark_step"
             asked.append(dict(module_args))
             found = left.pop(0)
@@ -72,8 +79,8 @@ def test_measured(run, documentation, printed) -> None:
     assert [item["do"] for item in asked] == ["start", "inspect", "finish"]
     assert {key: value for key, value in asked[0].items() if key not in ("token", "who")} == {
         "do": "start", "dead": [], "project": "vllm-medium", "container": "myia-vllm-medium-qwen3",
-        "folder": "/opt/vllm/medium", "profile": "latency", "runs": [RUN], "on_busy": False, "timeout_s": 3600,
-        "keep": 20, "warn_percent": 10.0,
+        "folder": "/opt/vllm/medium", "profile": "latency", "runs": [RUN], "work": "generate", "on_busy": False,
+        "timeout_s": 3600, "keep": 20, "warn_percent": 10.0,
     }  # fmt: skip
     assert len({item["token"] for item in asked}) == 1
     assert asked[0]["who"]
@@ -131,14 +138,14 @@ def test_busy(run) -> None:
 )
 @pytest.mark.parametrize("check", [True, False])
 def test_bad_values(run, args, said, check) -> None:
-    """Refused before the host is asked anything, in check mode too, and whatever ``fail`` says."""
+    """Refused before anything is measured, in check mode too, and whatever ``fail`` says."""
     result, asked = run(check=check, fail=False, **args)
     assert (result["failed"], result["ok"], result["changed"], asked) == (True, False, False, [])
     assert said in result["msg"]
 
 
 def test_check_mode(run, printed) -> None:
-    """Says what would be measured, and asks no host."""
+    """Says what would be measured, and begins nothing."""
     result, asked = run(check=True)
     would = (
         "Would send 5 requests in 1 runs (latency) to myia-vllm-medium-qwen3 and keep the figures in "
@@ -164,3 +171,54 @@ def test_connection_stays_away(run) -> None:
     result, _asked = run(ANSWER, *[LOST] * 10, connection_timeout_s=5)
     assert (result["failed"], result["ok"], result["runs"]) == (True, False, [])
     assert result["msg"].startswith("The host did not answer for 5 s while its service was measured: ssh: no route.")
+
+
+def told(tasks: list[str], length: int = 512, **files) -> dict:
+    """What service_query tells of a service."""
+    models = {"data": [{"id": "Qwen2.5-32B-Instruct-AWQ", "max_model_len": length}]}
+    one = {"error": "", "status": 200}
+    return {
+        "tasks": tasks,
+        "answers": [
+            {"id": "models", **one, "body": json.dumps(models)},
+            {"id": "files", **one, "problem": "", "labels": 1, **files},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("service", "work", "tokens"),
+    [
+        (told(["generate"]), "generate", 64),
+        (told(["embed", "token_embed"]), "embed", 64),
+        (told(["classify", "token_classify"], keys=["sentence_transformers"]), "rerank", 64),
+        # not told apart from a reward model: it has /rerank
+        (told(["classify", "token_classify"], chat_template=True), "rerank", 64),
+        (told(["embed"], length=48), "embed", 40),
+    ],
+)
+def test_work_is_that_of_the_kind(run, medium, service, work, tokens) -> None:
+    """A prompt that is too long for an encoder is as long as it takes."""
+    definition = {**medium({}), "max_model_len": None}
+    _result, asked = run(*OVER, service=service, definition=definition)
+    assert asked[0]["work"] == work
+    assert asked[0]["runs"][0]["input_tokens"] == tokens
+    assert (asked[0]["runs"][0]["output_tokens"] is None) == (work != "generate")
+
+
+@pytest.mark.parametrize("fail", [True, False])
+@pytest.mark.parametrize(
+    ("service", "kind"),
+    [
+        (told(["classify", "token_classify"], labels=4), "classify"),
+        (told(["classify"], architectures=["XForRewardModel"]), "reward"),
+        (told(["transcription"]), "transcription"),
+    ],
+)
+def test_kinds_that_are_not_measured(run, printed, service, kind, fail) -> None:
+    """Said, with the reason; only who asked for figures alone fails."""
+    result, asked = run(service=service, fail=fail)
+    assert asked == []
+    assert (result["ok"], result.get("failed", False)) == (False, fail)
+    assert "A service of kind %s is not measured" % kind in result["problem"]
+    assert any("is not measured" in line for line in printed)

@@ -58,6 +58,7 @@ def test_asks_in_the_container(run, documentation) -> None:
     assert "def main()" in (folder / "docker.program").read_text()
     order = json.loads((folder / "docker.order").read_text())
     assert order.pop("questions") == [{"id": "a", "kind": "paths"}]
+    assert "def ranking(" in order.pop("more")
     assert order == {"port": 5002, "model": "qwen", "budget_s": 20.0, "timeout_s": 120.0}
     assert set(answer) - {"changed", "invocation", "_output"} == set(documentation("service_query", "RETURN"))
 

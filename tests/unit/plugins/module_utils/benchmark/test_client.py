@@ -205,6 +205,38 @@ def test_argv(run, more, there, not_there) -> None:
     assert not_there not in command
 
 
+@pytest.mark.parametrize(
+    ("work", "there"),
+    [
+        ("embed", "--backend openai-embeddings --endpoint /v1/embeddings"),
+        ("embed", "--dataset-name random --random-input-len 64 --num-prompts 5"),
+        ("rerank", "--backend vllm-rerank --endpoint /v1/rerank"),
+        ("rerank", "--dataset-name random-rerank"),
+        ("rerank", "--percentile-metrics e2el --metric-percentiles 50,90,99"),
+    ],
+)
+def test_argv_of_services_that_do_not_write(work, there) -> None:
+    """The options of vLLM 0.32, none of those for answers."""
+    command = " ".join(benchmark_client.argv(settings(80, work=work), {**RUN, "output_tokens": None}, 9, "/tmp/x", "0"))
+    assert there in command
+    assert not {"--temperature", "--ignore-eos", "--random-output-len"} & set(command.split())
+
+
+@pytest.mark.parametrize(
+    ("work", "path", "keys"),
+    [("embed", "/v1/embeddings", {"input"}), ("rerank", "/v1/rerank", {"query", "documents"})],
+)
+def test_warm_up_of_services_that_do_not_write(service, work, path, keys) -> None:
+    """The same endpoint as the measurement's, with text that any tokenizer knows."""
+    stand_in = service({**GOOD, path: (200, "{}")})
+    benchmark_client.warm_up(settings(stand_in.port, work=work), {**RUN, "output_tokens": None})
+    assert stand_in.asked[-1] == path
+    assert keys <= set(stand_in.bodies[-1])
+    missing = service({**GOOD, path: (404, "Not Found")})
+    with pytest.raises(benchmark_client.ServiceError, match="does no such work"):
+        benchmark_client.warm_up(settings(missing.port, work=work), RUN)
+
+
 def test_tokenizer_of(monkeypatch, tmp_path) -> None:
     """A pinned revision becomes its folder in the cache; a folder and an unpinned name stay."""
     hub = types.ModuleType("huggingface_hub")

@@ -8,6 +8,7 @@ import yaml
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.benchmark import profiles as benchmark_profiles
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import role_variables
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import service_kind
 
 RUN = {"num_prompts": 5, "input_tokens": 64, "output_tokens": 16}
 WHOLE = {"name": "all at once", "request_rate": None, "max_concurrency": None, **RUN}
@@ -83,3 +84,28 @@ def test_refused(profiles, name, said) -> None:
         benchmark_profiles.choose(profiles, name, 100)
     for text in said:
         assert text in str(caught.value)
+
+
+def test_every_kind_is_measured_or_named() -> None:
+    """The role's list of what is not measured holds the kinds without work."""
+    unmeasured = role_variables.role_constants("vllm_benchmark")["__vllm_benchmark_unmeasured"]
+    assert sorted([*benchmark_profiles.WORK, *unmeasured]) == sorted(service_kind.KINDS)
+    for kind in service_kind.KINDS:
+        work, problem = benchmark_profiles.work_of([kind])
+        assert bool(work) != bool(problem)
+        assert (kind in unmeasured) == bool(problem)
+    assert benchmark_profiles.work_of([]) == ("generate", "")
+    assert benchmark_profiles.work_of(["classify", "rerank", "reward"]) == ("rerank", "")
+
+
+@pytest.mark.parametrize(("length", "tokens"), [(128, 120), (4096, 1024), (None, 1024), (4, 1)])
+def test_services_that_do_not_write(length: int | None, tokens: int) -> None:
+    """Their prompts fit whatever the profile says, and answers count nothing."""
+    given = {"p": [{**RUN, "input_tokens": 1024, "output_tokens": 99999}]}
+    (run,) = benchmark_profiles.choose(given, "p", length, generates=False)
+    assert (run["input_tokens"], run["output_tokens"]) == (tokens, None)
+
+
+def test_length_that_is_not_known() -> None:
+    given = {"p": [{**RUN, "input_tokens": 10**6}]}
+    assert benchmark_profiles.choose(given, "p", None)[0]["input_tokens"] == 10**6

@@ -132,3 +132,20 @@ def test_leftover(watch) -> None:
     )  # fmt: skip
     assert asked[:2] == [("start",), ("start", "theirs")]
     assert printed[0] == "It was ended."
+
+
+def test_services_that_do_not_write(watch) -> None:
+    """Requests, tokens that go in, and how long a request takes."""
+    raw = {
+        "completed": 100,
+        "duration": 12.3,
+        "request_throughput": 8.1,
+        "total_token_throughput": 972.0,
+        "p50_e2el_ms": 9,
+    }
+    ended = over({**RAW, **raw}, {**RAW, **raw})
+    for run in ended["result"]["runs"]:
+        run["output_tokens"], run["input_tokens"] = None, 120
+    _end, printed, _asked = watch(answer(), answer("ended"), ended)
+    assert "972.0 tokens/s, a request of 120 tokens in 9.0 ms" in printed[-1]
+    assert "first token" not in printed[-1]

@@ -174,7 +174,7 @@ def test_curl(name, required, report_cases) -> None:
     assert found["api_key_required"] is required
     without = report_sections.curl({**found, "api_key_required": False})
     assert "Authorization" not in without
-    pooling = report_sections.curl({**found, "pooling": True, "model": "it's"})
+    pooling = report_sections.curl({**found, "kind": "embed", "model": "it's"})
     assert "/v1/embeddings" in pooling
     assert shlex.split(pooling.replace("\\\n", ""))[-1] == '{"model": "it\'s", "input": "Hello"}'
 

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.verify import endpoint_checks
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import endpoint_checks, service_kind
 
 DEFINITION = {
     "served_model_name": "qwen",
@@ -39,8 +39,15 @@ GUARDED = {
     "/v1/completions": 401,
     "/v1/responses": 401,
     "/v1/embeddings": 401,
+    "/v1/audio/transcriptions": 401,
+    "/v1/score": 401,
+    "/v1/rerank": 401,
 }
 OPEN = {"/health": 200, "/version": 200, "/metrics": 200, "/ping": 200}
+
+
+CHATS = service_kind.Told("chat", ("chat",), "its log")
+NOT_THERE = {"detail": "Not Found"}
 
 
 def answer(status: int = 200, body: object = "", **more) -> dict:
@@ -63,11 +70,19 @@ def healthy() -> dict[str, dict]:
         "responses": answer(body={"object": "response", "status": "incomplete", "output": [{"type": "reasoning"}]}),
         "tokenize": answer(tokens=30, text=endpoint_checks.ROUND_TRIP),
         "metrics": answer(body='# HELP\nvllm:num_requests_running{engine="0"} 0.0\n'),
-        "embeddings": answer(404, {"detail": "Not Found"}),
+        "files": answer(problem="", architectures=["Qwen3ForCausalLM"], chat_template=True, vision=False, keys=[]),
+        **{
+            name: answer(404, NOT_THERE)
+            for name in ("embeddings", "score", "rerank", "classify", "pooling", "transcriptions")
+        },
         "without-key": answer(statuses=dict(GUARDED)),
         "wrong-key": answer(statuses=dict(GUARDED)),
         "open": answer(statuses=dict(OPEN)),
     }
+
+
+def judged(answers: dict[str, dict], told: service_kind.Told = CHATS, definition: dict = DEFINITION) -> list[dict]:
+    return endpoint_checks.judge(definition, answers, told)
 
 
 def by_id(checks: list[dict]) -> dict[str, dict]:
@@ -80,7 +95,7 @@ def test_every_question_is_asked_and_judged() -> None:
     assert sorted(asked) == sorted(healthy())
     guarded = next(item for item in endpoint_checks.questions(DEFINITION) if item["id"] == "wrong-key")
     assert {path for _method, path in guarded["routes"]} == set(GUARDED)
-    checks = endpoint_checks.judge(DEFINITION, healthy())
+    checks = judged(healthy())
     assert {item["status"] for item in checks} == {"passed"}, checks
     assert [item["id"] for item in checks if item["group"] == "access"] == [
         "access-without-key",
@@ -88,7 +103,8 @@ def test_every_question_is_asked_and_judged() -> None:
         "access-open",
         "access-unguarded",
     ]
-    assert [item["id"] for item in checks if not item["must"]] == ["access-unguarded"]
+    assert [item["id"] for item in checks if not item["must"]] == ["endpoint-kind", "access-unguarded"]
+    assert {item["id"] for item in checks} <= set(endpoint_checks.IDS)
 
 
 FAULTS = {
@@ -163,7 +179,7 @@ FAULTS = {
 @pytest.mark.parametrize(("asked", "given", "name", "reason"), FAULTS.values(), ids=FAULTS)
 def test_one_fault(asked: str, given: dict, name: str, reason: str) -> None:
     """Exactly the check that is about it fails, and says what was found."""
-    checks = endpoint_checks.judge(DEFINITION, {**healthy(), asked: given})
+    checks = judged({**healthy(), asked: given})
     assert [item["id"] for item in checks if item["status"] != "passed"] == [name]
     found = by_id(checks)[name]
     assert found["status"] == "failed"
@@ -172,51 +188,146 @@ def test_one_fault(asked: str, given: dict, name: str, reason: str) -> None:
 
 def test_hidden_description_is_no_failure() -> None:
     """disable-fastapi-docs is a good idea."""
-    checks = by_id(endpoint_checks.judge(DEFINITION, {**healthy(), "openapi": answer(404, paths={})}))
+    checks = by_id(judged({**healthy(), "openapi": answer(404, paths={})}))
     assert checks["endpoint-openapi"]["status"] == "skipped"
     assert "disable-fastapi-docs" in checks["endpoint-openapi"]["reason"]
 
 
 def test_description_that_answers_an_error() -> None:
-    checks = by_id(endpoint_checks.judge(DEFINITION, {**healthy(), "openapi": answer(500, paths={})}))
+    checks = by_id(judged({**healthy(), "openapi": answer(500, paths={})}))
     assert "found HTTP 500" in checks["endpoint-openapi"]["reason"]
 
 
-POOLING = {
-    "openapi": answer(
-        paths={path: [] for path in ("/health", "/version", "/v1/models", "/tokenize", "/detokenize", "/v1/embeddings")}
+def vector(numbers: object) -> dict:
+    return answer(body={"data": [{"embedding": numbers}]})
+
+
+#: For each kind what it has beside the common routes, and how its endpoints answer.
+KINDS = {
+    "embed": ("/v1/embeddings", {"embeddings": vector([0.1, 0.2])}),
+    "rerank": (
+        "/rerank /score /classify",
+        {
+            "rerank": answer(body={"results": [{"index": 0, "relevance_score": 0.0}]}),
+            "score": answer(body={"data": [{"score": 0.5}]}),
+        },
     ),
-    "embeddings": answer(body={"data": [{"embedding": [0.1, 0.2]}]}),
-    "chat": answer(404, {"detail": "Not Found"}),
+    "classify": ("/classify", {"classify": answer(body={"data": [{"label": "a", "probs": [0.5, 0.5]}]})}),
+    "token_classify": ("/pooling", {"pooling": answer(body={"data": [{"data": [[0.5, 0.5]]}]})}),
+    "reward": ("/pooling", {"pooling": answer(body={"data": [{"data": [0.5]}]})}),
+    "transcription": ("/v1/audio/transcriptions", {"transcriptions": answer(422, {"detail": "Field required"})}),
 }
 
 
-def test_pooling_model() -> None:
-    """It gives vectors and refuses to chat; a vector too long for the answer to be kept whole is one too."""
-    answers = {**healthy(), **copy.deepcopy(POOLING)}
-    assert endpoint_checks.kind(answers) == "pooling"
-    checks = by_id(endpoint_checks.judge(DEFINITION, answers))
-    assert {item["status"] for item in checks.values()} == {"passed"}, checks
-    assert checks["endpoint-embeddings"]["evidence"] == "2 numbers"
-    assert "endpoint-completions" not in checks
+def of_kind(kind: str) -> dict[str, dict]:
+    """What a healthy service answers that does not write."""
+    routes, answers = KINDS[kind]
+    refused = dict.fromkeys(("chat", "chat-stream", "completions", "responses"), answer(404, NOT_THERE))
+    paths = {path: [] for path in (*endpoint_checks.ROUTES, *routes.split())}
+    # an encoder's tokenizer folds case
+    lossy = answer(tokens=9, text="gruse, [UNK] and [UNK] from 42 tests.")
+    return {**healthy(), **refused, **copy.deepcopy(answers), "openapi": answer(paths=paths), "tokenize": lossy}
+
+
+def told(*kinds: str) -> service_kind.Told:
+    return service_kind.Told(kinds[0] if len(kinds) == 1 else "", kinds, "its log")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_good_service_of_each_kind(kind: str) -> None:
+    """It answers its own endpoints and refuses to chat; nothing of a chat is asked of it."""
+    checks = by_id(judged(of_kind(kind), told(kind)))
+    bad = {name: item["reason"] for name, item in checks.items() if item["status"] != "passed"}
+    assert set(bad) <= {"access-unguarded"}, bad
+    assert {"endpoint-" + part for part in endpoint_checks.REQUIRED[kind]} <= set(checks)
+    assert checks["endpoint-chat"]["what"].endswith("this is a service of kind %s" % kind)
+    assert not {"endpoint-completions", "endpoint-responses"} & set(checks)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_without_its_endpoints_fails(kind: str) -> None:
+    answers = {**of_kind(kind), "openapi": answer(paths={path: [] for path in endpoint_checks.ROUTES})}
+    answers.update(dict.fromkeys(endpoint_checks.REQUIRED[kind], answer(404, NOT_THERE)))
+    bad = [item["id"] for item in judged(answers, told(kind)) if item["status"] == "failed"]
+    assert bad == ["endpoint-openapi", *("endpoint-" + part for part in endpoint_checks.REQUIRED[kind])]
+
+
+def test_what_is_left_of_several_kinds() -> None:
+    """Only what all of them have in common is required."""
+    checks = by_id(judged(of_kind("rerank"), told("rerank", "reward")))
+    assert not {"endpoint-rerank", "endpoint-pooling", "endpoint-score"} & set(checks)
+    assert checks["endpoint-chat"]["status"] == "passed"
+    assert checks["endpoint-kind"]["evidence"].startswith("rerank or reward (not told apart), by its log")
+
+
+def test_no_kind_at_all_fails() -> None:
+    found = by_id(judged(healthy(), service_kind.Told("", (), "nothing tells it")))["endpoint-kind"]
+    assert (found["status"], found["must"]) == ("failed", True)
+    assert "nothing tells it" in found["reason"]
+
+
+def test_another_kind_than_expected_is_a_warning() -> None:
+    definition = {**DEFINITION, "kind": "embed"}
+    found = by_id(judged(healthy(), CHATS, definition))["endpoint-kind"]
+    assert (found["status"], found["must"]) == ("failed", False)
+    assert "found chat, by its log; expected embed" in found["reason"]
+    assert by_id(judged(of_kind("embed"), told("embed"), definition))["endpoint-kind"]["status"] == "passed"
+
+
+def test_vectors_of_tokens_only() -> None:
+    """Late interaction has no vectors of texts, so no /v1/embeddings."""
+    answers = {**of_kind("token_classify"), "score": answer(body={"data": [{"score": 3.0}]})}
+    answers["openapi"] = answer(paths={path: [] for path in (*endpoint_checks.ROUTES, "/pooling", "/score")})
+    checks = by_id(judged(answers, service_kind.Told("embed", ("embed",), "its log", tokens_only=True)))
+    assert (checks["endpoint-pooling"]["status"], checks["endpoint-score"]["status"]) == ("passed", "passed")
+    assert "endpoint-embeddings" not in checks
+
+
+def test_long_vectors() -> None:
+    """A body that was cut is no JSON any more."""
+    answers = of_kind("embed")
     answers["embeddings"]["body"] = '{"data": [{"embedding": [0.1, 0.'
-    assert by_id(endpoint_checks.judge(DEFINITION, answers))["endpoint-embeddings"]["status"] == "passed"
-    answers["embeddings"]["body"] = '{"data": []}'
-    assert by_id(endpoint_checks.judge(DEFINITION, answers))["endpoint-embeddings"]["status"] == "failed"
+    assert by_id(judged(answers, told("embed")))["endpoint-embeddings"]["status"] == "passed"
+    for body in ('{"data": []}', "<html>"):
+        answers["embeddings"]["body"] = body
+        assert by_id(judged(answers, told("embed")))["endpoint-embeddings"]["status"] == "failed"
 
 
-@pytest.mark.parametrize("status", [0, 500])
-def test_broken_chat_makes_no_pooling_model(status: int) -> None:
-    """Only a refusal does, and only where embeddings answer."""
-    assert endpoint_checks.kind({"chat": {"status": status}, "embeddings": {"status": 200}}) == "generate"
-    assert endpoint_checks.kind({"chat": {"status": 404}, "embeddings": {"status": 404}}) == "generate"
+@pytest.mark.parametrize(("wanted", "length"), [(None, 2048), ("auto", 2048), (-1, 2048), ("", 2048), (512, 512)])
+def test_length_that_vllm_chooses(wanted: object, length: int) -> None:
+    """What the operator did not say is what /v1/models says."""
+    definition = {**DEFINITION, "max_model_len": wanted}
+    assert endpoint_checks.length_of(definition, healthy()) == length
+    found = by_id(judged(healthy(), CHATS, definition))["endpoint-models"]
+    assert (found["status"] == "passed") == (wanted != 512)
+    if wanted != 512:
+        assert found["evidence"] == "qwen, 2048 tokens, chosen by vLLM"
+
+
+def test_length_that_nobody_tells() -> None:
+    """An adapter has none of its own."""
+    models = answer(body={"data": [{"id": "base", "max_model_len": 2048}, {"id": "qwen", "max_model_len": None}]})
+    definition = {**DEFINITION, "max_model_len": None}
+    assert endpoint_checks.length_of(definition, {"models": models}) is None
+    assert by_id(judged({**healthy(), "models": models}, CHATS, definition))["endpoint-models"]["status"] == "passed"
+
+
+def test_kind_of_answers() -> None:
+    """Log, routes, files and answers come together, and what was found before the start decides among the rest."""
+    assert endpoint_checks.tell_kind(DEFINITION, ["generate"], healthy()).kind == "chat"
+    refused = answer(400, {"error": {"message": "default chat template is no longer allowed"}})
+    assert endpoint_checks.tell_kind(DEFINITION, ["generate"], {**healthy(), "chat": refused}).kind == "base"
+    answers = {**of_kind("rerank"), "files": answer(problem="", chat_template=True)}
+    assert endpoint_checks.tell_kind(DEFINITION, [], answers).candidates == ("rerank", "reward")
+    assert endpoint_checks.tell_kind({**DEFINITION, "kind": "reward"}, [], answers).kind == "reward"
+    assert endpoint_checks.tell_kind(DEFINITION, [], {}).candidates == ()
 
 
 def test_other_refusals_of_a_chat_are_failures() -> None:
     """Only the lack of a template excuses a model that generates."""
     given = answer(400, {"error": {"message": "max_tokens is too large"}})
-    checks = endpoint_checks.judge(DEFINITION, {**healthy(), "chat": given})
-    assert endpoint_checks.kind({**healthy(), "chat": given}) == "generate"
+    checks = judged({**healthy(), "chat": given})
+    assert endpoint_checks.tell_kind(DEFINITION, ["generate"], {**healthy(), "chat": given}).kind == "chat"
     assert by_id(checks)["endpoint-chat"]["status"] == "failed"
 
 
@@ -224,7 +335,7 @@ def test_without_a_key_there_is_nothing_to_check() -> None:
     definition = {**DEFINITION, "api_key_required": False, "publish_address": "127.0.0.1"}
     asked = [question["id"] for question in endpoint_checks.questions(definition)]
     assert not {"without-key", "wrong-key", "open"} & set(asked)
-    checks = by_id(endpoint_checks.judge(definition, {name: healthy()[name] for name in asked}))
+    checks = by_id(judged({name: healthy()[name] for name in asked}, CHATS, definition))
     assert checks["access-key"]["status"] == "skipped"
     assert "127.0.0.1" in checks["access-key"]["reason"]
 
@@ -251,5 +362,6 @@ def test_published(seen: dict, status: str, reason: str) -> None:
 def test_not_asked_fails_whatever_was_asked() -> None:
     """A service that stopped answering fails every check that was left."""
     answers = {name: endpoint_checks.NOT_ASKED for name in healthy()}
-    checks = endpoint_checks.judge(DEFINITION, answers)
-    assert {item["status"] for item in checks if item["id"] != "access-unguarded"} == {"failed"}
+    for kind in (CHATS, service_kind.Told("", (), "nothing tells it")):
+        checks = [item for item in judged(answers, kind) if item["must"]]
+        assert {item["status"] for item in checks if item["id"] != "endpoint-kind"} == {"failed"}

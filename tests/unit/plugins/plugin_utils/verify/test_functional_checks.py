@@ -9,7 +9,7 @@ import pathlib
 import pytest
 import yaml
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.verify import endpoint_checks, functional_checks
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import endpoint_checks, functional_checks, service_kind
 
 ROOT = pathlib.Path(__file__).resolve().parents[5]
 BUILTIN = yaml.safe_load((ROOT / "roles/vllm_verify/vars/main.yml").read_text(encoding="utf-8"))["__vllm_verify_checks"]
@@ -50,9 +50,9 @@ def judged(name: str, answer: dict | None, **changes) -> dict:
     return functional_checks.judge({**CHECKS[name], **changes}, DEFINITION, given)
 
 
-@pytest.mark.parametrize("name", sorted(CHECKS))
+@pytest.mark.parametrize("name", sorted(RIGHT))
 def test_right_answers_pass(name: str) -> None:
-    """The role has one of each kind, and each is passed by a right answer, with evidence."""
+    """Those of a chat (the others: test_kind_checks.py); each is passed by a right answer, with evidence."""
     found = judged(name, RIGHT[name])
     assert (found["status"], found["reason"], found["group"]) == ("passed", "", "functional")
     assert found["evidence"]
@@ -167,7 +167,8 @@ def test_a_model_without_template_is_skipped() -> None:
     [
         ("reasoning", {**DEFINITION, "extra_options": []}, "without reasoning-parser"),
         ("tool-call", {**DEFINITION, "extra_options": ["tool-call-parser"]}, "without enable-auto-tool-choice"),
-        ("long-context", {**DEFINITION, "max_model_len": 256}, "vllm_max_model_len is 256"),
+        ("long-context", {**DEFINITION, "max_model_len": 256}, "the service takes 256 tokens"),
+        ("long-context", {**DEFINITION, "max_model_len": None}, "neither by vllm_max_model_len nor by /v1/models"),
     ],
 )
 def test_what_the_service_is_not_set_up_for_is_skipped(name: str, definition: dict, reason: str) -> None:
@@ -177,9 +178,26 @@ def test_what_the_service_is_not_set_up_for_is_skipped(name: str, definition: di
     assert reason in found["reason"]
 
 
-def test_a_pooling_model_is_not_asked() -> None:
-    found = functional_checks.judge(CHECKS["chat"], DEFINITION, None, "pooling")
-    assert (found["status"], found["reason"]) == ("skipped", "this model gives embeddings, no text")
+def test_a_model_of_another_kind_is_not_asked() -> None:
+    fit = functional_checks.fitness(CHECKS["chat"], service_kind.Told("embed", ("embed",), "its log"))
+    found = functional_checks.judge(CHECKS["chat"], DEFINITION, None, fit)
+    assert found["status"] == "skipped"
+    assert found["reason"] == "this is for services of kind chat or vision, and this one is embed"
+
+
+def test_length_that_is_not_known() -> None:
+    """Nothing is cut then."""
+    question = functional_checks.question(CHECKS["reasoning"], {**DEFINITION, "max_model_len": None})
+    assert question["max_tokens"] == 2048
+
+
+def test_any_check_can_be_left_out() -> None:
+    """Those of endpoints and access, too; others there are none."""
+    for name in (*endpoint_checks.IDS, *CHECKS):
+        functional_checks.read(BUILTIN, [], [name])
+    assert len(set(endpoint_checks.IDS) | set(CHECKS)) == len(endpoint_checks.IDS) + len(CHECKS)
+    with pytest.raises(functional_checks.CheckError, match="vllm_verify_skip: there is no check endpoint-nothing"):
+        functional_checks.read(BUILTIN, [], ["endpoint-nothing"])
 
 
 def test_a_question_that_was_not_asked_any_more_fails() -> None:
