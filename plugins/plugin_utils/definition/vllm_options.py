@@ -25,6 +25,16 @@ _WHOLE_NUMBER = re.compile(r"^(-?\d+|\d+(\.\d+)?[kKmMgGtT]|auto)$")
 #: Texts that vLLM takes for "not set" (vllm/engine/arg_utils.py: optional_type).
 _UNSET = ("", "None")
 
+#: Options whose known values vLLM reads without regard to case (vllm/config: load.py, model.py, attention.py,
+#: multimodal.py).
+_ANY_CASE = ("quantization", "load-format", "tokenizer-mode", "attention-backend", "mm-encoder-attn-backend")
+
+#: The option whose file adds to what vLLM knows, by the option that it adds to.
+_PLUGINS = {"tool-call-parser": "tool-parser-plugin", "reasoning-parser": "reasoning-parser-plugin"}
+
+#: Options that take the path of a class too (vllm/v1/executor/abstract.py).
+_CLASSES = ("distributed-executor-backend",)
+
 #: Choices that a message lists in full; of more it names only the nearest.
 _LISTED = 12
 
@@ -134,7 +144,7 @@ def check_options(version: str, given: dict) -> list[dict[str, str]]:
     """
     problems = []
     for name, value in given.items():
-        message = _problem(version, str(name), value)
+        message = _problem(version, str(name), value) or _not_known(version, str(name), value, given)
         if message:
             problems.append({"option": str(name), "message": message})
     return problems
@@ -162,6 +172,31 @@ def _problem(version: str, name: str, value: object) -> str:
             return "%s takes no value in vLLM %s, so nothing can follow a dot. Write %s: true." % (head, version, head)
         return ""
     return _wrong_value(version, name, long, facts, value)
+
+
+def known_values(version: str, option: str) -> list[str]:
+    """Return what vLLM of a release knows by name for an option (long name); nothing where that is not known.
+
+    vLLM's command line takes any text for these, and the engine refuses what is not among them, minutes later.
+    """
+    known, newer = nearest_known(version)
+    return [] if newer else _at("options", known).get(option, {}).get("known", [])
+
+
+def _not_known(version: str, name: str, value: object, given: dict) -> str:
+    """Say why vLLM would not know ``value``, or ""."""
+    long = _spellings(nearest_known(version)[0]).get(name, name)
+    names, text = known_values(version, long), str(value)
+    if not names or text in _UNSET or given.get(_PLUGINS.get(long, "")) or (long in _CLASSES and "." in text):
+        return ""
+    folded = {item.lower() if long in _ANY_CASE else item: item for item in names}
+    text = text.lower() if long in _ANY_CASE else text
+    if text in folded:
+        return ""
+    near = difflib.get_close_matches(text, list(folded), n=1, cutoff=0.6)
+    hint = "Did you mean %s?" % folded[near[0]] if near else "It knows " + ", ".join(names) + "."
+    plugin = " Set %s for one of your own." % _PLUGINS[long] if long in _PLUGINS else ""
+    return "%s: vLLM %s knows no %r. %s%s" % (name, version, str(value), hint, plugin)
 
 
 def _unknown(version: str, known: str, name: str) -> str:
