@@ -84,6 +84,11 @@ def _at(kind: str, version: str) -> dict[str, dict]:
     return found
 
 
+def options(version: str) -> dict[str, dict]:
+    """Return the facts of each option of a release, by its long name; a release that is not known as the nearest."""
+    return _at("options", nearest_known(version)[0])
+
+
 def metric_names(version: str, hidden: bool = False) -> dict[str, str]:
     """Return the Prometheus metrics of a release: name as ``/metrics`` shows it -> kind ("" where not known).
 
@@ -103,7 +108,7 @@ def metric_names(version: str, hidden: bool = False) -> dict[str, str]:
 
 def default(version: str, option: str) -> object:
     """Return the default of an option (long name) in a release; None where it is not a plain value or not known."""
-    return _at("options", nearest_known(version)[0]).get(option, {}).get("default")
+    return options(version).get(option, {}).get("default")
 
 
 @functools.cache
@@ -131,20 +136,23 @@ def long_name(version: str, name: str) -> str:
     return (found if head in aliases else head) + dot + rest
 
 
-def check_options(version: str, given: dict) -> list[dict[str, str]]:
+def check_options(version: str, given: dict, names_too: bool = True) -> list[dict[str, str]]:
     """Return what ``vllm serve`` of a release would refuse among ``given``.
 
     Args:
         version: vLLM release; one that is not in the data file is treated as ``nearest_known`` says.
         given: value by option name without leading dashes, underscores already turned into dashes. True stands for the
             bare option, False for its ``--no-`` form, a list for several values, a dictionary for JSON.
+        names_too: whether a value must be among ``known_values``; an image of one's own may know more.
 
     Returns:
         Problems as {"option", "message"}; a message names the option, the release, and what to do.
     """
     problems = []
     for name, value in given.items():
-        message = _problem(version, str(name), value) or _not_known(version, str(name), value, given)
+        message = _problem(version, str(name), value)
+        if names_too and not message:
+            message = _not_known(version, str(name), value, given)
         if message:
             problems.append({"option": str(name), "message": message})
     return problems
@@ -237,9 +245,10 @@ def _wrong_value(version: str, name: str, long: str, facts: dict, value: object)
         return "%s needs a value in vLLM %s. Write it as a text in quotes." % (name, version)
     if not items or (isinstance(value, bool) and form != "optional"):
         return "%s needs a value in vLLM %s. Set one%s." % (name, version, _choices(facts, ""))
-    if isinstance(value, (list, tuple)) and form != "list":
-        hint = ", JSON" if facts.get("type") == "json" else ""
-        return "%s takes one value in vLLM %s, not several. Write it as one text%s." % (name, version, hint)
+    if isinstance(value, (list, tuple)) and facts.get("type") == "json" and form == "value":
+        return ""  # a list in JSON
+    if isinstance(value, (list, tuple)) and form not in ("list", "repeated"):
+        return "%s takes one value in vLLM %s, not several. Write it as one text." % (name, version)
     return next((message for message in (_wrong_item(version, name, facts, item) for item in items) if message), "")
 
 

@@ -78,6 +78,7 @@ class EngineArgs:
             group.add_argument(name, type=kind, deprecated=True)
         parser.add_argument("--bare", action="store_true")
         parser.add_argument("--token", nargs="?", const=True)
+        parser.add_argument("--again", action="append", type=str)
         return parser
 class AsyncEngineArgs(EngineArgs):
     verbose: bool = False
@@ -156,6 +157,7 @@ OPTIONS = {
     "two": {"form": "value", "type": "int", "deprecated": True},
     "bare": {"form": "flag"},
     "token": {"form": "optional", "type": "str"},
+    "again": {"form": "repeated", "type": "str"},
     "verbose": {"form": "boolean", "default": True},
 }
 
@@ -388,6 +390,7 @@ def real(**changes) -> dict:
         pytest.param({"-x": {**real()["-x"], "nargs": "+"}}, "-x: form is 'value' in the data file, 'list'", id="form"),
         pytest.param({"--y": {**real()["--y"], "default": True}}, "--y: default is False", id="default"),
         pytest.param({"--x": {**real()["--x"], "choices": ["1"]}}, "--x: choices is ['1', '2']", id="choices"),
+        pytest.param({"--x": {**real()["--x"], "action": "_AppendAction"}}, "'repeated' in the real", id="append"),
         pytest.param({"--y": {**real()["--y"], "action": "_StoreTrueAction"}}, "'flag' in the real", id="switch"),
     ],
 )
