@@ -77,7 +77,7 @@ vllm-options: tools ## Add the newest vLLM releases to the table of options (doc
 	@$(BIN)/python tools/derive_vllm_options
 
 coverage: tools ## How many commands of vllm-project/recipes are expressed: make coverage RECIPES=path of a checkout (needs node)
-	@$(BIN)/python tools/recipe_coverage.py $(RECIPES)
+	@$(BIN)/python tools/recipe_coverage.py $(or $(RECIPES),$(error RECIPES=path of a checkout of vllm-project/recipes is missing))
 
 build: tools ## Build the collection's artefact
 	@$(BIN)/ansible-galaxy collection build --force

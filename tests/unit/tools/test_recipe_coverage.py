@@ -382,7 +382,7 @@ export const isHardwareSupported = () => true;
 export const isVariantHardwareSupported = () => true;
 export const isStrategySupportedOnHardware = () => true;
 export const pickDefaultHardware = () => "gpu";
-export const computeDockerMeta = () => ({ image: "i" });
+export const computeDockerMeta = (recipe, variant, profile, hardware) => ({ image: hardware });
 export const effectiveCompatibleStrategies = () => ["one"];
 export const resolveOmniCommand = () => ({ command: "vllm serve org/omni \\\\\\n  --a 'b c'", env: {} });
 export const resolveCommand = (recipe, variant, strategy, hardware, features) => ({
