@@ -33,9 +33,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "collections"))
 
 import recipes  # noqa: E402 - needs the path above
-import serve_arguments  # noqa: E402
+import serve_arguments  # noqa: E402 - needs the path above
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (  # noqa: E402
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (  # noqa: E402 - needs the path above
     definition,
     names,
     role_variables,
