@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools browser compose cores demo demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-speed vllm-options build clean
+.PHONY: help tools browser compose cores demo demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-speed vllm-options coverage build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -75,6 +75,9 @@ bench-speed: tools images
 
 vllm-options: tools ## Add the newest vLLM releases to the table of options (docs/versions.md)
 	@$(BIN)/python tools/derive_vllm_options
+
+coverage: tools ## How many commands of vllm-project/recipes are expressed: make coverage RECIPES=path of a checkout (needs node)
+	@$(BIN)/python tools/recipe_coverage.py $(or $(RECIPES),$(error RECIPES=path of a checkout of vllm-project/recipes is missing))
 
 build: tools ## Build the collection's artefact
 	@$(BIN)/ansible-galaxy collection build --force

@@ -286,6 +286,8 @@ class Parser:
             form = "boolean"
         elif action in ("store_true", "store_false"):
             form = "flag"
+        elif action == "append":
+            form = "repeated"
         elif nargs == "?":
             form = "optional"
         elif nargs is not None and not isinstance(nargs, Opaque):

@@ -6,7 +6,7 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import serve_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import serve_options, vllm_options
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import extra_option_env
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.prefetch import serves_offline
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import option_text, parse_gpu_devices
@@ -34,8 +34,17 @@ def arguments(v: dict, suffix: str, extra_options: list[tuple[str, object]]) -> 
             # a list of one name keeps the name that its line in .env always had
             alone = option.variable == "vllm_served_model_name" and len(value) == 1
             _argument(flag, env, value[0] if alone else value, literal, value_of)
+    forms = vllm_options.options(v["vllm_version"])
     for name, value in extra_options:
-        _argument(name, extra_option_env(name), value, literal, value_of)
+        facts = forms.get(name, {})
+        if isinstance(value, (list, tuple)) and facts.get("form") == "repeated":
+            for index, item in enumerate(value):
+                _argument(name, "%s_%d" % (extra_option_env(name), index), item, literal, value_of)
+            continue
+        # one JSON text, behind a dot too: of several words vLLM would take the first
+        is_json = "." in name or (facts.get("form") == "value" and facts.get("type") == "json")
+        text = option_text(list(value)) if is_json and isinstance(value, (list, tuple)) else value
+        _argument(name, extra_option_env(name), text, literal, value_of)
     return result
 
 

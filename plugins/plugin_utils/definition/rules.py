@@ -413,11 +413,13 @@ def _check_version_fit(v: dict, extra_options: list[tuple[str, object]], problem
     hint = " (vllm_image is taken to hold vLLM %s, as vllm_version says.)" % version if image and not in_tag else ""
     own = {flag: (option.variable, value) for option, flag, value in serve_options.said(v, version)}
     own.pop("model", None)  # an argument without a name
-    for found in vllm_options.check_options(version, {flag: value for flag, (_name, value) in own.items()}):
+    # it may know parsers, quantization and more of its own, too
+    names_too = not image or bool(in_tag)
+    for found in vllm_options.check_options(version, {flag: value for flag, (_name, value) in own.items()}, names_too):
         name = own[found["option"]][0]
         if not problems.about(name):
             problems.add(name, found["message"] + hint)
-    for found in vllm_options.check_options(version, dict(extra_options)):
+    for found in vllm_options.check_options(version, dict(extra_options), names_too):
         problems.add("vllm_extra_options", found["message"] + hint)
     for name in vllm_options.deprecated_options(version, [name for name, _value in extra_options]):
         instead = vllm_versions.REPLACEMENTS.get(name, "see vLLM's release notes")

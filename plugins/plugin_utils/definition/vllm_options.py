@@ -25,6 +25,16 @@ _WHOLE_NUMBER = re.compile(r"^(-?\d+|\d+(\.\d+)?[kKmMgGtT]|auto)$")
 #: Texts that vLLM takes for "not set" (vllm/engine/arg_utils.py: optional_type).
 _UNSET = ("", "None")
 
+#: Options whose known values vLLM reads without regard to case (vllm/config: load.py, model.py, attention.py,
+#: multimodal.py).
+_ANY_CASE = ("quantization", "load-format", "tokenizer-mode", "attention-backend", "mm-encoder-attn-backend")
+
+#: The option whose file adds to what vLLM knows, by the option that it adds to.
+_PLUGINS = {"tool-call-parser": "tool-parser-plugin", "reasoning-parser": "reasoning-parser-plugin"}
+
+#: Options that take the path of a class too (vllm/v1/executor/abstract.py).
+_CLASSES = ("distributed-executor-backend",)
+
 #: Choices that a message lists in full; of more it names only the nearest.
 _LISTED = 12
 
@@ -74,6 +84,11 @@ def _at(kind: str, version: str) -> dict[str, dict]:
     return found
 
 
+def options(version: str) -> dict[str, dict]:
+    """Return the facts of each option of a release, by its long name; a release that is not known as the nearest."""
+    return _at("options", nearest_known(version)[0])
+
+
 def metric_names(version: str, hidden: bool = False) -> dict[str, str]:
     """Return the Prometheus metrics of a release: name as ``/metrics`` shows it -> kind ("" where not known).
 
@@ -93,7 +108,7 @@ def metric_names(version: str, hidden: bool = False) -> dict[str, str]:
 
 def default(version: str, option: str) -> object:
     """Return the default of an option (long name) in a release; None where it is not a plain value or not known."""
-    return _at("options", nearest_known(version)[0]).get(option, {}).get("default")
+    return options(version).get(option, {}).get("default")
 
 
 @functools.cache
@@ -121,13 +136,14 @@ def long_name(version: str, name: str) -> str:
     return (found if head in aliases else head) + dot + rest
 
 
-def check_options(version: str, given: dict) -> list[dict[str, str]]:
+def check_options(version: str, given: dict, names_too: bool = True) -> list[dict[str, str]]:
     """Return what ``vllm serve`` of a release would refuse among ``given``.
 
     Args:
         version: vLLM release; one that is not in the data file is treated as ``nearest_known`` says.
         given: value by option name without leading dashes, underscores already turned into dashes. True stands for the
             bare option, False for its ``--no-`` form, a list for several values, a dictionary for JSON.
+        names_too: whether a value must be among ``known_values``; an image of one's own may know more.
 
     Returns:
         Problems as {"option", "message"}; a message names the option, the release, and what to do.
@@ -135,6 +151,8 @@ def check_options(version: str, given: dict) -> list[dict[str, str]]:
     problems = []
     for name, value in given.items():
         message = _problem(version, str(name), value)
+        if names_too and not message:
+            message = _not_known(version, str(name), value, given)
         if message:
             problems.append({"option": str(name), "message": message})
     return problems
@@ -162,6 +180,31 @@ def _problem(version: str, name: str, value: object) -> str:
             return "%s takes no value in vLLM %s, so nothing can follow a dot. Write %s: true." % (head, version, head)
         return ""
     return _wrong_value(version, name, long, facts, value)
+
+
+def known_values(version: str, option: str) -> list[str]:
+    """Return what vLLM of a release knows by name for an option (long name); nothing where that is not known.
+
+    vLLM's command line takes any text for these, and the engine refuses what is not among them, minutes later.
+    """
+    known, newer = nearest_known(version)
+    return [] if newer else _at("options", known).get(option, {}).get("known", [])
+
+
+def _not_known(version: str, name: str, value: object, given: dict) -> str:
+    """Say why vLLM would not know ``value``, or ""."""
+    long = _spellings(nearest_known(version)[0]).get(name, name)
+    names, text = known_values(version, long), str(value)
+    if not names or text in _UNSET or given.get(_PLUGINS.get(long, "")) or (long in _CLASSES and "." in text):
+        return ""
+    folded = {item.lower() if long in _ANY_CASE else item: item for item in names}
+    text = text.lower() if long in _ANY_CASE else text
+    if text in folded:
+        return ""
+    near = difflib.get_close_matches(text, list(folded), n=1, cutoff=0.6)
+    hint = "Did you mean %s?" % folded[near[0]] if near else "It knows " + ", ".join(names) + "."
+    plugin = " Set %s for one of your own." % _PLUGINS[long] if long in _PLUGINS else ""
+    return "%s: vLLM %s knows no %r. %s%s" % (name, version, str(value), hint, plugin)
 
 
 def _unknown(version: str, known: str, name: str) -> str:
@@ -202,9 +245,10 @@ def _wrong_value(version: str, name: str, long: str, facts: dict, value: object)
         return "%s needs a value in vLLM %s. Write it as a text in quotes." % (name, version)
     if not items or (isinstance(value, bool) and form != "optional"):
         return "%s needs a value in vLLM %s. Set one%s." % (name, version, _choices(facts, ""))
-    if isinstance(value, (list, tuple)) and form != "list":
-        hint = ", JSON" if facts.get("type") == "json" else ""
-        return "%s takes one value in vLLM %s, not several. Write it as one text%s." % (name, version, hint)
+    if isinstance(value, (list, tuple)) and facts.get("type") == "json" and form == "value":
+        return ""  # a list in JSON
+    if isinstance(value, (list, tuple)) and form not in ("list", "repeated"):
+        return "%s takes one value in vLLM %s, not several. Write it as one text." % (name, version)
     return next((message for message in (_wrong_item(version, name, facts, item) for item in items) if message), "")
 
 

@@ -78,6 +78,7 @@ class EngineArgs:
             group.add_argument(name, type=kind, deprecated=True)
         parser.add_argument("--bare", action="store_true")
         parser.add_argument("--token", nargs="?", const=True)
+        parser.add_argument("--again", action="append", type=str)
         return parser
 class AsyncEngineArgs(EngineArgs):
     verbose: bool = False
@@ -156,6 +157,7 @@ OPTIONS = {
     "two": {"form": "value", "type": "int", "deprecated": True},
     "bare": {"form": "flag"},
     "token": {"form": "optional", "type": "str"},
+    "again": {"form": "repeated", "type": "str"},
     "verbose": {"form": "boolean", "default": True},
 }
 
@@ -237,6 +239,109 @@ def test_what_is_not_understood(path, old, new, words, tool, wheel) -> None:
         tool.read_wheel(wheel(**{path: SOURCES[path].replace(old, new)}))
 
 
+LAZY = '_TOOL_PARSERS_TO_REGISTER = {"one": ("file", "Class"), "two": ("file", "Class")}\n'
+EAGER = """
+@ToolParserManager.register_module("one")
+@ToolParserManager.register_module(["two", "three"], force=True)
+class Parser: pass
+ToolParserManager.register_module(name="four", module=Parser)
+"""
+ENUM = """
+class AttentionBackendEnum(Enum, metaclass=Meta):
+    \"\"\"Not a member.\"\"\"
+    FLASH = "a"
+    CUSTOM = None
+    def get(self): return 1
+"""
+OPTIONAL = 'def f(value):\n    if value.lower() == "auto":\n        return None\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        pytest.param({}, {}, id="none"),
+        pytest.param({"vllm/tool_parsers/__init__.py": LAZY}, {"tool-call-parser": ["one", "two"]}, id="lazy"),
+        pytest.param(
+            {"vllm/entrypoints/openai/tool_parsers/some.py": EAGER},
+            {"tool-call-parser": ["four", "one", "three", "two"]},
+            id="decorators",
+        ),
+        pytest.param(
+            {"vllm/tool_parsers/__init__.py": LAZY, "vllm/entrypoints/openai/tool_parsers/some.py": EAGER},
+            {"tool-call-parser": ["one", "two"]},
+            id="the folder that stands now",
+        ),
+        pytest.param({"vllm/tool_parsers/x.py": EAGER.replace('"one"', "NAME")}, {}, id="a name not understood"),
+        pytest.param({"vllm/reasoning/x.py": EAGER}, {}, id="another manager"),
+        pytest.param(
+            {"vllm/reasoning/x.py": EAGER.replace("Tool", "Reasoning")},
+            {"reasoning-parser": ["four", "one", "three", "two"]},
+            id="reasoning",
+        ),
+        pytest.param(
+            {
+                "vllm/reasoning/x.py": EAGER.replace("Tool", "Reasoning"),
+                "vllm/engine/arg_utils.py": "def parse_reasoning_parser(value): pass\n",
+            },
+            {"reasoning-parser": ["four", "none", "one", "three", "two"]},
+            id="none is a value",
+        ),
+        pytest.param(
+            {"vllm/v1/attention/backends/registry.py": ENUM},
+            {"attention-backend": ["CUSTOM", "FLASH"], "mm-encoder-attn-backend": ["CUSTOM", "FLASH"]},
+            id="enumeration",
+        ),
+        pytest.param(
+            {"vllm/attention/backends/registry.py": ENUM, "vllm/config/attention.py": OPTIONAL},
+            {"attention-backend": ["CUSTOM", "FLASH", "auto"], "mm-encoder-attn-backend": ["CUSTOM", "FLASH"]},
+            id="enumeration with auto",
+        ),
+        pytest.param(
+            {"vllm/model_executor/layers/quantization/__init__.py": 'QuantizationMethods = Literal["b", "a"]\n'},
+            {"quantization": ["a", "b"]},
+            id="literal",
+        ),
+        pytest.param(
+            {"vllm/model_executor/model_loader/__init__.py": "_LOAD_FORMAT_TO_MODEL_LOADER: dict = {'b': X, 'a': Y}\n"},
+            {"load-format": ["a", "b"]},
+            id="dictionary",
+        ),
+        pytest.param(
+            {"vllm/model_executor/model_loader/__init__.py": "_LOAD_FORMAT_TO_MODEL_LOADER = {'b': X, **more}\n"},
+            {},
+            id="dictionary with more",
+        ),
+        pytest.param({"vllm/config/model.py": 'TokenizerMode = Literal["auto"]\n'}, {}, id="half of the tokenizers"),
+        pytest.param(
+            {
+                "vllm/config/model.py": 'TokenizerMode = Literal["auto"]\n',
+                "vllm/tokenizers/registry.py": "_VLLM_TOKENIZERS = {'hf': 1}\n",
+            },
+            {"tokenizer-mode": ["auto", "hf"]},
+            id="tokenizers",
+        ),
+    ],
+)
+def test_known(files, expected, tool) -> None:
+    """Each kind of table; one that is not found or not understood gives no list."""
+    assert tool.vllm_choices.read_known(files.get, files) == expected
+
+
+def test_known_goes_to_its_option(tool, wheel) -> None:
+    """Where the command line has choices of its own, those stay alone."""
+    options = {"quantization": {"form": "value"}, "load-format": {"form": "value", "choices": ["a"]}}
+    tool.vllm_choices.add_known(options, {"quantization": ["q"], "load-format": ["b"], "gone": ["x"]})
+    assert options == {
+        "quantization": {"form": "value", "known": ["q"]},
+        "load-format": {"form": "value", "choices": ["a"]},
+    }
+    path = "vllm/engine/arg_utils.py"
+    text = SOURCES[path].replace("--plain", "--quantization")
+    layers = {"vllm/model_executor/layers/quantization/__init__.py": 'QuantizationMethods = Literal["a"]\n'}
+    found = tool.read_wheel(wheel(**{path: text, **layers}))["options"]
+    assert found["quantization"]["known"] == ["a"]
+
+
 RELEASES = {
     "0.9.0": {"from": "a", "cuda": "1", "options": {"x": {"form": "flag"}, "z": {"form": "flag"}}, "metrics": {}},
     "0.10.0": {"from": "a", "cuda": "1", "options": {"x": {"form": "flag"}}, "metrics": {"m": {"kind": "gauge"}}},
@@ -285,6 +390,7 @@ def real(**changes) -> dict:
         pytest.param({"-x": {**real()["-x"], "nargs": "+"}}, "-x: form is 'value' in the data file, 'list'", id="form"),
         pytest.param({"--y": {**real()["--y"], "default": True}}, "--y: default is False", id="default"),
         pytest.param({"--x": {**real()["--x"], "choices": ["1"]}}, "--x: choices is ['1', '2']", id="choices"),
+        pytest.param({"--x": {**real()["--x"], "action": "_AppendAction"}}, "'repeated' in the real", id="append"),
         pytest.param({"--y": {**real()["--y"], "action": "_StoreTrueAction"}}, "'flag' in the real", id="switch"),
     ],
 )

@@ -37,6 +37,22 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import defini
         pytest.param(
             {"x.y": False}, ["--x.y", "${EXTRA_OPTION_X_Y}"], {"EXTRA_OPTION_X_Y": "false"}, id="dotted-false"
         ),
+        # of several words behind a dotted option vLLM takes the first
+        pytest.param(
+            {"x.y": [1, "a"]}, ["--x.y", "${EXTRA_OPTION_X_Y}"], {"EXTRA_OPTION_X_Y": '[1, "a"]'}, id="dotted-list"
+        ),
+        pytest.param(
+            {"allowed-origins": ["a", "b"]},
+            ["--allowed-origins", "${EXTRA_OPTION_ALLOWED_ORIGINS}"],
+            {"EXTRA_OPTION_ALLOWED_ORIGINS": '["a", "b"]'},
+            id="json-list",
+        ),
+        pytest.param(
+            {"middleware": ["a.B", "c.D"]},
+            ["--middleware", "${EXTRA_OPTION_MIDDLEWARE_0}", "--middleware", "${EXTRA_OPTION_MIDDLEWARE_1}"],
+            {"EXTRA_OPTION_MIDDLEWARE_0": "a.B", "EXTRA_OPTION_MIDDLEWARE_1": "c.D"},
+            id="repeated",
+        ),
         pytest.param({"b": 1, "a": True}, ["--a", "--b", "${EXTRA_OPTION_B}"], {"EXTRA_OPTION_B": "1"}, id="by-name"),
     ],
 )

@@ -502,6 +502,31 @@ def test_check_can_be_turned_off(define) -> None:
     assert define(**changes, vllm_check_options=False)[1] == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "variable", "words"),
+    [
+        ({"vllm_quantization": "awqq"}, "vllm_quantization", "knows no 'awqq'. Did you mean awq?"),
+        ({"vllm_extra_options": {"tool-call-parser": "hermez"}}, "vllm_extra_options", "Did you mean hermes?"),
+        ({"vllm_extra_options": {"attention_backend": "FLASHIN"}}, "vllm_extra_options", "Did you mean FLASHINFER?"),
+        (
+            {"vllm_version": "0.33.0", "vllm_kv_cache_dtype": "fp88"},
+            "vllm_kv_cache_dtype",
+            "vLLM 0.33.0 knows no 'fp88'",
+        ),
+    ],
+    ids=str,
+)
+def test_what_the_release_does_not_know(changes, variable, words, define) -> None:
+    """Its engine would end on it minutes later; an image of one's own may know more than its release."""
+    found, problems, _warnings = define(**changes)
+    assert found == {}
+    assert [item["variable"] for item in problems] == [variable]
+    assert words in problems[0]["message"]
+    assert len(define(**changes, vllm_image="own/vllm:v%s" % changes.get("vllm_version", "0.32.0"))[1]) == 1
+    assert define(**changes, vllm_image="own/vllm:ours")[1] == []
+    assert define(**changes, vllm_check_options=False)[1] == []
+
+
 @pytest.mark.parametrize("given", [[0], ["many"], [True], [1, 1]])
 def test_capture_sizes_that_are_none(values, options, given) -> None:
     """What is no batch size is refused with its variable."""

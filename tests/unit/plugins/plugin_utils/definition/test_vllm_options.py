@@ -90,7 +90,9 @@ CASES = [
     ("0.32.0", "disable-log-stats", 1, "Write disable-log-stats: true."),
     ("0.32.0", "chat-template", True, "needs a value"),
     ("0.32.0", "chat-template", ["a", "b"], "takes one value"),
-    ("0.32.0", "allowed-origins", ["*"], "Write it as one text, JSON"),
+    ("0.32.0", "allowed-origins", ["*"], ""),
+    ("0.32.0", "middleware", ["a.B", "c.D"], ""),
+    ("0.32.0", "middleware", "a.B", ""),
     ("0.32.0", "allowed-origins", '["*"]', ""),
     ("0.32.0", "allowed-origins", "*", "needs JSON"),
     ("0.32.0", "logits-processors", ["a", "b"], ""),
@@ -134,6 +136,85 @@ def test_check_options(version, option, value, words) -> None:
     assert [item["option"] for item in problems] == [option]
     assert words in problems[0]["message"]
     assert option.partition(".")[0].removeprefix("no-") in problems[0]["message"]
+
+
+#: version, options, words of the problem ("" for none)
+KNOWN_CASES = [
+    ("0.32.0", {"tool-call-parser": "hermez"}, "vLLM 0.32.0 knows no 'hermez'. Did you mean hermes?"),
+    ("0.11.0", {"tool-call-parser": "hermes"}, ""),
+    ("0.11.0", {"tool-call-parser": "glm47"}, "Did you mean glm45?"),
+    ("0.20.0", {"tool-call-parser": "glm47"}, ""),
+    ("0.32.0", {"tool-call-parser": "hermez", "tool-parser-plugin": "/parsers/own.py"}, ""),
+    ("0.32.0", {"tool-call-parser": "hermez", "reasoning-parser-plugin": "/parsers/own.py"}, "hermes"),
+    ("0.32.0", {"reasoning-parser": "qwen33"}, "Did you mean qwen3? Set reasoning-parser-plugin for one of your own."),
+    ("0.32.0", {"reasoning-parser": "qwen33", "reasoning-parser-plugin": "/parsers/own.py"}, ""),
+    ("0.32.0", {"reasoning-parser": "none"}, "knows no 'none'"),
+    ("0.33.0", {"reasoning-parser": "none"}, ""),
+    ("0.32.0", {"quantization": "awqq"}, "Did you mean awq?"),
+    ("0.32.0", {"quantization": "AWQ"}, ""),
+    ("0.32.0", {"q": "awqq"}, "Did you mean awq?"),
+    ("0.23.0", {"quantization": "gguf"}, ""),
+    ("0.24.0", {"quantization": "gguf"}, "knows no 'gguf'"),
+    ("0.32.0", {"load-format": "safetensor"}, "Did you mean safetensors?"),
+    ("0.32.0", {"load-format": "Dummy"}, ""),
+    ("0.33.0", {"kv-cache-dtype": "fp88"}, "Did you mean fp8?"),
+    ("0.33.0", {"kv-cache-dtype": "FP8"}, "knows no 'FP8'"),
+    ("0.33.0", {"kv-cache-dtype": "fp8"}, ""),
+    ("0.32.0", {"attention-backend": "flashinfer"}, ""),
+    ("0.32.0", {"attention-backend": "FLASHINFERR"}, "Did you mean FLASHINFER?"),
+    ("0.17.1", {"attention-backend": "auto"}, "knows no 'auto'"),
+    ("0.32.0", {"attention-backend": "xyz"}, "It knows AMX_MLA"),
+    ("0.18.0", {"attention-backend": "auto"}, ""),
+    ("0.32.0", {"mm-encoder-attn-backend": "TORCH_SDPA"}, ""),
+    ("0.32.0", {"mm-encoder-attn-backend": "auto"}, "knows no 'auto'"),
+    ("0.32.0", {"distributed-executor-backend": "rai"}, "Did you mean ray?"),
+    ("0.32.0", {"distributed-executor-backend": "own.executors.Fast"}, ""),
+    ("0.32.0", {"data-parallel-backend": "mpp"}, "Did you mean mp?"),
+    ("0.11.0", {"data-parallel-backend": "mpp"}, ""),
+    ("0.32.0", {"tokenizer-mode": "mistrall"}, "Did you mean mistral?"),
+    ("0.29.0", {"tokenizer-mode": "slow"}, ""),
+    ("0.12.0", {"tokenizer-mode": "of-ones-own"}, ""),
+    ("0.32.0", {"quantization": "None"}, ""),
+    # may have come with a release that nobody here knows
+    ("0.99.0", {"quantization": "newer"}, ""),
+    ("0.99.0", {"tool-call-parser": "newer"}, ""),
+]
+
+
+@pytest.mark.parametrize(("version", "given", "words"), KNOWN_CASES, ids=[str(case[:2])[1:-1] for case in KNOWN_CASES])
+def test_known_values(version, given, words) -> None:
+    """What the engine would refuse minutes later is refused at once; what cannot be known is left to it."""
+    problems = vllm_options.check_options(version, given)
+    assert len(problems) == bool(words), problems
+    assert not words or words in problems[0]["message"]
+
+
+def test_no_release_refuses_what_it_knows() -> None:
+    """Each value of each list is taken by the release that the list was read in."""
+    checked = 0
+    for version in vllm_options.versions():
+        for option, spans in vllm_options.data()["options"].items():
+            if not any("known" in span for span in spans):
+                continue
+            for value in vllm_options.known_values(version, option):
+                assert vllm_options.check_options(version, {option: value}) == [], (version, option, value)
+                checked += 1
+    assert checked > 5000
+
+
+@pytest.mark.parametrize("option", ["tool-call-parser", "reasoning-parser", "quantization", "load-format"])
+@pytest.mark.parametrize("version", vllm_options.versions())
+def test_every_release_has_a_list(version, option) -> None:
+    """A list that vanishes would mean that vLLM moved it, and every misspelt value would pass."""
+    assert len(vllm_options.known_values(version, option)) > 5
+
+
+@pytest.mark.parametrize(
+    ("version", "option"), [("0.32.0", "tensor-parallel-size"), ("0.32.0", "runner"), ("0.99.0", "quantization")]
+)
+def test_no_list(version, option) -> None:
+    """Options with any value, those whose choices the command line checks, and releases that nobody knows yet."""
+    assert vllm_options.known_values(version, option) == []
 
 
 def test_several_problems() -> None:
