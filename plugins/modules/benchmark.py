@@ -107,7 +107,10 @@ runs:
     request_rate: {description: Requests a second; null for all at once., type: float, returned: always}
     max_concurrency: {description: Requests at the same time; null for no limit., type: int, returned: always}
     input_tokens: {description: Tokens of a prompt., type: int, returned: always}
-    output_tokens: {description: Tokens of an answer; null of a service that does not write., type: int, returned: always}
+    output_tokens:
+      description: Tokens of an answer; null of a service that does not write.
+      type: int
+      returned: always
     completed: {description: Requests that were answered., type: int, returned: always}
     failed: {description: Requests that failed., type: int, returned: always}
     duration_s: {description: Time of the run., type: float, returned: always}

@@ -63,6 +63,28 @@ options:
     description: Access token of the hub.
     type: str
     default: ""
+  adapters:
+    description: LoRA adapters whose rank to read.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the adapter.
+        type: str
+        required: true
+      source:
+        description: Absolute path of its folder, or its id on the hub.
+        type: str
+        required: true
+      revision:
+        description: Commit; empty for the newest.
+        type: str
+        default: ""
+  query_adapters:
+    description: Whether the hub may be asked for adapters that are not in the cache.
+    type: bool
+    default: true
   hf_cache:
     description: Docker volume or absolute path of the hub's cache.
     type: str
@@ -136,6 +158,10 @@ host:
           is C(cached), and the C(error) (null, or C(kind) and C(text)). Kinds are those of M(myia.vllm.capacity_info).
       type: dict
       returned: always
+    adapters:
+      description: By name, C(rank) of each of O(adapters) (null where it is not told) and C(error), as of C(model).
+      type: dict
+      returned: always
     registry:
       description: C(registry), C(ok) and C(text) of the image's registry; empty when it was not asked.
       type: dict
@@ -175,6 +201,23 @@ def hub_tasks(p: dict, skews: list) -> dict:
         "config": lambda: reachability.query_hub(p["model"], skews.append, **asked),
         "weights": lambda: model_source.hub_weights(p["model"], **asked),
     }
+
+
+def adapter_tasks(p: dict, cache_dir: str) -> dict:
+    """Return what is to be read of each LoRA adapter, for :func:`reachability.start`, by its name."""
+
+    def task(adapter: dict):
+        return lambda: model_source.adapter_config(
+            adapter["source"],
+            cache_dir,
+            p["query_adapters"],
+            endpoint=p["hf_endpoint"],
+            token=p["hf_token"],
+            revision=adapter["revision"],
+            timeout_s=reachability.TIMEOUT_S,
+        )
+
+    return {adapter["name"]: task(adapter) for adapter in p["adapters"]}
 
 
 def model_facts(p: dict, cache_dir: str, answers: dict) -> dict:
@@ -253,6 +296,17 @@ def main() -> None:
             "model": {"type": "str", "default": ""},
             "revision": {"type": "str", "default": ""},
             "query_hub": {"type": "bool", "default": True},
+            "adapters": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "source": {"type": "str", "required": True},
+                    "revision": {"type": "str", "default": ""},
+                },
+            },
+            "query_adapters": {"type": "bool", "default": True},
             "hf_endpoint": {"type": "str", "default": ""},
             "hf_token": {"type": "str", "default": "", "no_log": True},
             "hf_cache": {"type": "str", "default": ""},
@@ -286,8 +340,12 @@ def main() -> None:
                 process.update(
                     gpu_claims.container_of(files.read_text("/proc/%s/cgroup" % process["pid"]), host["containers"])
                 )
+    adapters = reachability.start(adapter_tasks(p, host["cache_dir"]))
     host["model"] = model_facts(p, host["cache_dir"], reachability.collect(hub))
     answers = reachability.collect(registry)
+    late = {"rank": None, "error": reachability.late("the hub")}
+    read = reachability.collect(adapters)
+    host["adapters"] = {adapter["name"]: read.get(adapter["name"], late) for adapter in p["adapters"]}
     host["registry"] = {}
     if pulled:
         unanswered = {"registry": registry_name, "ok": False, "text": reachability.late("it")["text"]}

@@ -71,6 +71,12 @@ cudagraph_capture_sizes:
   returned: success
 enforce_eager: {description: Whether no CUDA graphs are captured., type: bool, returned: success}
 extra_options: {description: Names of other options of C(vllm serve)., type: list, elements: str, returned: success}
+lora_adapters:
+  description: LoRA adapters, each with C(name), C(source), C(revision) and the C(path) inside the container.
+  type: list
+  elements: dict
+  returned: success
+max_lora_rank: {description: Largest rank of an adapter that the service takes., type: int, returned: success}
 port: {description: TCP port., type: int, returned: success}
 publish_address: {description: Host address on which the port is published., type: str, returned: success}
 base_url: {description: Address of the service as seen on the host., type: str, returned: success}

@@ -107,8 +107,9 @@ def hub_config(
     revision: str = "",
     timeout_s: float = TIMEOUT_S,
     on_answer=None,
+    file: str = "config.json",
 ) -> dict:
-    """Return the ``config.json`` of a model on the hub; see `read_hub`.
+    """Return the ``config.json``, or another small file, of a model on the hub; see `read_hub`.
 
     ``on_answer`` is called with the headers of every answer of the hub, refusals too.
     """
@@ -118,7 +119,7 @@ def hub_config(
             "%r is neither an absolute path nor a Hugging Face id like Qwen/Qwen2.5-32B-Instruct-AWQ. "
             "Correct vllm_model." % model,
         )
-    url = "%s/%s/resolve/%s/config.json" % (_base(endpoint), model, _branch(revision))
+    url = "%s/%s/resolve/%s/%s" % (_base(endpoint), model, _branch(revision), file)
     return _parsed(_get(url, model, token, timeout_s, on_answer), model)
 
 
@@ -163,6 +164,39 @@ def cached_folder(cache: str, model: str, revision: str = "") -> str:
     except (OSError, SourceError):
         complete = False
     return folder if complete else ""
+
+
+def adapter_config(source: str, cache: str, query: bool = True, **asked) -> dict:
+    """Return ``rank`` of a LoRA adapter (None when its configuration does not say), or ``error`` (``kind``, ``text``).
+
+    Args:
+        source: a folder of this host, or the id of a repository.
+        cache: what is mounted at ``~/.cache/huggingface``.
+        query: whether the hub may be asked for what is not in the cache.
+        asked: ``endpoint``, ``token``, ``revision``, ``timeout_s`` of :func:`hub_config`.
+    """
+    file = "adapter_config.json"
+    try:
+        path = os.path.join(source, file) if source.startswith("/") else _cached_file(cache, source, asked, file)
+        if path:
+            config = _parsed(_file_text(path), path)
+        elif query:
+            config = hub_config(source, file=file, **asked)
+        else:
+            return {"rank": None, "error": {"kind": "unreachable", "text": "%s: the hub is not asked." % source}}
+    except SourceError as error:
+        return {"rank": None, "error": {"kind": error.kind, "text": str(error).replace("vllm_model", "the source")}}
+    rank = config.get("r")
+    return {"rank": rank if isinstance(rank, int) else None, "error": None}
+
+
+def _cached_file(cache: str, model: str, asked: dict, file: str) -> str:
+    """Return the path of a downloaded file; empty when it is not there."""
+    base = hub_cache.repository(cache, model)
+    commit = asked.get("revision") or "main"
+    commit = read_text(os.path.join(base, "refs", commit)).strip() or commit
+    path = os.path.join(base, "snapshots", commit, file)
+    return path if os.path.isfile(path) else ""
 
 
 def _base(endpoint: str) -> str:

@@ -15,6 +15,7 @@ import difflib
 import re
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
+    adapters,
     command,
     mounts,
     prefetch,
@@ -80,6 +81,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
     gpus, extra_options, extra_env = rules.check(v, options, problems, warnings)
     if problems.found:
         return {}, problems.found, warnings
+    extra_options = [*extra_options, *adapters.options(v)]
 
     suffix = re.sub(r"[^A-Z0-9]", "_", v["vllm_name"].upper())
     has_key = bool(v["vllm_api_key"])
@@ -117,6 +119,8 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "served_model_names": served,
         # names only: values may hold secrets
         "extra_options": [name for name, _value in extra_options],
+        "lora_adapters": adapters.read(v),
+        "max_lora_rank": adapters.largest_rank(dict(extra_options)),
         "publish_address": publish,
         "base_url": "http://%s:%d" % (("[%s]" % probe_host) if ":" in probe_host else probe_host, v["vllm_port"]),
         "api_key_required": has_key,
@@ -193,7 +197,7 @@ def env_entries(values: dict, options: dict) -> list[tuple[str, str]]:
     v, _sources, _notices = _said(values, options, problems)
     gpus = parse_gpu_devices(v["vllm_gpu_devices"]) if v["vllm_accelerator"] == "nvidia" else []
     suffix = re.sub(r"[^A-Z0-9]", "_", v["vllm_name"].upper())
-    extra_options = rules.check_extra_options(v, problems)
+    extra_options = [*rules.check_extra_options(v, problems), *adapters.options(v)]
     extra_env = rules.check_extra_env(v, problems)
     entries: list[tuple[str, str]] = []
     if gpus:

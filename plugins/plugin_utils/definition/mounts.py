@@ -59,6 +59,8 @@ def volumes(v: dict) -> list[str]:
     found = ["%s:%s" % (v["vllm_hf_cache"], HF_CACHE), "%s:%s" % (v["vllm_compile_cache"], COMPILE_CACHE)]
     if v["vllm_model"].startswith("/"):
         found.append("%s:%s:ro" % (v["vllm_model"], v["vllm_model"]))
+    adapters = [str(given["source"]) for given in v["vllm_lora_adapters"] or []]
+    found += ["%s:%s:ro" % (path, path) for path in dict.fromkeys(adapters) if path.startswith("/")]
     return found + [str(mount) for mount in v["vllm_extra_volumes"]]
 
 

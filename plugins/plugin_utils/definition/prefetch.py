@@ -55,6 +55,8 @@ def prefetch_models(v: dict, extra_options: list[tuple[str, object]], extra_env:
     if not v["vllm_model"].startswith("/"):
         found.append((v["vllm_model"], v["vllm_model_revision"] or "", str(options.get("load-format") or "auto")))
     found += [(name, revision, "auto") for name, revision in _further_models(options)]
+    for given in v["vllm_lora_adapters"] or []:
+        found.append((str(given["source"]), str(given.get("revision") or ""), "auto"))
     for given in v["vllm_prefetch_models"]:
         name, revision = HUB_REVISION.match(given).groups()
         found.append((name, revision or "", "auto"))
@@ -73,6 +75,7 @@ def _further_models(options: dict) -> list[tuple[str, str]]:
     found = [
         (options.get("tokenizer"), options.get("tokenizer-revision")),
         (options.get("hf-config-path"), ""),
+        (options.get("spec-model"), ""),
         (draft.get("model") or options.get("speculative-config.model"), draft.get("revision")),
     ]
     adapters = options.get("lora-modules") or []

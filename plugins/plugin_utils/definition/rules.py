@@ -11,6 +11,7 @@ import re
 
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
+    adapters,
     mounts,
     serve_options,
     vllm_options,
@@ -117,6 +118,7 @@ def check(
     _check_reachable(v, dict(extra_options), problems)
     _check_parsers(dict(extra_options), problems)
     extra_env = check_extra_env(v, problems)
+    adapters.check(v, dict(extra_options), dict(extra_env), problems)
     mounts.check(v, dict(extra_env), problems)
     check_prefetch(v, problems)
     _check_version_fit(v, extra_options, problems, warnings)

@@ -72,9 +72,13 @@ def module_args(definition: dict, values: dict) -> dict:
         "model_path": definition["model"] if local else "",
         "model": "" if local else definition["model"],
         "revision": definition["model_revision"],
+        "adapters": [
+            {key: adapter[key] for key in ("name", "source", "revision")} for adapter in definition["lora_adapters"]
+        ],
+        "query_adapters": not around["hub_skipped"],
         "query_hub": not local and not around["hub_skipped"],
         "hf_endpoint": "" if around["hub_skipped"] else str(values["vllm_extra_env"].get("HF_ENDPOINT") or ""),
-        "hf_token": "" if local else values["vllm_hf_token"],
+        "hf_token": "" if local and not definition["lora_adapters"] else values["vllm_hf_token"],
         "hf_cache": definition["hf_cache"],
         "image": definition["image"],
         "pull": around["pull"],

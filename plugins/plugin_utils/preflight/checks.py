@@ -21,8 +21,8 @@ IDS = (
     "operating_system", "root",
     "driver_missing", "secure_boot", "driver_module_missing", "driver_library_mismatch", "nvidia_smi", "gpu_lost",
     "device_nodes_missing", "gpu_devices",
-    "driver_cuda", "mounts", "model_path", "hub", "tensor_parallel", "max_model_len", "capacity", "gpu_memory",
-    "gpu_shared", "shm", "port", "container_name", "disk", "docker", "compose", "registry", "clock",
+    "driver_cuda", "mounts", "model_path", "hub", "adapters", "tensor_parallel", "max_model_len", "capacity",
+    "gpu_memory", "gpu_shared", "shm", "port", "container_name", "disk", "docker", "compose", "registry", "clock",
 )  # fmt: skip
 
 #: What of the operator's variables matters beside the definition, with the defaults of the roles.
@@ -69,6 +69,7 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
     else:
         found.append(preflight_model.hub(definition, host, c))
     readable = found[-1]["ok"] or found[-1]["severity"] == "warning"
+    found.append(preflight_model.adapters(definition, host))
     split = None
     if config:
         split = preflight_model.tensor_parallel(definition, config)

@@ -17,6 +17,9 @@ _UNCOUNTED = (
     "hf-config-path", "load-format", "model-impl", "offload-backend", "kv-transfer-config",
 )  # fmt: skip
 
+#: What --max-lora-rank takes from 0.11.1 on (vllm/config/lora.py: MaxLoRARanks).
+_LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+
 #: Suggestions that a finding quotes.
 _SUGGESTIONS = 3
 
@@ -49,6 +52,37 @@ def hub(definition: dict, host: dict, settings: dict) -> dict:
         "a model that the host may download",
         fix or "Check HF_ENDPOINT and vllm_model.",
         severity="warning" if harmless else "error",
+    )
+
+
+def adapters(definition: dict, host: dict) -> dict | None:
+    """Each LoRA adapter is there, and its rank is not above what vLLM takes: it would die late in the start."""
+    if not definition["lora_adapters"]:
+        return None
+    wrong, unknown, ranks = [], [], []
+    for adapter in definition["lora_adapters"]:
+        there = host["adapters"].get(adapter["name"]) or {"rank": None, "error": None}
+        rank, error = there["rank"], there["error"]
+        if rank is not None:
+            ranks.append(rank)
+            if rank > definition["max_lora_rank"]:
+                wrong.append("%s has rank %d" % (adapter["name"], rank))
+        elif error and error["kind"] in ("unreachable", "invalid"):
+            unknown.append("%s: %s" % (adapter["name"], error["text"].rstrip(".")))
+        elif error:
+            wrong.append("%s: %s" % (adapter["name"], error["text"].rstrip(".")))
+        else:
+            unknown.append("%s: its adapter_config.json names no rank" % adapter["name"])
+    needed = next((size for size in _LORA_RANKS if size >= max(ranks, default=0)), max(ranks, default=0))
+    return finding(
+        "adapters",
+        not wrong and not unknown,
+        "; ".join([*wrong, *unknown]) or "ranks %s" % ", ".join(map(str, ranks)),
+        "adapters of rank %d at most (max-lora-rank)" % definition["max_lora_rank"],
+        "Set max-lora-rank in vllm_extra_options to %d, or correct the source in vllm_lora_adapters." % needed
+        if wrong
+        else "Nothing is refused for it: the start will tell.",
+        severity="error" if wrong else "warning",
     )
 
 

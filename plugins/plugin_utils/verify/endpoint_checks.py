@@ -56,7 +56,7 @@ _TOKENS_ONLY = ("pooling", "score")
 #: Ids of all checks that are made here.
 IDS = (
     "endpoint-published", "endpoint-kind", "endpoint-openapi", "endpoint-health", "endpoint-version", "endpoint-models",
-    "endpoint-tokenize", "endpoint-metrics", *("endpoint-" + name for name in PATHS),
+    "endpoint-adapters", "endpoint-tokenize", "endpoint-metrics", *("endpoint-" + name for name in PATHS),
     *access_checks.IDS,
 )  # fmt: skip
 
@@ -102,7 +102,16 @@ def questions(definition: dict) -> list[dict]:
         # without a file: whether it is there at all
         _post("transcriptions", {}),
     ]
+    asked += [
+        {**_post("completions", {"model": name, "prompt": "Hello", "max_tokens": 4, "temperature": 0}),
+         "id": "adapter " + name}
+        for name in _adapters(definition)
+    ]  # fmt: skip
     return asked + access_checks.questions(definition, PATHS.values())
+
+
+def _adapters(definition: dict) -> list[str]:
+    return [adapter["name"] for adapter in definition.get("lora_adapters") or []]
 
 
 def kind_questions(definition: dict) -> list[dict]:
@@ -190,11 +199,13 @@ def judge(definition: dict, answers: dict[str, dict], told: service_kind.Told) -
         _check("version", "GET /version tells release %s" % definition["version"], answers,
                lambda a: _version(a, definition["version"])),
         _check("models", "GET /v1/models lists %s%s" % (name, " with %d tokens" % length if length else ""), answers,
-               lambda a: _models(a, name, length)),
+               lambda a: _models(a, definition, length)),
         _check("tokenize", "POST /tokenize and /detokenize give a text back", answers, _round_trip,
                not told.candidates or set(told.candidates) <= set(service_kind.GENERATING)),
         _check("metrics", "GET /metrics gives vLLM's metrics", answers, _metrics),
     ]  # fmt: skip
+    if _adapters(definition):
+        found.append(_adapter_check(definition, answers))
     for part in required:
         judgement = _JUDGEMENTS[part]
         found.append(_check(part, "POST %s answers%s" % (PATHS[part], _MORE.get(part, "")), answers, judgement))
@@ -202,6 +213,20 @@ def judge(definition: dict, answers: dict[str, dict], told: service_kind.Told) -
         what = "POST %s is refused: this is a service of kind %s" % (PATHS[part], told.kind or _either(told))
         found.append(_check(part, what, answers, _refused))
     return found + access_checks.judge(definition, answers)
+
+
+def _adapter_check(definition: dict, answers: dict[str, dict]) -> dict:
+    """Return the check that each LoRA adapter answers by its own name."""
+    names = _adapters(definition)
+    given = {name: answers.get("adapter " + name, NOT_ASKED) for name in names}
+    verdicts = {name: failed(a["error"]) if a.get("error") else _completion(a) for name, a in given.items()}
+    bad = {name: verdict.reason for name, verdict in verdicts.items() if verdict.status != "passed"}
+    verdict = passed(", ".join(names))
+    if bad:
+        verdict = failed("; ".join("%s: %s" % item for item in bad.items()))
+    took_s = sum(answer.get("duration_s", 0.0) for answer in given.values())
+    title = "POST %s answers for each LoRA adapter" % PATHS["completions"]
+    return check_result.check("endpoint-adapters", "endpoint", title, verdict, took_s)
 
 
 def _common(table: dict[str, tuple[str, ...]], told: service_kind.Told) -> tuple[str, ...]:
@@ -297,11 +322,18 @@ def _version(answer: dict, wanted: str) -> check_result.Verdict:
     return _json_of(answer, judgement)
 
 
-def _models(answer: dict, name: str, length: int | None) -> check_result.Verdict:
+def _models(answer: dict, definition: dict, length: int | None) -> check_result.Verdict:
+    name = definition["served_model_name"]
+
     def judgement(_body_: dict) -> check_result.Verdict:
         models = _lengths(answer)
-        if name not in models:
-            return failed("found %s, expected %s (vllm_served_model_name)" % (", ".join(models) or "no model", name))
+        for wanted in definition.get("served_model_names") or [name]:
+            if wanted not in models:
+                found = ", ".join(models) or "no model"
+                return failed("found %s, expected %s (vllm_served_model_name)" % (found, wanted))
+        for wanted in _adapters(definition):
+            if wanted not in models:
+                return failed("found %s, expected the adapter %s (vllm_lora_adapters)" % (", ".join(models), wanted))
         if length is None:
             return passed("%s, %s tokens, chosen by vLLM" % (name, models[name]))
         if models[name] != length:

@@ -55,6 +55,7 @@ HOST = {
     "containers": [],
     "own_containers": [],
     "named_container": None,
+    "adapters": {},
     "free_gib": {"/opt/vllm": 500.0, "/var/lib/docker": 100.0, "/cache": 100.0},
     "file_systems": {"/opt/vllm": "1", "/var/lib/docker": "2", "/cache": "2"},
     "docker_root": "/var/lib/docker",

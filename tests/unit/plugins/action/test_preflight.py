@@ -37,6 +37,8 @@ def test_passes(run) -> None:
         "port": 5002,
         "project": "vllm-medium",
         "container_name": "myia-vllm-medium-qwen3",
+        "adapters": [],
+        "query_adapters": True,
         "paths": ["/opt/vllm/medium"],
         "mounts": [],
         "model_path": "",

@@ -291,3 +291,21 @@ def test_hub_unreachable(answer) -> None:
         with pytest.raises(model_source.SourceError, match="does not answer") as caught:
             model_source.read("org/model", endpoint="http://127.0.0.1:%d" % server.getsockname()[1], timeout_s=0.3)
     assert caught.value.kind == "unreachable"
+
+
+def test_adapter_config(tmp_path) -> None:
+    """The rank of a folder's adapter, or of one that was downloaded, and why there is none."""
+    (tmp_path / "adapter_config.json").write_text('{"r": 8}', encoding="utf-8")
+    assert model_source.adapter_config(str(tmp_path), "") == {"rank": 8, "error": None}
+    (tmp_path / "adapter_config.json").write_text("{}", encoding="utf-8")
+    assert model_source.adapter_config(str(tmp_path), "") == {"rank": None, "error": None}
+    missing = model_source.adapter_config(str(tmp_path / "nowhere"), "")["error"]
+    assert (missing["kind"], "correct the source" in missing["text"]) == ("missing", True)
+    repository = tmp_path / "hub" / "models--org--sql"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("abc", encoding="utf-8")
+    (repository / "snapshots" / "abc").mkdir(parents=True)
+    (repository / "snapshots" / "abc" / "adapter_config.json").write_text('{"r": 32}', encoding="utf-8")
+    assert model_source.adapter_config("org/sql", str(tmp_path), query=False) == {"rank": 32, "error": None}
+    unasked = model_source.adapter_config("org/other", str(tmp_path), query=False)
+    assert unasked["error"]["kind"] == "unreachable"

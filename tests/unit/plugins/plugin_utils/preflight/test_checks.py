@@ -20,6 +20,7 @@ CPU = {
     "vllm_unset": ["vllm_hf_overrides"],
 }
 LOCAL = {"vllm_model": "/m"}
+LORA = {"vllm_lora_adapters": [{"name": "sql", "source": "org/sql"}]}
 OURS = {"name": "myia-vllm-medium-qwen3", "project": "vllm-medium"}
 OTHER = {"name": "web", "project": ""}
 PYTHON = {"pid": 7, "name": "python3", "type": "C", "memory_mib": 20000, "container": "", "project": ""}
@@ -81,6 +82,19 @@ FAILING = [
         "tensor_parallel", "error", {}, {"vllm_tensor_parallel_size": 1, "vllm_pipeline_parallel_size": 2}, {},
         "pipeline parallel 2 for 1 layers",
     ),
+    (
+        "adapters", "error", {"adapters": {"sql": {"rank": 64, "error": None}}}, LORA, {},
+        "sql has rank 64, needed adapters of rank 16 at most (max-lora-rank). Set max-lora-rank in",
+    ),
+    (
+        "adapters", "error", {"adapters": {"sql": {"rank": None, "error": {"kind": "not_found", "text": "gone."}}}},
+        LORA, {}, "sql: gone",
+    ),
+    (
+        "adapters", "warning", {"adapters": {"sql": {"rank": None, "error": {"kind": "unreachable", "text": "no."}}}},
+        LORA, {}, "sql: no",
+    ),
+    ("adapters", "warning", {"adapters": {"sql": {"rank": None, "error": None}}}, LORA, {}, "names no rank"),
     (
         "container_name", "error", {"named_container": {"name": OURS["name"], "project": "hand-made"}}, {}, {},
         "myia-vllm-medium-qwen3, the Compose project hand-made",
@@ -173,6 +187,7 @@ PASSING = [
     ("model_path", {}, {**LOCAL, "vllm_tensor_parallel_size": 2, "vllm_max_model_len": 8192}, {}),
     ("hub", {"model.cached": True}, {}, {"hub_skipped": "HF_HUB_OFFLINE"}),
     ("container_name", {"named_container": OURS}, {}, {}),
+    ("adapters", {"adapters": {"sql": {"rank": 16, "error": None}}}, LORA, {}),
     ("max_model_len", {}, {"vllm_version": "0.11.0", "vllm_max_num_seqs": 16}, {}),
     ("max_model_len", {}, {"vllm_max_model_len": 32768, **NO_YARN}, {}),
     ("gpu_memory", {**FULL, "gpu.gpus.1.processes": [IN_OURS]}, {}, {}),
@@ -219,7 +234,7 @@ def test_good_host(host_with, medium) -> None:
     assert time.monotonic() - start < 1.0
     assert failed(result["findings"]) == []
     assert [item["id"] for item in result["findings"]] == [
-        name for name in preflight_checks.IDS if name != "model_path"
+        name for name in preflight_checks.IDS if name not in ("model_path", "adapters")
     ]
     assert all(item["fix"] == "" for item in result["findings"])
     assert (result["capacity"]["fits"], result["no_capacity"]) == ("yes", "")

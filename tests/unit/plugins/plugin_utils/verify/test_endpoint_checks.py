@@ -365,3 +365,36 @@ def test_not_asked_fails_whatever_was_asked() -> None:
     for kind in (CHATS, service_kind.Told("", (), "nothing tells it")):
         checks = [item for item in judged(answers, kind) if item["must"]]
         assert {item["status"] for item in checks if item["id"] != "endpoint-kind"} == {"failed"}
+
+
+@pytest.mark.parametrize(
+    ("models", "asked", "name", "reason"),
+    [
+        (["qwen", "sql", "tone"], {}, None, ""),
+        (["qwen", "sql"], {}, "endpoint-models", "expected the adapter tone (vllm_lora_adapters)"),
+        (["qwen", "sql", "tone"], {"adapter tone": answer(500, "no")}, "endpoint-adapters", "tone: "),
+        (["qwen", "sql", "tone"], {"adapter sql": None}, "endpoint-adapters", "sql: "),
+    ],
+)
+def test_adapters(models, asked, name, reason) -> None:
+    """Each is listed and answers by its own name; its length is not told."""
+    definition = {**DEFINITION, "lora_adapters": [{"name": "sql"}, {"name": "tone"}]}
+    ids = [item["id"] for item in endpoint_checks.questions(definition)]
+    assert {"adapter sql", "adapter tone"} <= set(ids)
+    answers = healthy()
+    answers["models"] = answer(
+        body={"data": [{"id": id_, "max_model_len": 2048 if id_ == "qwen" else None} for id_ in models]}
+    )
+    answers.update({"adapter sql": answers["completions"], "adapter tone": answers["completions"], **asked})
+    checks = by_id(judged({key: value for key, value in answers.items() if value}, definition=definition))
+    bad = [item["id"] for item in checks.values() if item["status"] == "failed"]
+    assert bad == ([name] if name else [])
+    if name:
+        assert reason in checks[name]["reason"]
+
+
+def test_several_served_names() -> None:
+    """All of them are listed."""
+    definition = {**DEFINITION, "served_model_names": ["qwen", "gpt-4"]}
+    checks = by_id(judged(healthy(), definition=definition))
+    assert "expected gpt-4 (vllm_served_model_name)" in checks["endpoint-models"]["reason"]
