@@ -6,6 +6,7 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 import re
@@ -15,6 +16,10 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import 
 _LENGTH = re.compile(r"^(\d+(?:\.\d+)?)([kKmMgGtT]?)\Z")
 
 _GPU_UUID = re.compile(r"^(GPU|MIG)-[0-9A-Za-z-]+$")
+
+
+#: What null stands for where the specs have no default.
+_NOTHING: dict[str, object] = {"list": [], "dict": {}}
 
 
 class Problems:
@@ -126,14 +131,15 @@ def coerce(values: dict, options: dict, problems: Problems) -> dict:
         value = values.get(name)
         kind = option.get("type", "str")
         if value is None:
-            result[name] = option.get("default")
+            # null: what a list or dictionary says is nothing, and of the others whatever the specs say
+            result[name] = copy.deepcopy(option.get("default", _NOTHING.get(kind)))
             continue
         try:
             result[name] = CONVERTERS[kind](value)
         except (TypeError, ValueError):
             shown = "its value" if name in UNQUOTED else repr(value)
             problems.add(name, "%s is not %s. Set it to %s." % (shown, KINDS[kind], _example(option)))
-            result[name] = option.get("default")
+            result[name] = copy.deepcopy(option.get("default", _NOTHING.get(kind)))
             continue
         choices = option.get("choices")
         if choices and result[name] not in choices:

@@ -28,7 +28,8 @@ def variables(task_vars: dict, templar) -> dict:
         found, unreadable = read_values(options, task_vars, templar)
         found.update({name: options[name].get("default") for name in unreadable})
         for name, value in found.items():
-            values[name] = CONVERTERS[options[name].get("type", "str")](value)
+            kind = options[name].get("type", "str")
+            values[name] = CONVERTERS[kind]({} if value is None and kind == "dict" else value)
     return values
 
 

@@ -53,7 +53,7 @@ def test_read_values(loader) -> None:
         ("vllm_model", None),
         ("vllm_dir", "/opt/vllm"),
         ("vllm_gpu_devices", None),
-        ("vllm_extra_options", {}),
+        ("vllm_extra_options", None),
         ("vllm_port", None),
         ("vllm_enforce_eager", None),
         ("vllm_ipc", "private"),
