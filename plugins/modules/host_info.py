@@ -155,7 +155,8 @@ host:
     model:
       description:
         - The C(config) of the model (null without), C(weights_bytes) (null when unknown), C(weights_source), whether it
-          is C(cached), and the C(error) (null, or C(kind) and C(text)). Kinds are those of M(myia.vllm.capacity_info).
+          is C(cached), what its C(files) say (C(pooling_module), C(chat_template), C(mistral_tokenizer); null where it
+          is not known), and the C(error) (null, or C(kind) and C(text)). Kinds are those of M(myia.vllm.capacity_info).
       type: dict
       returned: always
     adapters:
@@ -183,12 +184,12 @@ from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as doc
 from ansible_collections.myia.vllm.plugins.module_utils.docker import gpu_claims
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.host import facts as host_facts
-from ansible_collections.myia.vllm.plugins.module_utils.hub import model_source, reachability
+from ansible_collections.myia.vllm.plugins.module_utils.hub import model_files, model_source, reachability
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
 
 
-def hub_tasks(p: dict, skews: list) -> dict:
-    """Return what is to be asked of the hub, for :func:`reachability.start`."""
+def hub_tasks(p: dict, skews: list, names: list) -> dict:
+    """Return what is to be asked of the hub, for :func:`reachability.start`; ``names`` gets those of the files."""
     if not p["model"] or not p["query_hub"]:
         return {}
     asked = {
@@ -199,7 +200,10 @@ def hub_tasks(p: dict, skews: list) -> dict:
     }
     return {
         "config": lambda: reachability.query_hub(p["model"], skews.append, **asked),
-        "weights": lambda: model_source.hub_weights(p["model"], **asked),
+        "weights": lambda: model_source.hub_weights(p["model"], names=names, **asked),
+        "tokenizer": lambda: reachability.query_hub(
+            p["model"], lambda _skew: None, file="tokenizer_config.json", **asked
+        ),
     }
 
 
@@ -223,6 +227,7 @@ def adapter_tasks(p: dict, cache_dir: str) -> dict:
 def model_facts(p: dict, cache_dir: str, answers: dict) -> dict:
     """Return what is known of the model, from its folder, the hub's answers or the cache."""
     facts = {"config": None, "weights_bytes": None, "weights_source": "", "cached": False, "error": None}
+    facts["files"] = dict(model_files.UNKNOWN)
     folder = p["model_path"]
     if p["model"]:
         folder = model_source.cached_folder(cache_dir, p["model"], p["revision"])
@@ -231,6 +236,8 @@ def model_facts(p: dict, cache_dir: str, answers: dict) -> dict:
             answer = answers.get("config", {"config": None, "error": reachability.late("the hub")})
             facts.update(answer)
             facts["weights_bytes"], facts["weights_source"] = answers.get("weights", (None, ""))
+    if folder:
+        facts["files"] = model_files.of_folder(folder)
     if folder and not facts["config"]:
         try:
             facts.update(model_source.read_local(folder))
@@ -319,7 +326,8 @@ def main() -> None:
     p = module.params
     skews: list = []
     # asked first, looked at last: the rest is read while hub, driver and registry answer
-    hub = reachability.start(hub_tasks(p, skews))
+    names: list = []
+    hub = reachability.start(hub_tasks(p, skews, names))
     pool = concurrent.futures.ThreadPoolExecutor(1)
     driver_look = pool.submit(nvidia_driver.inspect, host_command.run) if p["gpus"] else None
     run = docker_cli.runner(module)
@@ -341,7 +349,10 @@ def main() -> None:
                     gpu_claims.container_of(files.read_text("/proc/%s/cgroup" % process["pid"]), host["containers"])
                 )
     adapters = reachability.start(adapter_tasks(p, host["cache_dir"]))
-    host["model"] = model_facts(p, host["cache_dir"], reachability.collect(hub))
+    told = reachability.collect(hub)
+    host["model"] = model_facts(p, host["cache_dir"], told)
+    if host["model"]["files"] == model_files.UNKNOWN and names:
+        host["model"]["files"] = model_files.of_listing(list(names), (told.get("tokenizer") or {}).get("config"))
     answers = reachability.collect(registry)
     late = {"rank": None, "error": reachability.late("the hub")}
     read = reachability.collect(adapters)

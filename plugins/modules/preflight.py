@@ -55,6 +55,13 @@ report:
   description: The text of the refusal; empty without one.
   returned: success
   type: str
+kind:
+  description:
+    - The kind of service that the model becomes, C(name) (V(chat), V(base), V(vision), V(embed), V(rerank), V(classify),
+      V(token_classify), V(reward), V(transcription) or V(unknown)), the C(reason) in words, C(architecture), C(runner),
+      C(task), other kinds that it answers as, C(also), and why vLLM refuses it, C(refusal). Null without a config.json.
+  type: dict
+  returned: always
 capacity:
   description: The plan of GPU memory, as M(myia.vllm.capacity_info) returns it; null without one.
   returned: success

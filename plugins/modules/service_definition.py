@@ -71,6 +71,10 @@ cudagraph_capture_sizes:
   returned: success
 enforce_eager: {description: Whether no CUDA graphs are captured., type: bool, returned: success}
 extra_options: {description: Names of other options of C(vllm serve)., type: list, elements: str, returned: success}
+model_options:
+  description: Options that decide about the kind of service, such as C(runner), where they are set.
+  type: dict
+  returned: success
 lora_adapters:
   description: LoRA adapters, each with C(name), C(source), C(revision) and the C(path) inside the container.
   type: list

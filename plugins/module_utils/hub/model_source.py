@@ -124,9 +124,11 @@ def hub_config(
 
 
 def hub_weights(
-    model: str, *, endpoint: str = "", token: str = "", revision: str = "", timeout_s: float = TIMEOUT_S
+    model: str, *, endpoint: str = "", token: str = "", revision: str = "", timeout_s: float = TIMEOUT_S, names=None
 ) -> tuple[int | None, str]:
     """Return the bytes of a model's weights on the hub and V(hub), or None and an empty string.
+
+    A list ``names`` gets the names of all files.
 
     A mirror may serve files only; the planner then works from the architecture.
     """
@@ -140,6 +142,8 @@ def hub_weights(
         for entry in answer.get("siblings") or []
         if isinstance(entry, dict)
     ]
+    if names is not None:
+        names += [name for name, _size in files]
     size, source = _weight_files(files)
     return size, source and "hub"
 

@@ -17,6 +17,7 @@ import re
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     adapters,
     command,
+    model_options,
     mounts,
     prefetch,
     profiles,
@@ -119,6 +120,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "served_model_names": served,
         # names only: values may hold secrets
         "extra_options": [name for name, _value in extra_options],
+        "model_options": model_options.read(dict(extra_options)),
         "lora_adapters": adapters.read(v),
         "max_lora_rank": adapters.largest_rank(dict(extra_options)),
         "publish_address": publish,

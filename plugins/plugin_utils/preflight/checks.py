@@ -13,6 +13,7 @@ import difflib
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import gpu as preflight_gpu
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import host as preflight_host
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import kind as preflight_kind
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import model as preflight_model
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import finding, in_a_line, worst_first
 
@@ -21,7 +22,7 @@ IDS = (
     "operating_system", "root",
     "driver_missing", "secure_boot", "driver_module_missing", "driver_library_mismatch", "nvidia_smi", "gpu_lost",
     "device_nodes_missing", "gpu_devices",
-    "driver_cuda", "mounts", "model_path", "hub", "adapters", "tensor_parallel", "max_model_len", "capacity",
+    "driver_cuda", "mounts", "model_path", "hub", "adapters", "model_kind", "tensor_parallel", "max_model_len", "capacity",
     "gpu_memory", "gpu_shared", "shm", "port", "container_name", "disk", "docker", "compose", "registry", "clock",
 )  # fmt: skip
 
@@ -51,7 +52,7 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
 
     Returns:
         ``findings`` in the order of :data:`IDS` (see :func:`preflight_finding.finding`), those that do not apply left
-        out; ``capacity`` (see the module ``capacity_info``; None without a plan) and ``no_capacity`` (why).
+        out; ``kind`` (see :func:`model_kind.model_kind`, None where it is not known); ``capacity`` (see the module ``capacity_info``; None without a plan) and ``no_capacity`` (why).
     """
     c = {**SETTINGS, **(settings or {})}
     config = host["model"]["config"]
@@ -70,6 +71,9 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
         found.append(preflight_model.hub(definition, host, c))
     readable = found[-1]["ok"] or found[-1]["severity"] == "warning"
     found.append(preflight_model.adapters(definition, host))
+    kind = preflight_kind.told(definition, host)
+    if kind:
+        found.append(preflight_kind.check(kind))
     split = None
     if config:
         split = preflight_model.tensor_parallel(definition, config)
@@ -91,7 +95,7 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
     found = [item for item in found if item is not None]
     blocked = any(item["id"] in ("hub", "registry") and not item["ok"] for item in found)
     found.append(preflight_host.clock(host, blocked))
-    return {"findings": found, "capacity": plan, "no_capacity": reason}
+    return {"findings": found, "kind": kind, "capacity": plan, "no_capacity": reason}
 
 
 def unknown_ids(skipped: list[str]) -> list[tuple[str, str]]:

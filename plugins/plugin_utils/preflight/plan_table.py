@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import kind as preflight_kind
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import worst_first
 from ansible_collections.myia.vllm.plugins.plugin_utils.services import conflicts
 
@@ -40,7 +41,8 @@ def lines(definition: dict, result: dict, host_name: str, skipped: list[str]) ->
 
 
 def _head(definition: dict, result: dict) -> list[str]:
-    rows = [("model", definition["model"]), ("image", definition["image"])]
+    rows = [("model", definition["model"]), ("kind", preflight_kind.words(result.get("kind")))]
+    rows += [("image", definition["image"])]
     gpus = (result["host"].get("gpu") or {}).get("gpus") or []
     for name in definition["gpu_devices"]:
         gpu = next((gpu for gpu in gpus if name in (str(gpu["index"]), gpu["uuid"])), None)

@@ -131,7 +131,7 @@ def tell_kind(definition: dict, tasks: list[str], answers: dict[str, dict]) -> s
     """Return which kind of service has answered.
 
     Args:
-        definition: of the service; ``kind``, where it has one, is what was found before the start.
+        definition: of the service; ``kind``, where it has one, is what the preflight found before the start.
         tasks: the words of the log's line ``Supported tasks``.
         answers: to :func:`questions`, by their ids.
     """
@@ -146,7 +146,8 @@ def tell_kind(definition: dict, tasks: list[str], answers: dict[str, dict]) -> s
         "version": str(_body(answers.get("version") or {}).get("version", "")),
         "model": {**files, "error": files.get("error") or files.get("problem", "")},
     }
-    return service_kind.tell(seen, str(definition.get("kind") or ""))
+    before = (definition.get("kind") or {}).get("name", "")
+    return service_kind.tell(seen, before if before in service_kind.KINDS else "")
 
 
 def length_of(definition: dict, answers: dict[str, dict]) -> int | None:

@@ -63,7 +63,14 @@ HOST = {
     "cache_dir": "/cache",
     "shm_free_mib": 32000.0,
     "image_present": False,
-    "model": {"config": CONFIG, "weights_bytes": WEIGHTS, "weights_source": "hub", "cached": False, "error": None},
+    "model": {
+        "config": CONFIG,
+        "weights_bytes": WEIGHTS,
+        "weights_source": "hub",
+        "cached": False,
+        "files": {"pooling_module": False, "chat_template": True, "mistral_tokenizer": False},
+        "error": None,
+    },
     "registry": {"registry": "registry-1.docker.io", "ok": True, "text": "HTTP 401"},
     "clock": {"skew_s": 0.4, "by": "hub and registry", "time": 1.0e9},
 }

@@ -96,6 +96,10 @@ FAILING = [
     ),
     ("adapters", "warning", {"adapters": {"sql": {"rank": None, "error": None}}}, LORA, {}, "names no rank"),
     (
+        "model_kind", "error", {"model.config": {"architectures": ["EagleLlamaForCausalLM"]}}, {}, {},
+        "EagleLlamaForCausalLM is a draft model",
+    ),
+    (
         "container_name", "error", {"named_container": {"name": OURS["name"], "project": "hand-made"}}, {}, {},
         "myia-vllm-medium-qwen3, the Compose project hand-made",
     ),
