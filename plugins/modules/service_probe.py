@@ -23,8 +23,8 @@ options:
     required: true
   container:
     description:
-      - Name of the container. A service without a port on the host has it in its O(url), and is asked at the address that
-        Docker gave the container.
+      - Name of the container. A service without a port on the host has it in its O(url), and is asked at the address
+        that Docker gave the container.
     type: str
     default: ""
   served_model_name:

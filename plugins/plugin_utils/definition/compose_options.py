@@ -202,10 +202,13 @@ def _check_texts(v: dict, problems: Problems) -> None:
                 problems.add(variable, "%s has no plain value. Set a text or a number." % name)
             elif dotenv.check_value(str(name) + _text(value)):
                 problems.add(
-                    variable, "%s cannot be used: %s. Take that out." % (name, dotenv.check_value(str(name) + str(value)))
+                    variable,
+                    "%s cannot be used: %s. Take that out." % (name, dotenv.check_value(str(name) + str(value))),
                 )
             elif variable == "vllm_labels" and str(name).startswith("com.docker.compose."):
-                problems.add(variable, "%s belongs to Docker Compose, which knows its containers by it. Remove it." % name)
+                problems.add(
+                    variable, "%s belongs to Docker Compose, which knows its containers by it. Remove it." % name
+                )
     driver = v["vllm_log_driver"]
     if driver and not _DRIVER.match(driver):
         problems.add("vllm_log_driver", "%r is no log driver. Use for example local or json-file." % driver)
@@ -256,7 +259,8 @@ def _check_networks(v: dict, problems: Problems) -> None:
             problems.add(where, "%s: %s is unknown. Use %s." % (name, ", ".join(unknown), known))
         elif name in ("host", "none", "bridge", "default"):
             problems.add(
-                where, "%s is Docker's own network. Use vllm_network_mode: host for the host's; name others here." % name
+                where,
+                "%s is Docker's own network. Use vllm_network_mode: host for the host's; name others here." % name,
             )
         elif name in seen:
             problems.add(where, "%s stands there twice. Name it once." % name)

@@ -43,7 +43,9 @@ def check(v: dict, extra_env: dict, problems: Problems) -> None:
     taken = {hub: "the downloaded models", compiled: "vLLM's compile cache"}
     folder = v["vllm_model_container_path"]
     if folder and any(_within(place, folder) or _within(folder, place) for place in taken):
-        problems.add("vllm_model_container_path", "%s would hide a cache, or lie in one. Use for example /models." % folder)
+        problems.add(
+            "vllm_model_container_path", "%s would hide a cache, or lie in one. Use for example /models." % folder
+        )
     elif folder:
         taken[folder] = "the model"
     for mount in v["vllm_extra_volumes"]:

@@ -69,29 +69,34 @@ def test_refused(changes, variable, words, define) -> None:
         ({"vllm_container_port": 8000}, "http://127.0.0.1:5002", 8000, "0.0.0.0"),
         ({"vllm_publish": False, "vllm_container_name": "llm"}, "http://llm:5002", 5002, "0.0.0.0"),
         ({"vllm_network_mode": "host"}, "http://127.0.0.1:5002", 5002, "127.0.0.1"),
-        ({"vllm_network_mode": "host", "vllm_publish_address": "localhost"}, "http://127.0.0.1:5002", 5002, "127.0.0.1"),
+        (
+            {"vllm_network_mode": "host", "vllm_publish_address": "localhost"},
+            "http://127.0.0.1:5002",
+            5002,
+            "127.0.0.1",
+        ),
         ({"vllm_network_mode": "host", "vllm_publish_address": "0.0.0.0"}, "http://127.0.0.1:5002", 5002, "0.0.0.0"),
         ({"vllm_network_mode": "host", "vllm_api_key": "k"}, "http://127.0.0.1:5002", 5002, "0.0.0.0"),
     ],
 )
-def test_where_it_answers(changes, base_url, inside, host, define, env_lines) -> None:
+def test_where_it_answers(changes, base_url, inside, host, define, env_of) -> None:
     """The host's port for clients, the container's for vLLM; in the host's network vLLM opens no more than was asked."""
     found, problems, _warnings = define(**changes)
     assert problems == []
     assert (found["base_url"], found["port"], found["container_port"]) == (base_url, 5002, inside)
-    lines = env_lines(**changes)
+    lines = env_of(**changes)
     assert lines["VLLM_PORT_MEDIUM"] == str(inside)
     assert host in lines.values()
 
 
-def test_model_folder(define, env_lines) -> None:
+def test_model_folder(define, env_of) -> None:
     """The host's folder is what is read here, the container's what vLLM gets and serves."""
     changes = {"vllm_model": "/data/qwen", "vllm_model_container_path": "/models/qwen", "vllm_gpu_devices": [0]}
     found, problems, _warnings = define(**changes)
     assert problems == []
     assert (found["model"], found["served_model_name"]) == ("/data/qwen", "/models/qwen")
     assert "/data/qwen:/models/qwen:ro" in found["volumes"]
-    assert env_lines(**changes)["VLLM_MODEL_MEDIUM"] == "/models/qwen"
+    assert env_of(**changes)["VLLM_MODEL_MEDIUM"] == "/models/qwen"
 
 
 @pytest.mark.parametrize("user", ["", "0", "root", "0:0"])
@@ -103,14 +108,14 @@ def test_root(user, define) -> None:
     assert not [text for text in warnings if text.startswith("vllm_user")]
 
 
-def test_user(define, env_lines) -> None:
+def test_user(define, env_of) -> None:
     """Nobody but root may enter /root; what the operator says of the environment stays."""
     changes = {"vllm_user": "2000:2000", "vllm_hf_cache": "/srv/hf", "vllm_extra_env": {"HOME": "/data/home"}}
     changes["vllm_extra_volumes"] = ["/data:/data"]
     found, problems, warnings = define(**changes)
     assert problems == []
     assert found["volumes"][:2] == ["/srv/hf:/var/cache/huggingface", "vllm-compile-cache:/var/cache/vllm"]
-    lines = env_lines(**changes)
+    lines = env_of(**changes)
     assert lines["EXTRA_ENV_HOME"] == "/data/home"
     assert lines["EXTRA_ENV_HF_HOME"] == "/var/cache/huggingface"
     assert lines["EXTRA_ENV_VLLM_CACHE_ROOT"] == "/var/cache/vllm"
