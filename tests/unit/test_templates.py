@@ -336,7 +336,7 @@ OPTIONS = {
     "extra-hosts": ({"vllm_extra_hosts": {"hub": "10.0.0.7"}}, {"extra_hosts": ["hub=10.0.0.7"]}),
     "secret": (
         {"vllm_secret_files": {"hf": "/srv/hf-token"}},
-        {"secrets": [{"source": "hf"}]},
+        {"secrets": [{"source": "hf", "target": "/run/secrets/hf"}]},
     ),
     "networks": (
         {"vllm_networks": ["own", {"name": "ai", "external": True, "aliases": ["vllm"]}]},

@@ -21,8 +21,7 @@ OWNED = {
     "container_name": "set vllm_container_name",
     "cpus": "set vllm_cpu_limit",
     "depends_on": "the other service is of another Compose project; remove it",
-    "deploy": "set vllm_gpu_access and vllm_gpu_devices, vllm_memory_limit, vllm_cpu_limit; the key pids_limit may stand "
-    "here",
+    "deploy": "set vllm_gpu_access and vllm_gpu_devices, vllm_memory_limit, vllm_cpu_limit; pids_limit may stand here",
     "entrypoint": "it is vllm serve; set vllm_image for an image of your own",
     "env_file": "set vllm_extra_env",
     "environment": "set vllm_extra_env",

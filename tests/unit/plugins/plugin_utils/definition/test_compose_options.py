@@ -80,7 +80,7 @@ def test_refused(changes, variable, words, define) -> None:
     ],
 )
 def test_where_it_answers(changes, base_url, inside, host, define, env_of) -> None:
-    """The host's port for clients, the container's for vLLM; in the host's network vLLM opens no more than was asked."""
+    """The host's port for clients, the container's for vLLM; the host's network opens no more than was asked."""
     found, problems, _warnings = define(**changes)
     assert problems == []
     assert (found["base_url"], found["port"], found["container_port"]) == (base_url, 5002, inside)
