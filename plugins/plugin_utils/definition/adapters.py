@@ -75,7 +75,9 @@ def read(v: dict) -> list[dict]:
     for given in v["vllm_lora_adapters"] or []:
         if isinstance(given, dict) and given.get("name") and given.get("source"):
             name, source, revision = (str(given.get(key) or "") for key in _KEYS)
-            found.append({"name": name, "source": source, "revision": revision, "path": _path(source, revision, caches(v)[0])})
+            found.append(
+                {"name": name, "source": source, "revision": revision, "path": _path(source, revision, caches(v)[0])}
+            )
     return found
 
 

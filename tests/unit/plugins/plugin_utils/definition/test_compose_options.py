@@ -121,3 +121,11 @@ def test_user(define, env_of) -> None:
     assert lines["EXTRA_ENV_VLLM_CACHE_ROOT"] == "/var/cache/vllm"
     assert {"HOME", "HF_HOME"} <= set(found["prefetch"]["environment"])
     assert [text for text in warnings if text.startswith("vllm_user") and "vllm_compile_cache" in text]
+
+
+def test_adapter_of_a_user(define) -> None:
+    """An adapter of a commit is looked for where that user's cache is."""
+    adapter = {"name": "sql", "source": "org/sql", "revision": "a" * 40}
+    found, problems, _warnings = define(vllm_user="2000", vllm_hf_cache="/srv/hf", vllm_lora_adapters=[adapter])
+    assert problems == []
+    assert found["lora_adapters"][0]["path"].startswith("/var/cache/huggingface/hub/models--org--sql/")
