@@ -142,6 +142,7 @@ FAILING = [
     ),
     ("port", "error", {"port.listening": True}, {}, {}, "a process that cannot be seen"),
     ("port", "error", {"port.containers": [OTHER]}, {}, {}, "container web"),
+    ("port", "error", {"port.listening": True}, {"vllm_network_mode": "host"}, {}, "a process that cannot be seen"),
     ("port", "error", {"port.containers": [OURS, OTHER]}, {}, {}, "container web"),
     (
         "disk", "error", {"free_gib./var/lib/docker": 40.0, "free_gib./cache": 40.0}, {}, {},
@@ -202,6 +203,8 @@ PASSING = [
     ("shm", {}, {"vllm_shm_size": "268435456"}, {}),
     ("shm", {}, {"vllm_ipc": "host", "vllm_shm_size": ""}, {}),
     ("port", {"port.listening": True, "port.containers": [OURS]}, {}, {}),
+    ("port", {"port.listening": True, "named_container": OURS}, {"vllm_network_mode": "host"}, {}),
+    ("port", {"port.listening": True}, {"vllm_publish": False}, {}),
     ("disk", {"free_gib./var/lib/docker": 42.5, "free_gib./cache": 42.5}, {}, {}),
     (
         "disk",
