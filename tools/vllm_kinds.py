@@ -44,7 +44,7 @@ def read_architectures(read: Callable[[str], str | None]) -> dict[str, dict]:
             entry["groups"].append(group)
             # the last group wins, as in the registry's own merged dictionary
             entry["where"] = where
-    for architecture, entry in found.items():
+    for entry in found.values():
         where = entry.pop("where")
         if where not in known:
             known[where] = frozenset(_flags(sources, *where))

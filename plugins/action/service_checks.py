@@ -99,7 +99,7 @@ class ActionModule(ActionBase):
             "myia.vllm.service_query",
             {
                 "container": definition["container_name"],
-                "port": definition["port"],
+                "port": definition["container_port"],
                 "model": definition["served_model_name"],
                 "questions": questions,
                 "budget_s": self._budget_s,

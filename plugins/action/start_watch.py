@@ -154,7 +154,12 @@ class ActionModule(ActionBase):
             return ""
         self._probe = retry.run(
             "myia.vllm.service_probe",
-            {"url": args["url"], "served_model_name": args["served_model_name"], "release": args["release"]},
+            {
+                "url": args["url"],
+                "container": args["container"],
+                "served_model_name": args["served_model_name"],
+                "release": args["release"],
+            },
         )
         if self._probe.get("failed"):
             return message(self._probe, "the module service_probe failed")

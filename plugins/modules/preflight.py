@@ -57,9 +57,10 @@ report:
   type: str
 kind:
   description:
-    - The kind of service that the model becomes, C(name) (V(chat), V(base), V(vision), V(embed), V(rerank), V(classify),
-      V(token_classify), V(reward), V(transcription) or V(unknown)), the C(reason) in words, C(architecture), C(runner),
-      C(task), other kinds that it answers as, C(also), and why vLLM refuses it, C(refusal). Null without a config.json.
+    - The kind of service that the model becomes, C(name), with the C(reason) in words. V(chat), V(base), V(vision),
+      V(embed), V(rerank), V(classify), V(token_classify), V(reward), V(transcription) or V(unknown).
+    - C(architecture), C(runner), C(task), other kinds that it answers as, C(also), and why vLLM refuses it, C(refusal).
+      Null without a config.json.
   type: dict
   returned: always
 capacity:

@@ -81,9 +81,21 @@ lora_adapters:
   elements: dict
   returned: success
 max_lora_rank: {description: Largest rank of an adapter that the service takes., type: int, returned: success}
-port: {description: TCP port., type: int, returned: success}
+port: {description: TCP port on the host., type: int, returned: success}
+published: {description: Whether the port is published on the host., type: bool, returned: success}
+network_mode: {description: V(bridge) or V(host)., type: str, returned: success}
+container_port: {description: TCP port inside the container., type: int, returned: success}
 publish_address: {description: Host address on which the port is published., type: str, returned: success}
-base_url: {description: Address of the service as seen on the host., type: str, returned: success}
+base_url:
+  description: Address of the service as seen on the host, or in its networks where no port is published.
+  type: str
+  returned: success
+compose:
+  description:
+    - Further keys of the Compose file, C(service), C(prefetch) (the container that downloads) and C(top).
+  type: dict
+  returned: success
+secret_files: {description: Files on the host that hold secrets., type: list, elements: str, returned: success}
 api_key_required: {description: Whether clients must send a key., type: bool, returned: success}
 ipc: {description: V(private) or V(host)., type: str, returned: success}
 shm_size: {description: Size of the container's /dev/shm; empty for the host's., type: str, returned: success}

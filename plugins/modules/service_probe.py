@@ -21,6 +21,12 @@ options:
     description: Address of the service without a path.
     type: str
     required: true
+  container:
+    description:
+      - Name of the container. A service without a port on the host has it in its O(url), and is asked at the address
+        that Docker gave the container.
+    type: str
+    default: ""
   served_model_name:
     description: Name that clients ask for.
     type: str
@@ -69,6 +75,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils.common import files
+from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases, service_http
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
@@ -91,7 +98,10 @@ def query(module: AnsibleModule, path: str, key: str, body: dict | None = None) 
     headers = {"Content-Type": "application/json", **({"Authorization": "Bearer " + key} if key else {})}
     limit_s = module.params["timeout_s"] if body else min(MODELS_S, module.params["timeout_s"])
     data = json.dumps(body).encode() if body else None
-    status, told, wrong = service_http.query(module.params["url"] + path, limit_s, data, headers)
+    url = service_http.seen_from_host(
+        module.params["url"] + path, module.params["container"], docker_cli.runner(module)
+    )
+    status, told, wrong = service_http.query(url, limit_s, data, headers)
     text = told.decode("utf-8", "replace") or wrong
     return status, files.json_object(text), text.strip()[:300]
 
@@ -123,6 +133,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "url": {"type": "str", "required": True},
+            "container": {"type": "str", "default": ""},
             "served_model_name": {"type": "str", "required": True},
             "release": {"type": "path"},
             "timeout_s": {"type": "int", "default": 120},

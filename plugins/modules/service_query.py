@@ -101,6 +101,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 from ansible_collections.myia.vllm.plugins.module_utils.service import service_http
@@ -114,7 +115,8 @@ PUBLISHED_S = 20
 def published(module: AnsibleModule, url: str) -> dict:
     """Return what the service answers on the address that clients use."""
     begun_s = time.monotonic()
-    status, _answer, wrong = service_http.query(url + "/health", PUBLISHED_S)
+    asked = service_http.seen_from_host(url + "/health", module.params["container"], docker_cli.runner(module))
+    status, _answer, wrong = service_http.query(asked, PUBLISHED_S)
     return {"status": status, "error": "" if status else wrong, "duration_s": round(time.monotonic() - begun_s, 3)}
 
 

@@ -102,7 +102,10 @@ METRICS_BYTES = 4_000_000
 
 def fetch(module: AnsibleModule, path: str) -> tuple[int, str]:
     """Return (HTTP status, body); status 0 when nothing answered."""
-    url = module.params["url"] + path
+    limit_s = module.params["timeout_s"]
+    url = service_http.seen_from_host(
+        module.params["url"] + path, module.params["container"], lambda argv: host_command.run(argv, limit_s)
+    )
     status, body, _wrong = service_http.query(url, module.params["timeout_s"], most_bytes=METRICS_BYTES)
     return status, body.decode("utf-8", "replace") if status == 200 else ""
 

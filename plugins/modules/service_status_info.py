@@ -204,7 +204,10 @@ def inspect(docker: str, container: str) -> tuple[dict, list[dict]]:
 
 def query_health(module: AnsibleModule, result: dict) -> None:
     """Ask /health and write the answer into ``result``."""
-    result["http_status"], _answer, wrong = service_http.query(module.params["url"], module.params["timeout_s"])
+    url = service_http.seen_from_host(
+        module.params["url"], module.params["container"], lambda argv: host_command.run(argv, INSPECT_S)
+    )
+    result["http_status"], _answer, wrong = service_http.query(url, module.params["timeout_s"])
     result["healthy"] = result["http_status"] == 200
     if wrong:
         result["error"] = wrong

@@ -318,3 +318,77 @@ def test_medium_is_what_it_was(engine, render, root) -> None:
     _found, compose_text, env_text = render(engine=engine, **given)
     assert compose_text == (golden / ("compose-engine-%s.txt" % engine)).read_text(encoding="utf-8")
     assert env_text == (golden / "env").read_text(encoding="utf-8")
+
+
+#: What a user of Compose may ask for: the changes, and the keys that Docker Compose then understands.
+OPTIONS = {
+    "labels": ({"vllm_labels": {"a": True, "b.c": "$x"}}, {"labels": {"a": "true", "b.c": "$x"}}),
+    "ulimits": (
+        {"vllm_ulimits": {"memlock": -1, "nofile": {"soft": 1, "hard": 2}}},
+        {"ulimits": {"memlock": -1, "nofile": {"soft": 1, "hard": 2}}},
+    ),
+    "log": (
+        {"vllm_log_driver": "local", "vllm_log_options": {"max-size": "50m", "max-file": 5}},
+        {"logging": {"driver": "local", "options": {"max-size": "50m", "max-file": "5"}}},
+    ),
+    "user": ({"vllm_user": "2000:2000"}, {"user": "2000:2000"}),
+    "limits": ({"vllm_memory_limit": "26g", "vllm_cpu_limit": "2.5"}, {"mem_limit": str(26 * 1024**3), "cpus": 2.5}),
+    "extra-hosts": ({"vllm_extra_hosts": {"hub": "10.0.0.7"}}, {"extra_hosts": ["hub=10.0.0.7"]}),
+    "secret": (
+        {"vllm_secret_files": {"hf": "/srv/hf-token"}},
+        {"secrets": [{"source": "hf", "target": "/run/secrets/hf"}]},
+    ),
+    "networks": (
+        {"vllm_networks": ["own", {"name": "ai", "external": True, "aliases": ["vllm"]}]},
+        {"networks": {"own": {}, "ai": {"aliases": ["vllm"]}}},
+    ),
+    "network-host": ({"vllm_network_mode": "host"}, {"network_mode": "host", "ports": None}),
+    "no-port": ({"vllm_publish": False}, {"ports": None}),
+    "override": (
+        {"vllm_compose_override": {"security_opt": ["no-new-privileges:true"], "stop_grace_period": "2m"}},
+        {"security_opt": ["no-new-privileges:true"], "stop_grace_period": "2m0s"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_options_arrive(case, render, compose, tmp_path) -> None:
+    """Each key stands in the file as Docker Compose understands it, and in none that does not ask for it."""
+    changes, expected = OPTIONS[case]
+    found, compose_text, env_text = render(**changes)
+    (tmp_path / "compose.yml").write_text(compose_text, encoding="utf-8")
+    (tmp_path / ".env").write_text(env_text, encoding="utf-8")
+    done = compose(tmp_path, "--profile", "prefetch", "config", "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    data = json.loads(done.stdout.replace("$$", "$"))
+    result = data["services"][found["name"]]
+    assert {key: result.get(key) for key in expected} == expected
+    downloads = data["services"][found["prefetch"]["service"]]
+    for key in ("user", "logging", "extra_hosts", "secrets", "network_mode"):
+        assert downloads.get(key) == result.get(key)
+    if case == "networks":
+        assert data["networks"]["ai"] == {"name": "ai", "ipam": {}, "external": True}
+        assert data["networks"]["own"] == {"name": "own", "ipam": {}}
+    if case == "secret":
+        assert data["secrets"]["hf"]["file"] == "/srv/hf-token"
+
+
+def test_container_port(render, compose, tmp_path) -> None:
+    """Clients ask the host's port; vLLM and the health check have the container's."""
+    _found, compose_text, env_text = render(vllm_container_port=8000)
+    (tmp_path / "compose.yml").write_text(compose_text, encoding="utf-8")
+    (tmp_path / ".env").write_text(env_text, encoding="utf-8")
+    result = json.loads(compose(tmp_path, "config", "--format", "json").stdout)["services"]["medium"]
+    assert [(port["target"], port["published"]) for port in result["ports"]] == [(8000, "5002")]
+    assert result["command"][result["command"].index("--port") + 1] == "8000"
+    assert "http://127.0.0.1:8000/health" in result["healthcheck"]["test"][3]
+
+
+def test_compose_refuses_what_is_no_key(render, compose, tmp_path) -> None:
+    """A key that Docker Compose does not know is refused before the service is touched."""
+    _found, compose_text, env_text = render(vllm_compose_override={"securty_opt": ["x"]})
+    (tmp_path / "compose.yml").write_text(compose_text, encoding="utf-8")
+    (tmp_path / ".env").write_text(env_text, encoding="utf-8")
+    done = compose(tmp_path, "config", "--quiet")
+    assert done.returncode != 0
+    assert "securty_opt" in done.stderr

@@ -74,7 +74,7 @@ def polled_of(host):
 
     def polled(act, *names: str) -> dict[str, set[str]]:
         host.check_output("cat > /tmp/poll.sh <<'END'\n%s\nEND" % (POLL % " ".join(str(PORTS[name]) for name in names)))
-        host.check_output("nohup sh /tmp/poll.sh >/dev/null 2>&1 &")
+        host.check_output("setsid sh /tmp/poll.sh </dev/null >/dev/null 2>&1 &")
         try:
             act()
         finally:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 
-#: Where the service's container has the cache: definition.py, _volumes.
-MOUNTED_AT = "/root/.cache/huggingface"
+#: Where the service's container has the cache, root's and that of a user of one's own: definition/mounts.py.
+MOUNTED_AT = ("/root/.cache/huggingface", "/var/cache/huggingface")
 
 
 def repository(cache: str, model: str) -> str:
@@ -19,4 +19,4 @@ def repository(cache: str, model: str) -> str:
 
 def mounted(mounts: list[dict]) -> str:
     """Return the host's folder that a container with these ``Mounts`` has as its cache; empty without one."""
-    return next((mount.get("Source", "") for mount in mounts if mount.get("Destination") == MOUNTED_AT), "")
+    return next((mount.get("Source", "") for mount in mounts if mount.get("Destination") in MOUNTED_AT), "")

@@ -13,6 +13,28 @@ import http.client
 import urllib.parse
 
 
+def seen_from_host(url: str, container: str, run) -> str:
+    """Return where the host itself asks for ``url``.
+
+    A service without a port on the host has the name of its container in its address. The host asks it at the address
+    that Docker gave the container.
+
+    Args:
+        url: address of the service.
+        container: name of its container.
+        run: function of an argument list that returns (exit status, standard output, standard error).
+    """
+    parts = urllib.parse.urlsplit(url)
+    if not container or (parts.hostname or "") != container.lower():
+        return url
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    status, out, _err = run(["docker", "container", "inspect", "--format", form, container])[:3]
+    addresses = out.split() if status == 0 else []
+    # nobody answers at port 0: a container that does not run has no address
+    place = "%s:%d" % (addresses[0], parts.port or 80) if addresses else "0.0.0.0:0"
+    return urllib.parse.urlunsplit(parts._replace(netloc=place))
+
+
 def query(
     url: str, timeout_s: float, body: bytes | None = None, headers: dict | None = None, most_bytes: int | None = None
 ) -> tuple[int, bytes, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.mounts import HF_CACHE
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.mounts import caches
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import HUB_ID
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems
 
@@ -75,14 +75,16 @@ def read(v: dict) -> list[dict]:
     for given in v["vllm_lora_adapters"] or []:
         if isinstance(given, dict) and given.get("name") and given.get("source"):
             name, source, revision = (str(given.get(key) or "") for key in _KEYS)
-            found.append({"name": name, "source": source, "revision": revision, "path": _path(source, revision)})
+            found.append(
+                {"name": name, "source": source, "revision": revision, "path": _path(source, revision, caches(v)[0])}
+            )
     return found
 
 
-def _path(source: str, revision: str) -> str:
+def _path(source: str, revision: str, cache: str) -> str:
     if source.startswith("/") or not revision:
         return source
-    return "%s/hub/models--%s/snapshots/%s" % (HF_CACHE, source.replace("/", "--"), revision)
+    return "%s/hub/models--%s/snapshots/%s" % (cache, source.replace("/", "--"), revision)
 
 
 def options(v: dict) -> list[tuple[str, object]]:

@@ -17,6 +17,7 @@ import re
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     adapters,
     command,
+    compose_options,
     model_options,
     mounts,
     prefetch,
@@ -86,8 +87,9 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
 
     suffix = re.sub(r"[^A-Z0-9]", "_", v["vllm_name"].upper())
     has_key = bool(v["vllm_api_key"])
-    publish = v["vllm_publish_address"] or ("0.0.0.0" if has_key else "127.0.0.1")
-    if publish not in LOOPBACK and not has_key:
+    publish = compose_options.publish_address(v) if v["vllm_publish"] else ""
+    inside = compose_options.told(v)
+    if publish and publish not in LOOPBACK and not has_key:
         warnings.append(
             "vllm_publish_address: the service is reachable on %s without any key. Set vllm_api_key, or leave "
             "vllm_publish_address empty to publish it on 127.0.0.1 only." % publish
@@ -98,9 +100,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
             "vllm_model_revision." % v["vllm_model"]
         )
     local_model = v["vllm_model"].startswith("/")
-    served = v["vllm_served_model_name"] or [v["vllm_model"]]
-    # Docker publishes "::" for IPv6 alone, also where the host has both (seen with 20.10)
-    probe_host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(publish, publish)
+    served = v["vllm_served_model_name"] or [inside["vllm_model"]]
     definition = {
         "name": v["vllm_name"],
         "suffix": suffix,
@@ -124,7 +124,13 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "lora_adapters": adapters.read(v),
         "max_lora_rank": adapters.largest_rank(dict(extra_options)),
         "publish_address": publish,
-        "base_url": "http://%s:%d" % (("[%s]" % probe_host) if ":" in probe_host else probe_host, v["vllm_port"]),
+        "published": v["vllm_publish"],
+        "network_mode": v["vllm_network_mode"],
+        "container_port": inside["vllm_port"],
+        "base_url": compose_options.base_url(v),
+        # further keys of the Compose file
+        "compose": compose_options.rendered(v),
+        "secret_files": compose_options.secret_files(v),
         "api_key_required": has_key,
         "ipc": v["vllm_ipc"],
         "shm_size": v["vllm_shm_size"] if v["vllm_ipc"] == "private" else "",
@@ -138,7 +144,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         },
         "restart_policy": v["vllm_restart_policy"],
         # What vLLM is started with, in order: literals and ${NAME} references into .env.
-        "command": [argument["render"] for argument in command.arguments(v, suffix, extra_options)],
+        "command": [argument["render"] for argument in command.arguments(inside, suffix, extra_options)],
         # Environment of the container: variable -> name in .env. Values stand in .env only.
         "environment": {name: env_name for name, env_name, _value in command.container_env(v, suffix, extra_env)},
         # What is downloaded before the switch, by a container of its own, the only one that gets the token.
@@ -204,7 +210,7 @@ def env_entries(values: dict, options: dict) -> list[tuple[str, str]]:
     entries: list[tuple[str, str]] = []
     if gpus:
         entries.append(("CUDA_VISIBLE_DEVICES_%s" % suffix, ",".join(gpus)))
-    for argument in command.arguments(v, suffix, extra_options):
+    for argument in command.arguments(compose_options.told(v), suffix, extra_options):
         if argument["env"]:
             entries.append((argument["env"], argument["value"]))
     for _name, env_name, value in [*command.container_env(v, suffix, extra_env), *prefetch.prefetch_env(v, extra_env)]:

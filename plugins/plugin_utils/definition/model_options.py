@@ -12,7 +12,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import serve_
 
 
 def read(extra_options: dict) -> dict:
-    """Return the options that ``plugin_utils/kind/model_kind.py`` knows; only what is said, and no text of a template."""
+    """Return the options that ``plugin_utils/kind/model_kind.py`` knows, where they are set; no text of a template."""
     found = {
         key: str(extra_options[name])
         for key, name in (

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import plain_path
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import compose_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import HUB_CACHE_OF_USER, plain_path
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems
 
-#: Where the caches are inside the container: those of the user root, as which the images run.
+#: Where the caches are inside the container: those of the user root, as which the images run. Nobody else may enter
+#: /root.
 HF_CACHE, COMPILE_CACHE = "/root/.cache/huggingface", "/root/.cache/vllm"
 
 #: A Docker volume (moby, volume/names.go) and an absolute path.
@@ -37,7 +39,15 @@ def check(v: dict, extra_env: dict, problems: Problems) -> None:
             problems.add(name, "%r is neither a Docker volume name nor an absolute path." % v[name])
     if v["vllm_hf_cache"] == v["vllm_compile_cache"]:
         problems.add("vllm_compile_cache", "is the same as vllm_hf_cache. Give each its own.")
-    taken = {HF_CACHE: "the downloaded models", COMPILE_CACHE: "vLLM's compile cache"}
+    hub, compiled = caches(v)
+    taken = {hub: "the downloaded models", compiled: "vLLM's compile cache"}
+    folder = v["vllm_model_container_path"]
+    if folder and any(_within(place, folder) or _within(folder, place) for place in taken):
+        problems.add(
+            "vllm_model_container_path", "%s would hide a cache, or lie in one. Use for example /models." % folder
+        )
+    elif folder:
+        taken[folder] = "the model"
     for mount in v["vllm_extra_volumes"]:
         wrong = _wrong(mount, taken)
         if wrong:
@@ -56,28 +66,34 @@ def check(v: dict, extra_env: dict, problems: Problems) -> None:
 
 def volumes(v: dict) -> list[str]:
     """Return the mounts in Compose's short form."""
-    found = ["%s:%s" % (v["vllm_hf_cache"], HF_CACHE), "%s:%s" % (v["vllm_compile_cache"], COMPILE_CACHE)]
+    hub, compiled = caches(v)
+    found = ["%s:%s" % (v["vllm_hf_cache"], hub), "%s:%s" % (v["vllm_compile_cache"], compiled)]
     if v["vllm_model"].startswith("/"):
-        found.append("%s:%s:ro" % (v["vllm_model"], v["vllm_model"]))
+        found.append("%s:%s:ro" % (v["vllm_model"], v["vllm_model_container_path"] or v["vllm_model"]))
     adapters = [str(given["source"]) for given in v["vllm_lora_adapters"] or []]
     found += ["%s:%s:ro" % (path, path) for path in dict.fromkeys(adapters) if path.startswith("/")]
     return found + [str(mount) for mount in v["vllm_extra_volumes"]]
 
 
 def own_sources(definition: dict) -> list[str]:
-    """Return the paths on the host that the operator mounts beside caches and model."""
-    pairs = [mount.split(":")[:2] for mount in definition["volumes"]]
-    return [
-        source
-        for source, target in pairs
-        if source.startswith("/") and target not in (HF_CACHE, COMPILE_CACHE) and source != definition["model"]
-    ]
+    """Return the paths on the host that the operator mounts beside caches and model, files of secrets among them."""
+    # the first two are the caches
+    sources = [mount.split(":")[0] for mount in definition["volumes"][2:]]
+    mounted = [source for source in sources if source.startswith("/") and source != definition["model"]]
+    return mounted + definition["secret_files"]
 
 
 def named(v: dict) -> list[str]:
     """Return the Docker volumes among the mounts, which Compose wants declared."""
     sources = [mount.split(":")[0] for mount in volumes(v)]
     return list(dict.fromkeys(source for source in sources if not source.startswith("/")))
+
+
+def caches(v: dict) -> tuple[str, str]:
+    """Return where downloaded models and vLLM's compile cache are inside the container."""
+    if compose_options.own_user(v):
+        return HUB_CACHE_OF_USER, compose_options.COMPILE_CACHE_OF_USER
+    return HF_CACHE, COMPILE_CACHE
 
 
 def _target(mount: str) -> str:

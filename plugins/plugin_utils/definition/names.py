@@ -70,6 +70,9 @@ UNREACHABLE = {
     ),
 }
 
+#: Where downloaded models are inside the container for a user of one's own (module_utils/hub/cache.py knows it too).
+HUB_CACHE_OF_USER = "/var/cache/huggingface"
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 #: What huggingface_hub and vLLM take for a variable that is on.

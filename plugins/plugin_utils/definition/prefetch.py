@@ -12,9 +12,9 @@ import re
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import HUB_ID, HUB_REVISION, TRUE
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems
 
-#: Variables of ``vllm_extra_env`` that the download of weights needs too: the hub's own, proxies, certificates.
+#: Variables of ``vllm_extra_env`` that the download of weights needs too: the hub's own, proxies, certificates, home.
 _PREFETCH_ENV = re.compile(
-    r"^(HF_\w+|HUGGINGFACE_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy))\Z"
+    r"^(HOME|HF_\w+|HUGGINGFACE_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy))\Z"
 )
 
 

@@ -12,6 +12,7 @@ import re
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     adapters,
+    compose_options,
     mounts,
     serve_options,
     vllm_options,
@@ -118,7 +119,8 @@ def check(
     _check_reachable(v, dict(extra_options), problems)
     _check_parsers(dict(extra_options), problems)
     extra_env = check_extra_env(v, problems)
-    adapters.check(v, dict(extra_options), dict(extra_env), problems)
+    adapters.check(v, dict(extra_options), v["vllm_extra_env"], problems)
+    compose_options.check(v, problems, warnings)
     mounts.check(v, dict(extra_env), problems)
     check_prefetch(v, problems)
     _check_version_fit(v, extra_options, problems, warnings)
@@ -454,4 +456,4 @@ def check_extra_env(v: dict, problems: Problems) -> list[tuple[str, str]]:
             problems.add(where, "the value of %s cannot be used: %s." % (name, why_not))
             continue
         result.append((name, text))
-    return result
+    return result + compose_options.user_env(v, result)

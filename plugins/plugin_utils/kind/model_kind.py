@@ -94,7 +94,7 @@ class _Model(NamedTuple):
     version: str
 
 
-def model_kind(
+def model_kind(  # noqa: PLR0911 one for each way to tell
     config: dict,
     files: dict | None = None,
     options: dict | None = None,
@@ -278,7 +278,7 @@ def _sees(model: _Model) -> bool:
     return "multimodal" in model.flags and (sight or not (sound or heard))
 
 
-def _template(model: _Model) -> tuple[bool | None, str]:
+def _template(model: _Model) -> tuple[bool | None, str]:  # noqa: PLR0911 one for each place of a template
     """Return whether vLLM can write a chat for the model, None where that is not known, and why."""
     options, files = model.options, model.files
     if options["chat_template"]:
@@ -319,7 +319,7 @@ def _pooling(model: _Model, why: str) -> dict:
     return _kind(kind, _words(name, why, how, because, foreign), name, "pooling", task)
 
 
-def _own_task(model: _Model) -> tuple[str, str]:
+def _own_task(model: _Model) -> tuple[str, str]:  # noqa: PLR0911 one for each group
     """Return the task of a class that pools by itself, and how that is known."""
     groups, name = set(model.groups), model.architecture
     # BertForMaskedLM gives a number for each word of the vocabulary (bert.py of 0.32); Roberta's of the name embeds

@@ -21,8 +21,8 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import
 IDS = (
     "operating_system", "root",
     "driver_missing", "secure_boot", "driver_module_missing", "driver_library_mismatch", "nvidia_smi", "gpu_lost",
-    "device_nodes_missing", "gpu_devices",
-    "driver_cuda", "mounts", "model_path", "hub", "adapters", "model_kind", "tensor_parallel", "max_model_len", "capacity",
+    "device_nodes_missing", "gpu_devices", "driver_cuda",
+    "mounts", "model_path", "hub", "adapters", "model_kind", "tensor_parallel", "max_model_len", "capacity",
     "gpu_memory", "gpu_shared", "shm", "port", "container_name", "disk", "docker", "compose", "registry", "clock",
 )  # fmt: skip
 
@@ -52,7 +52,8 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
 
     Returns:
         ``findings`` in the order of :data:`IDS` (see :func:`preflight_finding.finding`), those that do not apply left
-        out; ``kind`` (see :func:`model_kind.model_kind`, None where it is not known); ``capacity`` (see the module ``capacity_info``; None without a plan) and ``no_capacity`` (why).
+        out; ``kind`` (see :func:`model_kind.model_kind`; None where it is not known); ``capacity`` (see the module
+        ``capacity_info``; None without a plan) and ``no_capacity`` (why).
     """
     c = {**SETTINGS, **(settings or {})}
     config = host["model"]["config"]

@@ -70,9 +70,14 @@ def root(host: dict) -> dict:
 
 def port(definition: dict, host: dict) -> dict:
     """The port is free, or held by this service."""
+    if not definition["published"]:
+        return finding("port", True, "no port is published", "no port on the host", "")
     there = host["port"]
     foreign = [c["name"] for c in there["containers"] if c["project"] != definition["project"]]
     ours = [c for c in there["containers"] if c["project"] == definition["project"]]
+    # in the host's network Docker publishes nothing, so the container is known by its name
+    named = host["named_container"] if definition["network_mode"] == "host" else {}
+    ours += [named] if named and named["project"] == definition["project"] else []
     if foreign:
         found = "port %d published by container %s" % (definition["port"], ", ".join(foreign))
     elif there["listening"] and not ours:

@@ -20,6 +20,9 @@ _UNCOUNTED = (
 #: What --max-lora-rank takes from 0.11.1 on (vllm/config/lora.py: MaxLoRARanks).
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
+#: Tokens that must fit where vLLM chooses the length: a bound of ours, shorter than any service wants.
+_SHORT = 2048
+
 #: Suggestions that a finding quotes.
 _SUGGESTIONS = 3
 
@@ -124,6 +127,8 @@ def max_model_len(definition: dict, config: dict, longer_allowed: bool) -> dict 
         config: the model's ``config.json``.
         longer_allowed: whether VLLM_ALLOW_LONG_MAX_MODEL_LEN is set for the container.
     """
+    if definition["max_model_len"] == "auto":
+        return None
     try:
         verdict = length.length_verdict(
             config, definition["max_model_len"], definition["version"], definition["hf_overrides"]
@@ -158,30 +163,38 @@ def planned(definition: dict, host: dict) -> tuple[dict | None, str]:
     if not model["config"]:
         return None, "the model's config.json cannot be read (%s)" % ((model["error"] or {}).get("text") or "not asked")
     try:
-        plan = estimate.plan(
-            model_config=model["config"],
-            weights_bytes=model["weights_bytes"],
-            weights_source=model["weights_source"],
-            gpu_memory_mib=memory,
-            gpu_name=gpus[0][0]["name"] or "",
-            num_gpus=len(gpus),
-            tensor_parallel_size=definition["tensor_parallel_size"],
-            pipeline_parallel_size=definition["pipeline_parallel_size"],
-            gpu_memory_utilization=definition["gpu_memory_utilization"],
-            max_model_len=definition["max_model_len"],
-            kv_cache_dtype=definition["kv_cache_dtype"],
-            dtype=definition["dtype"],
-            quantization=definition["quantization"] or None,
-            max_num_seqs=definition["max_num_seqs"],
-            max_num_batched_tokens=definition["max_num_batched_tokens"],
-            cudagraph_capture_sizes=definition["cudagraph_capture_sizes"],
-            enforce_eager=definition["enforce_eager"],
-            vllm_version=definition["version"],
-            hf_overrides=definition["hf_overrides"],
-        )
+        plan = _plan(definition, model, memory, gpus[0][0]["name"] or "", definition["max_model_len"])
+        if definition["max_model_len"] == "auto" and plan["fits"] != "yes":
+            # vLLM takes the longest that fits, so a short one is what must
+            plan = _plan(definition, model, memory, gpus[0][0]["name"] or "", _SHORT)
     except ValueError as error:
         return None, "the model's config.json cannot be planned with (%s)" % str(error).rstrip(".")
     return plan, ""
+
+
+def _plan(definition: dict, model: dict, memory: list, gpu_name: str, max_model_len: object) -> dict:
+    """Return the plan of a length; what is left to vLLM is null."""
+    return estimate.plan(
+        model_config=model["config"],
+        weights_bytes=model["weights_bytes"],
+        weights_source=model["weights_source"],
+        gpu_memory_mib=memory,
+        gpu_name=gpu_name,
+        num_gpus=len(memory),
+        tensor_parallel_size=definition["tensor_parallel_size"],
+        pipeline_parallel_size=definition["pipeline_parallel_size"],
+        gpu_memory_utilization=definition["gpu_memory_utilization"],
+        max_model_len=None if max_model_len == "auto" else max_model_len,
+        kv_cache_dtype=definition["kv_cache_dtype"],
+        dtype=definition["dtype"],
+        quantization=definition["quantization"] or None,
+        max_num_seqs=definition["max_num_seqs"],
+        max_num_batched_tokens=definition["max_num_batched_tokens"],
+        cudagraph_capture_sizes=definition["cudagraph_capture_sizes"],
+        enforce_eager=definition["enforce_eager"],
+        vllm_version=definition["version"],
+        hf_overrides=definition["hf_overrides"],
+    )
 
 
 def fits(definition: dict, plan: dict | None, reason: str) -> dict:

@@ -28,7 +28,8 @@ def access(about: dict, results: dict) -> dict:
     definition = results.get("vllm_definition") or {}
     if not definition.get("base_url"):
         return {"note": "The definition of the service was not made."}
-    local = str(definition.get("publish_address", "")) in LOOPBACK
+    published = definition.get("published", True)
+    local = published and str(definition.get("publish_address", "")) in LOOPBACK
     return {
         "base_url": definition["base_url"],
         "model": definition.get("served_model_name", ""),
@@ -37,6 +38,7 @@ def access(about: dict, results: dict) -> dict:
         "kind": (results.get("vllm_verify_result") or {}).get("kind") or "",
         "port": definition.get("port"),
         "local": local,
+        "published": published,
         "address": about["address"],
         "container": definition.get("container_name", ""),
         "folder": definition.get("dir", ""),

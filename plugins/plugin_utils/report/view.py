@@ -80,6 +80,8 @@ def _access(part: dict) -> list[dict]:
     reach = "from the host itself only (vllm_publish_address)" if part["local"] else (
         "from outside as http://%s:%s, where the network allows it" % (part["address"], part["port"])
     )  # fmt: skip
+    if not part.get("published", True):
+        reach = "by containers of its networks only (vllm_publish)"
     blocks = [
         facts(
             ("Address on the host", "%s/v1" % part["base_url"]),

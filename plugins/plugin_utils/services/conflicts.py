@@ -37,7 +37,8 @@ def found(definitions: list[dict]) -> list[str]:
                     "%s and %s both have %s %s. Give each its own %s."
                     % (one["name"], other["name"], variable, one[key], variable)
                 )
-        if one["port"] == other["port"] and _meet(one["publish_address"], other["publish_address"]):
+        both = one["published"] and other["published"]
+        if both and one["port"] == other["port"] and _meet(one["publish_address"], other["publish_address"]):
             problems.append(
                 "%s and %s both have port %d. Give each its own vllm_port." % (one["name"], other["name"], one["port"])
             )

@@ -146,8 +146,13 @@ def tell_kind(definition: dict, tasks: list[str], answers: dict[str, dict]) -> s
         "version": str(_body(answers.get("version") or {}).get("version", "")),
         "model": {**files, "error": files.get("error") or files.get("problem", "")},
     }
-    before = (definition.get("kind") or {}).get("name", "")
-    return service_kind.tell(seen, before if before in service_kind.KINDS else "")
+    return service_kind.tell(seen, _expected(definition))
+
+
+def _expected(definition: dict) -> str:
+    """Return the kind that the preflight found before the start; empty where it could not tell."""
+    found = (definition.get("kind") or {}).get("name", "")
+    return found if found in service_kind.KINDS else ""
 
 
 def length_of(definition: dict, answers: dict[str, dict]) -> int | None:
@@ -244,7 +249,7 @@ def _either(told: service_kind.Told) -> str:
 
 def _kind(definition: dict, told: service_kind.Told) -> dict:
     """Return the check that the kind of the service can be told, and is what was expected before the start."""
-    expected = str(definition.get("kind") or "")
+    expected = _expected(definition)
     verdict = passed("%s, by %s" % (told.kind or "%s (not told apart)" % _either(told), told.by))
     must = False
     if not told.candidates:

@@ -12,6 +12,8 @@ import zipfile
 import pytest
 
 SOURCES = {
+    "vllm/model_executor/models/registry.py": '_TEXT_GENERATION_MODELS = {"AForCausalLM": ("a", "A")}\n',
+    "vllm/model_executor/models/a.py": "class A:\n    def compute_logits(self):\n        pass\n",
     "vllm/envs.py": 'VLLM_MAIN_CUDA_VERSION: str = "12.9"\n',
     "vllm/config/__init__.py": "from .model import ModelConfig, Inner\n",
     "vllm/config/model.py": '''

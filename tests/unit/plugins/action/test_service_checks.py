@@ -22,7 +22,7 @@ DEFINITION = {
     "publish_address": "0.0.0.0",
     "base_url": "http://127.0.0.1:5002",
     "container_name": "vllm-medium",
-    "port": 5002,
+    "container_port": 5002,
     "dir": "/opt/vllm/medium",
     "extra_options": ["reasoning-parser", "enable-auto-tool-choice", "tool-call-parser"],
 }

@@ -110,7 +110,8 @@ def test_what_the_host_is_asked(run) -> None:
     assert (second["log"], second["log_cursor"]["time"], second["download"]) == ("always", "1", False)
     assert (third["log_cursor"]["time"], third["download"]) == ("5", True)
     assert host.asked[-1] == (
-        "service_probe", {"url": "http://127.0.0.1:5002", "served_model_name": "tiny", "release": "/r"}
+        "service_probe",
+        {"url": "http://127.0.0.1:5002", "container": "c", "served_model_name": "tiny", "release": "/r"}
     )  # fmt: skip
 
 

@@ -108,6 +108,7 @@ def test_everything(run, tmp_path, documentation) -> None:
     assert host["missing_mounts"] == ["/no/such/file"]
     assert host["model"] == {
         "config": None, "weights_bytes": None, "weights_source": "", "cached": False, "error": None,
+        "files": dict.fromkeys(("pooling_module", "chat_template", "mistral_tokenizer")),
     }  # fmt: skip
     assert host["clock"]["skew_s"] is None
     assert abs(host["clock"]["time"] - time.time()) < 10
@@ -213,11 +214,12 @@ def test_hub_and_registry(run, net) -> None:
         "weights_bytes": 700,
         "weights_source": "hub",
         "cached": False,
+        "files": dict.fromkeys(("pooling_module", "chat_template", "mistral_tokenizer"), False),
         "error": None,
     }
     assert host["registry"] == {"registry": "127.0.0.1:%d" % net, "ok": True, "text": "HTTP 401"}
     assert 3590 < host["clock"]["skew_s"] < 3610
-    assert sorted(Net.seen) == ["", "Bearer hf_PLANTED", "Bearer hf_PLANTED"]
+    assert sorted(Net.seen) == ["", *["Bearer hf_PLANTED"] * 3]
 
 
 def test_no_secret_in_the_output(run_module, bare_path, net) -> None:

@@ -19,5 +19,5 @@ def test_repository() -> None:
 def test_mounted() -> None:
     """Of all mounts the one that counts."""
     other = {"Source": "/x", "Destination": "/models"}
-    assert cache.mounted([other, {"Source": "/c", "Destination": cache.MOUNTED_AT}]) == "/c"
-    assert (cache.mounted([other]), cache.mounted([{"Destination": cache.MOUNTED_AT}])) == ("", "")
+    assert cache.mounted([other, {"Source": "/c", "Destination": cache.MOUNTED_AT[1]}]) == "/c"
+    assert (cache.mounted([other]), cache.mounted([{"Destination": cache.MOUNTED_AT[0]}])) == ("", "")

@@ -85,3 +85,27 @@ def test_nobody(url) -> None:
     status, _text, wrong = service_http.query(url, 1)
     assert status == 0
     assert wrong.startswith("no answer from " + url)
+
+
+@pytest.mark.parametrize(
+    ("url", "answer", "asked"),
+    [
+        ("http://127.0.0.1:5002/health", (0, "172.18.0.2 \n", ""), "http://127.0.0.1:5002/health"),
+        ("http://My-LLM:8000/health", (0, "172.18.0.2 10.0.0.9 \n", ""), "http://172.18.0.2:8000/health"),
+        ("http://My-LLM:8000/health", (0, "\n", ""), "http://0.0.0.0:0/health"),
+        ("http://My-LLM:8000/health", (1, "", "No such container"), "http://0.0.0.0:0/health"),
+    ],
+    ids=["published", "not-published", "stopped", "gone"],
+)
+def test_seen_from_host(url, answer, asked) -> None:
+    """Only a service without a port on the host is looked for at its container's address."""
+    commands = []
+    found = service_http.seen_from_host(url, "My-LLM", lambda argv: commands.append(argv) or answer)
+    assert found == asked
+    assert [argv[-1] for argv in commands] == ([] if url == asked else ["My-LLM"])
+
+
+def test_a_stopped_container_answers_nothing() -> None:
+    """What stands in for its address is nobody's."""
+    url = service_http.seen_from_host("http://c:80/", "c", lambda _argv: (1, "", ""))
+    assert service_http.query(url, 1)[0] == 0

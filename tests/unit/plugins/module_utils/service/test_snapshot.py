@@ -137,7 +137,7 @@ def test_model_commit(revision, name, text, found, tmp_path) -> None:
     refs = tmp_path / "hub" / "models--Qwen--Qwen3" / "refs"
     refs.mkdir(parents=True)
     (refs / name).write_text(text, encoding="ascii")
-    inspected = {"Mounts": [{"Destination": hub_cache.MOUNTED_AT, "Source": str(tmp_path)}]}
+    inspected = {"Mounts": [{"Destination": hub_cache.MOUNTED_AT[0], "Source": str(tmp_path)}]}
     assert service_snapshot.model_commit(inspected, "Qwen/Qwen3", revision) == found
 
 

@@ -98,11 +98,13 @@ def test_unknown(config, files, words) -> None:
 
 def test_a_release_that_does_not_know_it() -> None:
     """With the first that does."""
-    newest = next(name for name in vllm_models.architectures("0.33.0") if name not in vllm_models.architectures("0.11.0")
-                  and vllm_models.spans(name)[0]["since"] != "0.11.0")  # fmt: skip
-    found = told(newest, version="0.11.0")
-    if found["name"] == "unknown":
-        assert "it came with %s" % vllm_models.spans(newest)[0]["since"] in found["reason"]
+    old, known = vllm_models.architectures("0.11.0"), vllm_models.architectures("0.32.0")
+    later = [name for name in known if name not in old and name.endswith("ForCausalLM")]
+    assert len(later) > 10
+    said = [told(name, TEMPLATE, version="0.11.0") for name in later]
+    assert {found["name"] for found in said} == {"unknown"}
+    since = vllm_models.spans(later[0])[0]["since"]
+    assert "is not known to vLLM 0.11.0; it came with %s" % since in said[0]["reason"]
 
 
 @pytest.mark.parametrize("version", ["0.11.0", "0.20.0", "0.32.0", "0.33.0"])

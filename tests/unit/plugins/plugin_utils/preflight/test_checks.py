@@ -96,7 +96,7 @@ FAILING = [
     ),
     ("adapters", "warning", {"adapters": {"sql": {"rank": None, "error": None}}}, LORA, {}, "names no rank"),
     (
-        "model_kind", "error", {"model.config": {"architectures": ["EagleLlamaForCausalLM"]}}, {}, {},
+        "model_kind", "error", {"model.config.architectures": ["EagleLlamaForCausalLM"]}, {}, {},
         "EagleLlamaForCausalLM is a draft model",
     ),
     (
@@ -146,6 +146,7 @@ FAILING = [
     ),
     ("port", "error", {"port.listening": True}, {}, {}, "a process that cannot be seen"),
     ("port", "error", {"port.containers": [OTHER]}, {}, {}, "container web"),
+    ("port", "error", {"port.listening": True}, {"vllm_network_mode": "host"}, {}, "a process that cannot be seen"),
     ("port", "error", {"port.containers": [OURS, OTHER]}, {}, {}, "container web"),
     (
         "disk", "error", {"free_gib./var/lib/docker": 40.0, "free_gib./cache": 40.0}, {}, {},
@@ -206,6 +207,8 @@ PASSING = [
     ("shm", {}, {"vllm_shm_size": "268435456"}, {}),
     ("shm", {}, {"vllm_ipc": "host", "vllm_shm_size": ""}, {}),
     ("port", {"port.listening": True, "port.containers": [OURS]}, {}, {}),
+    ("port", {"port.listening": True, "named_container": OURS}, {"vllm_network_mode": "host"}, {}),
+    ("port", {"port.listening": True}, {"vllm_publish": False}, {}),
     ("disk", {"free_gib./var/lib/docker": 42.5, "free_gib./cache": 42.5}, {}, {}),
     (
         "disk",
@@ -252,9 +255,8 @@ def test_cpu_asks_for_no_gpu(host_with, medium) -> None:
     result = preflight_checks.check(medium({**CPU, "vllm_max_model_len": 32768}), host, None)
     assert failed(result["findings"]) == []
     assert [item["id"] for item in result["findings"]] == [
-        "operating_system", "root", "mounts", "model_path", "tensor_parallel", "max_model_len", "shm", "port",
-        "container_name", "disk",
-        "docker", "compose", "registry", "clock",
+        "operating_system", "root", "mounts", "model_path", "model_kind", "tensor_parallel", "max_model_len",
+        "shm", "port", "container_name", "disk", "docker", "compose", "registry", "clock",
     ]  # fmt: skip
     assert result["capacity"] is None
     assert "vllm_accelerator is cpu" in result["no_capacity"]
@@ -430,3 +432,17 @@ def test_every_check_is_documented(root) -> None:
     """The README of vllm_preflight says what each looks for."""
     text = (root / "roles" / "vllm_preflight" / "README.md").read_text(encoding="utf-8")
     assert [name for name in preflight_checks.IDS if "`%s`" % name not in text] == []
+
+
+@pytest.mark.parametrize("length", [None, "auto"])
+def test_length_that_vllm_chooses(length, host_with, medium) -> None:
+    """Its own default, and the longest that fits: nothing is refused for a length that nobody has asked for."""
+    changes = {
+        "vllm_unset": ["vllm_max_model_len", "vllm_hf_overrides", "vllm_max_num_seqs", "vllm_gpu_memory_utilization"]
+    }
+    if length:
+        changes = {"vllm_max_model_len": length, "vllm_unset": ["vllm_hf_overrides"], "vllm_kv_cache_dtype": "auto"}
+    result = preflight_checks.check(medium(changes), host_with({}), None)
+    assert [item["id"] for item in result["findings"] if not item["ok"]] == []
+    assert result["capacity"]["fits"] == "yes"
+    assert result["capacity"]["settings"]["max_model_len"] == 32768

@@ -14,6 +14,7 @@ BASE = {"vllm_profile": "none", "vllm_model": "org/m"}
     ("one", "other", "words"),
     [
         ({"vllm_gpu_devices": [0]}, {"vllm_gpu_devices": [1], "vllm_port": 1}, []),
+        ({"vllm_gpu_devices": [0]}, {"vllm_gpu_devices": [1], "vllm_publish": False}, []),
         ({"vllm_gpu_devices": [0]}, {"vllm_gpu_devices": [1]}, ["a and b both have port 8000"]),
         (
             {"vllm_gpu_devices": [0], "vllm_publish_address": "192.0.2.1"},

@@ -267,7 +267,7 @@ def test_no_kind_at_all_fails() -> None:
 
 
 def test_another_kind_than_expected_is_a_warning() -> None:
-    definition = {**DEFINITION, "kind": "embed"}
+    definition = {**DEFINITION, "kind": {"name": "embed"}}
     found = by_id(judged(healthy(), CHATS, definition))["endpoint-kind"]
     assert (found["status"], found["must"]) == ("failed", False)
     assert "found chat, by its log; expected embed" in found["reason"]
@@ -319,7 +319,7 @@ def test_kind_of_answers() -> None:
     assert endpoint_checks.tell_kind(DEFINITION, ["generate"], {**healthy(), "chat": refused}).kind == "base"
     answers = {**of_kind("rerank"), "files": answer(problem="", chat_template=True)}
     assert endpoint_checks.tell_kind(DEFINITION, [], answers).candidates == ("rerank", "reward")
-    assert endpoint_checks.tell_kind({**DEFINITION, "kind": "reward"}, [], answers).kind == "reward"
+    assert endpoint_checks.tell_kind({**DEFINITION, "kind": {"name": "reward"}}, [], answers).kind == "reward"
     assert endpoint_checks.tell_kind(DEFINITION, [], {}).candidates == ()
 
 
