@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: service_batches
 short_description: The serial of a play whose hosts may be services of one machine
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Returns a play's C(serial) such that no two services of one machine are worked on at a time. Where no machine has

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_services
 short_description: Find the services of a host that a run is about
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - A host with C(vllm_services) has several services. Where the run is about one of them, this returns what the host

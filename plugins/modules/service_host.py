@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: service_host
 short_description: Make an inventory host of one service of a machine
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Adds a host C(<machine>-<service>) to the inventory of the run, in all groups of its machine, with all variables of

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: service_volumes
 short_description: Remove the Docker volumes of a service that nobody else uses
-version_added: 0.2.0
+version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Removes volumes, but those that a container of another project has, running or not, or that another service below
