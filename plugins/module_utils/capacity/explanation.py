@@ -42,6 +42,15 @@ def lines(result: dict, size: dict, settings: dict, memory: dict, terms: list[di
             "Overhead, %s: %.2f to %.2f GiB (%s)"
             % (term["name"].replace("_", " "), term["gib"][0], term["gib"][2], term["text"])
         )
+    if set(size["kinds"]) == {"none"}:
+        rest = "Rest: budget - weights - overhead = %.2f to %.2f GiB a GPU" % (kv["low"], kv["high"])
+        return [
+            *found,
+            rest,
+            "KV cache: none, since the model looks at a whole text at once and keeps nothing of it",
+            "Length: %s" % result["length"]["text"],
+            "Verdict: %s" % result["fits"],
+        ]
     found += [
         "KV cache: budget - weights - overhead = %.2f to %.2f GiB a GPU" % (kv["low"], kv["high"]),
         "KV cache a token and GPU: %s = %d bytes" % (_kv_formula(size, tp), result["kv_bytes_per_token_per_gpu"]),

@@ -59,6 +59,11 @@ _ALL_SLIDING = ("mistral", "mixtral", "phi3", "starcoder2")
 _UNGATED = ("opt", "gpt2", "gptneox", "gptj", "gptbigcode", "bloom", "falcon", "mpt", "phi", "starcoder2", "nemotron")
 
 
+#: Families that look at a whole text at once and keep nothing of it: vLLM gives them no KV cache (their classes in
+#: model_executor/models/{bert,roberta,modernbert,bert_with_rope}.py use EncoderOnlyAttention, 0.11 to 0.33).
+_ENCODERS = ("bert", "roberta", "xlmroberta", "modernbert", "nomicbert", "new", "gte")
+
+
 class ShapeError(ValueError):
     """The configuration does not say enough to plan with."""
 
@@ -208,6 +213,8 @@ def _family(flat: dict) -> str:
 
 def _kinds(flat: dict, family: str, layers: int) -> dict[str, int]:
     """Return the number of layers by how they keep the past."""
+    if family in _ENCODERS and not flat.get("is_decoder"):
+        return {"none": layers}
     listed = flat.get("layer_types") or flat.get("layers_block_type") or flat.get("hybrid_override_pattern")
     if not isinstance(listed, (list, str)) or (isinstance(listed, str) and not set(listed) <= set("M*-E")):
         listed = _pattern(flat, family, layers)

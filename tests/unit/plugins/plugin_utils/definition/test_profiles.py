@@ -38,7 +38,15 @@ SHAPES = {
         "num_attention_heads": 40, "num_key_value_heads": 8, "intermediate_size": 27648, "vocab_size": 152064,
         "max_position_embeddings": 32768, "rope_theta": 1000000.0,
     },
+    "embedding": {
+        "architectures": ["XLMRobertaModel"], "model_type": "xlm-roberta", "hidden_size": 1024,
+        "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096, "vocab_size": 250002,
+        "max_position_embeddings": 8194,
+    },
 }  # fmt: skip
+SHAPES["reranker"] = {**SHAPES["embedding"], "architectures": ["XLMRobertaForSequenceClassification"]}
+#: Encoders: nothing quantized, and no KV cache.
+ENCODERS = ("embedding", "reranker")
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"}
 
 
@@ -213,7 +221,11 @@ def test_profile_fits(name, define, options) -> None:
     for version in ("0.19.1", "0.32.0"):
         found, _problems, _notices = define(vllm_profile=name, vllm_version=version)
         plan = estimate.plan(
-            model_config={**SHAPES[name], "torch_dtype": "float16", "quantization_config": AWQ},
+            model_config={
+                **SHAPES[name],
+                "torch_dtype": "float16",
+                **({} if name in ENCODERS else {"quantization_config": AWQ}),
+            },
             gpu_memory_mib=24564,
             num_gpus=profile.gpus,
             tensor_parallel_size=found["tensor_parallel_size"],
@@ -225,6 +237,8 @@ def test_profile_fits(name, define, options) -> None:
             hf_overrides=found["hf_overrides"],
         )
         assert plan["fits"] == "yes", plan["explanation"]
+        no_cache = any(line.startswith("KV cache: none") for line in plan["explanation"])
+        assert no_cache == (name in ENCODERS) == (plan["kv_cache_needed_gib_per_gpu"] == 0)
 
 
 @pytest.mark.parametrize(
