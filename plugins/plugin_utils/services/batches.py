@@ -63,7 +63,7 @@ def of_run(variables: dict, patterns: list[str]) -> list[str]:
     for pattern in patterns:
         group = targets_group(pattern, every)
         ordered = [host for row in batches(groups, group, serial) for host in row]
-        found += ordered or groups.get(group) or [pattern]
+        found += ordered or [host for hosts in _machines(groups, groups.get(group, [])) for host in hosts] or [pattern]
     return found
 
 
@@ -80,12 +80,13 @@ def _asked(variables: dict) -> tuple[dict[str, list[str]], object, bool]:
 
 
 def _machines(groups: dict[str, list[str]], members: list[str]) -> list[list[str]]:
-    """Return the members by machine, in their order."""
+    """Return the members by machine, in the inventory's order: they joined the group in that of their answers."""
+    place = {machine_group(host): number for number, host in enumerate(groups.get("all", []))}
     machine = {host: group for group, hosts in groups.items() if group.startswith(_OF_MACHINE) for host in hosts}
     found: dict[str, list[str]] = {}
     for host in members:
-        found.setdefault(machine.get(host, host), []).append(host)
-    return list(found.values())
+        found.setdefault(machine.get(host, machine_group(host)), []).append(host)
+    return [found[name] for name in sorted(found, key=lambda name: place.get(name, len(place)))]
 
 
 def _lots(machines: list[list[str]], serial: object) -> list[list[list[str]]]:

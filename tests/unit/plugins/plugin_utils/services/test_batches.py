@@ -56,6 +56,15 @@ def test_of_run() -> None:
     assert batches.sizes_of_run({"vllm_serial": [1, "50%"]}, ["x"]) == [1, "50%"]
 
 
+def test_order_of_the_inventory() -> None:
+    """Hosts join a group when they have answered, which is another order each time."""
+    found = groups({"b": ["b1", "b2"], "a": [], "c": ["c1"]})
+    found["all"] = ["c1", "b2", "b1", "a", "b", "c"]
+    assert batches.of_run({"groups": found, "vllm_every_service": True}, ["gpu:box"]) == ["a", "b1", "c1", "b2"]
+    plain = {"all": ["a", "b", "c"], batches.targets_group("x"): ["c", "a", "b"]}
+    assert batches.of_run({"groups": plain}, ["x"]) == ["a", "b", "c"]
+
+
 def test_groups_are_known_again() -> None:
     """And differ by what they are for."""
     names = [batches.targets_group("x"), batches.targets_group("x", every=True), batches.machine_group("x")]
