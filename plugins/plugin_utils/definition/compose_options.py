@@ -60,7 +60,7 @@ def check(v: dict, problems: Problems, warnings: list[str]) -> None:
 
 def own_user(v: dict) -> bool:
     """Tell whether the container runs as another user than the image's root."""
-    return str(v["vllm_user"]).split(":")[0] not in ("", "0", "root")
+    return str(v["vllm_user"]).partition(":")[0] not in ("", "0", "root")
 
 
 def user_env(v: dict, extra_env: list[tuple[str, str]]) -> list[tuple[str, str]]:

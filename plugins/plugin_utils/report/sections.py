@@ -68,8 +68,8 @@ def curl(part: dict) -> str:
     if part["kind"] == "transcription":
         key = ['-H "Authorization: Bearer $VLLM_API_KEY"'] if part["api_key_required"] else []
         url = shlex.quote(part["base_url"] + "/v1/audio/transcriptions")
-        return " \\\n  ".join(["curl %s" % url, *key, "-F %s" % shlex.quote("model=%s" % part["model"]),
-                                "-F file=@speech.wav"])  # fmt: skip
+        model = "-F %s" % shlex.quote("model=%s" % part["model"])
+        return " \\\n  ".join(["curl %s" % url, *key, model, "-F file=@speech.wav"])
     lines = ["curl %s" % shlex.quote(part["base_url"] + path), "-H 'Content-Type: application/json'"]
     if part["api_key_required"]:
         lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
