@@ -27,7 +27,8 @@ def of_folder(folder: str) -> dict:
         return dict(UNKNOWN)
     modules = _json(os.path.join(folder, "modules.json"))
     names = os.listdir(folder)
-    pooling = any("Pooling" in str(module.get("type")) for module in modules or [] if isinstance(module, dict))
+    types = [str(module.get("type")) for module in modules or [] if isinstance(module, dict)]
+    pooling = any(name.rpartition(".")[2] == "Pooling" for name in types)
     return _facts(names, pooling, _json(os.path.join(folder, "tokenizer_config.json")) or {})
 
 
@@ -40,12 +41,12 @@ def of_listing(names: list | None, tokenizer_config: dict | None) -> dict:
     """
     if names is None:
         return dict(UNKNOWN)
-    # sentence-transformers puts each module into a folder of its number and class
-    pooling = "modules.json" in names and any("_Pooling/" in name for name in names)
+    # sentence-transformers puts each module into a folder of its number and class, but any other name will do
+    pooling = any("_Pooling/" in name for name in names) or None if "modules.json" in names else False
     return _facts(names, pooling, tokenizer_config)
 
 
-def _facts(names: list, pooling: bool, tokenizer_config: dict | None) -> dict:
+def _facts(names: list, pooling: bool | None, tokenizer_config: dict | None) -> dict:
     template: bool | None = any(name in names for name in _TEMPLATES)
     if not template and tokenizer_config is None and "tokenizer_config.json" in names:
         template = None
