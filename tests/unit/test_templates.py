@@ -116,6 +116,19 @@ def test_compose_accepts_every_accepted_name(case, render, compose, tmp_path) ->
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_nothing_in_the_environment(render, compose, tmp_path) -> None:
+    """A service that needs no variable has no key for them: Compose refuses one that holds nothing."""
+    found, compose_text, env_text = render(
+        secrets=False, vllm_gpu_access="deploy", vllm_usage_stats=True, vllm_prefetch=False
+    )
+    assert found["environment"] == {}
+    (tmp_path / "compose.yml").write_text(compose_text, encoding="utf-8")
+    (tmp_path / ".env").write_text(env_text, encoding="utf-8")
+    done = compose(tmp_path, "config", "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "environment" not in json.loads(done.stdout)["services"][found["name"]]
+
+
 def test_extras_arrive(render, compose, tmp_path, planted) -> None:
     """Values with every odd character reach the command line and the environment as they are."""
     _found, compose_text, env_text = render(**CASES["extras"])
