@@ -189,6 +189,7 @@ def test_all_problems_in_one_report(host, play, untouched) -> None:
     output = refused(
         play, host, untouched,
         "-e", "vllm_preflight_min_free_gib=1000000", "-e", '{"vllm_gpu_devices": [0, 7]}', "-e", "vllm_model=/srv/none",
+        "-e", "vllm_tensor_parallel_size=2",
     )  # fmt: skip
     assert "3 preflight checks failed" in output
 
