@@ -68,14 +68,14 @@ class ShapeError(ValueError):
     """The configuration does not say enough to plan with."""
 
 
-def _merged(config: dict, overrides: dict | None = None) -> dict:
+def _flattened(config: dict, overrides: dict | None = None) -> dict:
     """Return the language model's configuration with the outer keys it needs and ``hf_overrides`` applied.
 
     Args:
         config: content of a ``config.json``.
         overrides: what ``--hf-overrides`` gives; nested dictionaries are merged, as vLLM does.
     """
-    outer = _merge(config, overrides or {})
+    outer = merged(config, overrides or {})
     inner = outer
     for _depth in range(2):
         inner = next((inner[key] for key in _TEXT_CONFIGS if isinstance(inner.get(key), dict)), inner)
@@ -110,7 +110,7 @@ def shape(config: dict, overrides: dict | None = None) -> dict:
     Raises:
         ShapeError: the configuration lacks layers, heads or hidden size.
     """
-    flat = _merged(config, overrides)
+    flat = _flattened(config, overrides)
     size = {name: first(flat, keys) for name, keys in _NAMES.items()}
     missing = [_NAMES[name][0] for name in ("layers", "hidden", "heads") if not size[name]]
     if missing:
@@ -186,11 +186,12 @@ def checkpoint_kv_is_fp8(config: dict) -> bool:
     return "fp8" in str(quant.get("kv_cache_quant_algo") or scheme or "").lower()
 
 
-def _merge(base: dict, changes: dict) -> dict:
+def merged(base: dict, changes: dict) -> dict:
+    """Return a configuration with ``--hf-overrides``: nested dictionaries are merged, as vLLM does."""
     result = dict(base)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merge(result[key], value) if both else value
+        result[key] = merged(result[key], value) if both else value
     return result
 
 

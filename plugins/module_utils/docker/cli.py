@@ -15,6 +15,9 @@ from ansible_collections.myia.vllm.plugins.module_utils.common import files
 #: ``docker info`` names the product here; Docker Desktop runs the engine in a virtual machine of its own.
 DESKTOP = "Docker Desktop"
 
+#: Label by which Docker Compose marks the containers of a project.
+PROJECT_LABEL = "com.docker.compose.project"
+
 
 def seconds(text: str) -> float:
     """Return a time as Docker writes it (``2026-01-31T12:00:00.123456789Z``) in seconds since 1970; 0 for none."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 
-#: Label by which Docker Compose marks the containers of a project.
-_PROJECT = "com.docker.compose.project"
+from ansible_collections.myia.vllm.plugins.module_utils.docker.cli import PROJECT_LABEL
+
 #: The id of a container in a path of /proc/<pid>/cgroup (docker-<id>.scope, /docker/<id>, libpod-<id>.scope).
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 #: Values of NVIDIA_VISIBLE_DEVICES that give no GPU (NVIDIA container toolkit).
@@ -42,7 +42,7 @@ def running(run, default_runtime: str = "") -> list[dict]:
         {
             "id": item["Id"],
             "name": item["Name"].lstrip("/"),
-            "project": ((item.get("Config") or {}).get("Labels") or {}).get(_PROJECT, ""),
+            "project": ((item.get("Config") or {}).get("Labels") or {}).get(PROJECT_LABEL, ""),
             "gpus": gpus_of(item, default_runtime),
         }
         for item in containers

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import pathlib
 
-#: Label by which Docker Compose marks the containers of a project.
-_PROJECT = "com.docker.compose.project"
+from ansible_collections.myia.vllm.plugins.module_utils.docker.cli import PROJECT_LABEL
 
 
 def other_users(run, folder: pathlib.Path, project: str, volume: str) -> list[str]:
@@ -33,7 +32,7 @@ def other_users(run, folder: pathlib.Path, project: str, volume: str) -> list[st
             "--filter",
             "volume=%s" % volume,
             "--format",
-            '{{.Names}}\t{{.Label "%s"}}' % _PROJECT,
+            '{{.Names}}\t{{.Label "%s"}}' % PROJECT_LABEL,
         ]
     )
     if status != 0:

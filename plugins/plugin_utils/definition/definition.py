@@ -18,6 +18,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     adapters,
     command,
     compose_options,
+    extra,
     model_options,
     mounts,
     prefetch,
@@ -205,8 +206,8 @@ def env_entries(values: dict, options: dict) -> list[tuple[str, str]]:
     v, _sources, _notices = _said(values, options, problems)
     gpus = parse_gpu_devices(v["vllm_gpu_devices"]) if v["vllm_accelerator"] == "nvidia" else []
     suffix = re.sub(r"[^A-Z0-9]", "_", v["vllm_name"].upper())
-    extra_options = [*rules.check_extra_options(v, problems), *adapters.options(v)]
-    extra_env = rules.check_extra_env(v, problems)
+    extra_options = [*extra.check_options(v, problems), *adapters.options(v)]
+    extra_env = extra.check_env(v, problems)
     entries: list[tuple[str, str]] = []
     if gpus:
         entries.append(("CUDA_VISIBLE_DEVICES_%s" % suffix, ",".join(gpus)))

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import yaml
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import EMPTY_COUNTS, UNQUOTED
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.serve_options import option_name
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems, option_text, to_names
 
 #: The collection's own, one file each.
@@ -145,7 +146,7 @@ def apply(values: dict, options: dict, problems: Problems) -> Applied:
         if name not in offered or name in unset:
             continue
         if name in _MERGED and isinstance(values.get(name) or {}, dict):
-            kept = {key: value for key, value in offered[name].items() if _option(key) not in unset}
+            kept = {key: value for key, value in offered[name].items() if option_name(key) not in unset}
             result[name] = {**kept, **(values.get(name) or {})}
             sources[name] = "operator, profile %s" % profile.name if said else "profile %s" % profile.name
         elif not said:
@@ -161,10 +162,6 @@ def _same(values: dict, section: dict, name: str) -> bool:
     return not is_said(values.get(name)) or str(values[name]).strip() == section.get(name)
 
 
-def _option(name: object) -> str:
-    return str(name).lstrip("-").replace("_", "-")
-
-
 def _unset(values: dict, options: dict, profile: Profile, problems: Problems) -> set[str]:
     """Return what ``vllm_unset`` names: variables, and entries of a profile's options and environment."""
     given = values.get("vllm_unset")
@@ -174,17 +171,17 @@ def _unset(values: dict, options: dict, profile: Profile, problems: Problems) ->
         problems.add("vllm_unset", "%r is not a list of names of variables." % (given,))
         return set()
     can = [name for name, option in options.items() if not is_said(option.get("default")) and name not in _NEEDED]
-    entries = {_option(key) for name in _MERGED for key in {**profile.service, **profile.model}.get(name) or {}}
+    entries = {option_name(key) for name in _MERGED for key in {**profile.service, **profile.model}.get(name) or {}}
     for name in found:
         if name in can and is_said(values.get(name)):
             problems.add("vllm_unset", "%s is set, too. Take it out of one of the two." % name)
-        elif name not in can and _option(name) not in entries:
+        elif name not in can and option_name(name) not in entries:
             near = difflib.get_close_matches(name, [*can, *entries], n=1)
             problems.add(
                 "vllm_unset",
                 "%s is nothing that can be left to vLLM.%s" % (name, " Did you mean %s?" % near[0] if near else ""),
             )
-    return {name if name in can else _option(name) for name in found}
+    return {name if name in can else option_name(name) for name in found}
 
 
 def _notices(

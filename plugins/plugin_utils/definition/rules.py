@@ -13,20 +13,17 @@ from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     adapters,
     compose_options,
+    extra,
     mounts,
     serve_options,
     vllm_options,
     vllm_versions,
 )
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import (
-    FIRST_CLASS_ENV,
-    FIRST_CLASS_ENV_CPU,
-    FORBIDDEN_ENV,
     HUB_ID,
     IMAGES,
     SECRETS,
     UNREACHABLE,
-    extra_option_env,
     plain_path,
 )
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.prefetch import check_prefetch
@@ -114,11 +111,11 @@ def check(
     _check_needs(v, problems)
     _check_memory(v, problems)
     _check_secrets(v, problems)
-    extra_options = check_extra_options(v, problems)
+    extra_options = extra.check_options(v, problems)
     gpus = _check_gpus(v, dict(extra_options), problems)
     _check_reachable(v, dict(extra_options), problems)
     _check_parsers(dict(extra_options), problems)
-    extra_env = check_extra_env(v, problems)
+    extra_env = extra.check_env(v, problems)
     adapters.check(v, dict(extra_options), v["vllm_extra_env"], problems)
     compose_options.check(v, problems, warnings)
     mounts.check(v, dict(extra_env), problems)
@@ -267,8 +264,8 @@ def _check_gpus(v: dict, extra_options: dict, problems: Problems) -> list[str]:
 
 def workers(v: dict) -> int:
     """Return how many workers, each with a GPU of its own, vLLM starts on this host."""
-    extra = v["vllm_extra_options"] if isinstance(v["vllm_extra_options"], dict) else {}
-    local, _said = _local_engines({serve_options.option_name(name): value for name, value in extra.items()})
+    given = v["vllm_extra_options"] if isinstance(v["vllm_extra_options"], dict) else {}
+    local, _said = _local_engines({serve_options.option_name(name): value for name, value in given.items()})
     sizes = (v["vllm_tensor_parallel_size"] or 1, v["vllm_pipeline_parallel_size"] or 1)
     return min(max(sizes[0] * sizes[1] * local, 1), _MOST_GPUS)
 
@@ -343,51 +340,6 @@ def _check_secrets(v: dict, problems: Problems) -> None:
             problems.add(name, "cannot be used: %s. Mend the value in the vault file." % why_not)
 
 
-def _by_name(values: dict) -> list[tuple]:
-    """Return the items by name: their order is no part of a release, and AWX and JSON keep none."""
-    return sorted(values.items(), key=lambda item: str(item[0]))
-
-
-def check_extra_options(v: dict, problems: Problems) -> list[tuple[str, object]]:
-    """Return (canonical option, value), refusing duplicates of first-class variables and unusable values."""
-    result: list[tuple[str, object]] = []
-    seen: dict[str, str] = {}
-    first_class = serve_options.variables()
-    for given, value in _by_name(v["vllm_extra_options"]):
-        name = serve_options.option_name(given)
-        if not problems.about("vllm_version"):
-            name = vllm_options.long_name(v["vllm_version"], name)
-        plain = name[3:] if name.startswith("no-") else name
-        head = plain.partition(".")[0]
-        where = "vllm_extra_options"
-        if head in first_class:
-            problems.add(
-                where,
-                "%r has a variable of its own. Remove it here and set %s." % (str(given), first_class[head]),
-            )
-            continue
-        if not serve_options.OPTION_NAME.match(name):
-            problems.add(
-                where, "%r is no option name. Write it as vllm serve does, for example max-log-len." % str(given)
-            )
-            continue
-        env = extra_option_env(plain)  # names that differ in dots only would share a line of .env
-        if env in seen:
-            problems.add(where, "%r and %r are the same option. Keep one." % (seen[env], str(given)))
-            continue
-        seen[env] = str(given)
-        if value is None:
-            problems.add(where, "%r has no value. Use true for a bare flag." % str(given))
-            continue
-        texts = [option_text(item) for item in value] if isinstance(value, (list, tuple)) else [option_text(value)]
-        bad = [reason for reason in map(dotenv.check_value, texts) if reason]
-        if bad:
-            problems.add(where, "the value of %r cannot be used: %s." % (str(given), bad[0]))
-            continue
-        result.append((name, value))
-    return result
-
-
 def _check_version_fit(v: dict, extra_options: list[tuple[str, object]], problems: Problems, warnings: list) -> None:
     """Refuse what ``vllm serve`` of this release would not take."""
     version, image = v["vllm_version"], v["vllm_image"]
@@ -428,32 +380,3 @@ def _check_version_fit(v: dict, extra_options: list[tuple[str, object]], problem
     for name in vllm_options.deprecated_options(version, [name for name, _value in extra_options]):
         instead = vllm_versions.REPLACEMENTS.get(name, "see vLLM's release notes")
         warnings.append("vllm_extra_options: %s is deprecated in vLLM %s: %s." % (name, version, instead))
-
-
-def check_extra_env(v: dict, problems: Problems) -> list[tuple[str, str]]:
-    where = "vllm_extra_env"
-    first_class = dict(FIRST_CLASS_ENV)
-    if v["vllm_accelerator"] == "cpu":
-        first_class.update(FIRST_CLASS_ENV_CPU)
-    result = []
-    for name, value in _by_name(v["vllm_extra_env"]):
-        name = str(name)
-        if name in first_class:
-            problems.add(where, "%s has a variable of its own. Remove it here and set %s." % (name, first_class[name]))
-            continue
-        if name in FORBIDDEN_ENV:
-            problems.add(where, "%s is refused: %s." % (name, FORBIDDEN_ENV[name]))
-            continue
-        if not dotenv.NAME.match(name):
-            problems.add(where, "%r is no variable name. Use letters, digits and '_'." % name)
-            continue
-        if value is None or isinstance(value, (dict, list)):
-            problems.add(where, '%s has no plain value. Set a text or a number ("" for empty).' % name)
-            continue
-        text = option_text(value)
-        why_not = dotenv.check_value(text)
-        if why_not:
-            problems.add(where, "the value of %s cannot be used: %s." % (name, why_not))
-            continue
-        result.append((name, text))
-    return result + compose_options.user_env(v, result)

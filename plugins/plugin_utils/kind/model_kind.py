@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import model_config
 from ansible_collections.myia.vllm.plugins.plugin_utils.kind import vllm_models
 from ansible_collections.myia.vllm.plugins.plugin_utils.kind.labels import number_of_labels, reward_words
 
@@ -115,7 +116,7 @@ def model_kind(  # noqa: PLR0911 one for each way to tell
         pooling, or "" where it cannot be told); ``task`` of a pooling model's pooler, else ""; ``also``, other kinds
         that it answers as; ``refusal``, why vLLM will not serve it ("" for none).
     """
-    merged = _merged(config, overrides or {})
+    merged = model_config.merged(config, overrides or {})
     said = {**NO_OPTIONS, **{key: value for key, value in (options or {}).items() if value not in (None, "")}}
     if said["task"] in _TASKS:
         runner, convert = _TASKS[said["task"]]
@@ -152,14 +153,6 @@ def _kind(
         "also": list(also),
         "refusal": refusal,
     }
-
-
-def _merged(config: dict, overrides: dict) -> dict:
-    result = dict(config)
-    for key, value in overrides.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if both else value
-    return result
 
 
 def _resolved(names: list[str], config: dict, files: dict, options: dict, version: str) -> _Model:

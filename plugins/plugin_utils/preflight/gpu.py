@@ -13,6 +13,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.capacity import estimate
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_versions
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import finding
+from ansible_collections.myia.vllm.plugins.plugin_utils.services import conflicts
 
 #: The image whose CUDA release is known; a mirror's prefix may stand before it.
 _KNOWN_IMAGE = re.compile(r"(^|/)vllm/vllm-openai:")
@@ -73,7 +74,7 @@ def memory(definition: dict, host: dict) -> dict | None:
     What this service's own container holds is free again when it is replaced.
     """
     asked = definition["gpu_memory_utilization"]
-    share_asked = vllm_versions.defaults(definition["version"])["gpu_memory_utilization"] if asked is None else asked
+    share_asked = conflicts.share(definition)
     shares, lines, holders, short = [], [], [], False
     for gpu, there in wanted(definition, host):
         total, free = there["memory_total_mib"], _free_mib(there)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import TRUE
+
 #: Groups of the inventory that a run makes: what playbooks for one service and for all are about, and the services of a
 #: machine.
 _TARGETS, _EVERY, _OF_MACHINE = "vllm_run_on_", "vllm_run_on_every_", "vllm_machine_"
@@ -75,7 +77,7 @@ def sizes_of_run(variables: dict, patterns: list[str]) -> list:
 
 
 def _asked(variables: dict) -> tuple[dict[str, list[str]], object, bool]:
-    every = str(variables.get("vllm_every_service", "")).lower() in ("true", "yes", "1")
+    every = str(variables.get("vllm_every_service", "")).lower() in TRUE
     return variables.get("groups") or {}, variables.get("vllm_serial") or "100%", every
 
 

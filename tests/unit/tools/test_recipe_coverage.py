@@ -405,6 +405,11 @@ fs.writeFileSync("public/models.json", JSON.stringify([{ hf_id: "org/model", jso
 }
 
 
+#: The recipes' own code is JavaScript. `make coverage` alone runs it, and says so where there is no node; `make test`
+#: installs none for it, and what it makes of the commands is tested without.
+NEEDS_NODE = pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+
+
 @pytest.fixture
 def checkout(tmp_path):
     """Write CHECKOUT."""
@@ -415,7 +420,7 @@ def checkout(tmp_path):
     return tmp_path / "checkout"
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+@NEEDS_NODE
 def test_render(tool, checkout) -> None:
     """The checkout's own code is asked, on hardware of NVIDIA alone; the folder stays as it was."""
     before = sorted(checkout.rglob("*"))
@@ -432,7 +437,7 @@ def test_render(tool, checkout) -> None:
     assert sorted(checkout.rglob("*")) == before
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+@NEEDS_NODE
 def test_code_that_fails(tool, checkout) -> None:
     """Its last words are passed on."""
     checkout.joinpath("scripts/build-recipes-api.mjs").write_text("throw new Error('broken')\n")
