@@ -7,6 +7,7 @@ import ast
 import configparser
 import functools
 import pathlib
+import re
 from collections.abc import Iterator
 
 import jinja2
@@ -236,3 +237,33 @@ def test_facts_are_never_injected() -> None:
     molecule = parsed(ROOT / ".config" / "molecule" / "config.yml")["ansible"]
     assert molecule["cfg"]["defaults"]["inject_facts_as_vars"] is False
     assert molecule["env"]["ANSIBLE_INJECT_FACT_VARS"] == "false"
+
+
+def conditions(node: object) -> Iterator[str]:
+    """Yield each text that decides whether something is done."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in EXPRESSIONS:
+                yield from (str(item) for item in (value if isinstance(value, list) else [value]))
+            else:
+                yield from conditions(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from conditions(value)
+
+
+def test_truth_values_of_conditions() -> None:
+    """`-e name=true` and AWX's forms give texts, which ansible-core 2.19 takes for no condition."""
+    truths = {
+        name
+        for path in ROOT.glob("roles/*/meta/argument_specs.yml")
+        for spec in parsed(path)["argument_specs"].values()
+        for name, option in (spec.get("options") or {}).items()
+        if option.get("type") == "bool"
+    }
+    files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/*.yml")]
+    used = [(path, text, name) for path in files for text in conditions(parsed(path)) for name in truths & names_in(
+        "{{ %s }}" % text)]  # fmt: skip
+    assert len(used) > 5
+    bare = [(path.name, text) for path, text, name in used if not re.search(r"\b%s \| bool\b" % name, text)]
+    assert bare == []
