@@ -77,12 +77,11 @@ def memory(definition: dict, host: dict) -> dict | None:
     share_asked = conflicts.share(definition)
     shares, lines, holders, short = [], [], [], False
     for gpu, there in wanted(definition, host):
-        total, free = there["memory_total_mib"], _free_mib(there)
-        if not total or free is None:
+        total, available = there["memory_total_mib"], available_gib(definition, host, gpu, there)
+        if available is None:
             continue
         own = _own_mib(definition, host, gpu, there)
         offered = estimate.offered_gib(total / 1024)
-        available = min((free + own) / 1024, offered[2])
         needed = share_asked * offered[0]
         line = "GPU %s: %.1f of %.1f GiB free" % (gpu["index"], available, total / 1024)
         if available < needed:
@@ -132,6 +131,21 @@ def shared(definition: dict, host: dict) -> dict:
         "they use fits.",
         severity="warning",
     )
+
+
+def available_gib(definition: dict, host: dict, gpu: dict, there: dict) -> float | None:
+    """Return the GiB that the service could have of a GPU: free, or its own container's; None where not known.
+
+    Args:
+        definition: the ``vllm_definition``.
+        host: what ``host_info`` found.
+        gpu: the GPU.
+        there: what has the memory, the GPU or its MIG device.
+    """
+    total, free = there["memory_total_mib"], _free_mib(there)
+    if not total or free is None:
+        return None
+    return min((free + _own_mib(definition, host, gpu, there)) / 1024, estimate.offered_gib(total / 1024)[2])
 
 
 def _free_mib(there: dict) -> int | None:

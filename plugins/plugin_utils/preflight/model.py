@@ -163,17 +163,25 @@ def planned(definition: dict, host: dict) -> tuple[dict | None, str]:
     if not model["config"]:
         return None, "the model's config.json cannot be read (%s)" % ((model["error"] or {}).get("text") or "not asked")
     try:
-        plan = _plan(definition, model, memory, gpus[0][0]["name"] or "", definition["max_model_len"])
+        plan = plan_of(definition, model, memory, gpus[0][0]["name"] or "", definition["max_model_len"])
         if definition["max_model_len"] == "auto" and plan["fits"] != "yes":
             # vLLM takes the longest that fits, so a short one is what must
-            plan = _plan(definition, model, memory, gpus[0][0]["name"] or "", _SHORT)
+            plan = plan_of(definition, model, memory, gpus[0][0]["name"] or "", _SHORT)
     except ValueError as error:
         return None, "the model's config.json cannot be planned with (%s)" % str(error).rstrip(".")
     return plan, ""
 
 
-def _plan(definition: dict, model: dict, memory: list, gpu_name: str, max_model_len: object) -> dict:
-    """Return the plan of a length; what is left to vLLM is null."""
+def plan_of(definition: dict, model: dict, memory: list, gpu_name: str, max_model_len: object) -> dict:
+    """Return the plan of a length; what is left to vLLM is null.
+
+    Args:
+        definition: the ``vllm_definition``.
+        model: ``model`` of ``host_info``.
+        memory: MiB of each GPU of one replica.
+        gpu_name: name of the card.
+        max_model_len: tokens; None or auto: what the model's configuration allows.
+    """
     return estimate.plan(
         model_config=model["config"],
         weights_bytes=model["weights_bytes"],

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import textwrap
 
+import yaml
+
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import fit
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import kind as preflight_kind
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import worst_first
 from ansible_collections.myia.vllm.plugins.plugin_utils.services import conflicts
@@ -20,6 +23,15 @@ _NAME, _NUMBER = 52, 16
 _VARIABLE, _SOURCE = 30, 18
 #: Suggestions that are shown.
 _SUGGESTIONS = 5
+
+
+class _Lines(yaml.SafeDumper):
+    """Writes lists in one line, as people write GPUs, and dictionaries key by key."""
+
+
+_Lines.add_representer(
+    list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
 
 
 def lines(definition: dict, result: dict, host_name: str, skipped: list[str]) -> list[str]:
@@ -36,8 +48,26 @@ def lines(definition: dict, result: dict, host_name: str, skipped: list[str]) ->
     out += ["=" * WIDTH, *_head(definition, result), ""]
     out += [*_values(definition), ""]
     out += _memory(plan) if plan else _wrapped("No plan of GPU memory: %s." % result["no_capacity"].rstrip("."), "")
+    out += _proposals(fit.proposals(definition, result["host"]))
     out += ["", *_findings(result, skipped)]
     return out
+
+
+def _proposals(found: list[dict]) -> list[str]:
+    """Return the blocks of variables that fit into the free GPUs, ready to be pasted into an inventory."""
+    if not found:
+        return []
+    out = ["", "What fits into the GPUs that are free, the best first (paste the lines)", "-" * WIDTH]
+    for number, item in enumerate(found, 1):
+        may = "" if item["fits"] == "yes" else "may fit: "
+        out += _wrapped(may + item["buys"], "%d. " % number)
+        out += ["   " + line for line in as_yaml(item["values"])]
+    return out
+
+
+def as_yaml(values: dict) -> list[str]:
+    """Return the lines of variables (name -> value) as they stand in an inventory, lists in one line."""
+    return yaml.dump(values, Dumper=_Lines, sort_keys=False, width=WIDTH).splitlines()
 
 
 def _head(definition: dict, result: dict) -> list[str]:
