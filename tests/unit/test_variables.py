@@ -195,7 +195,7 @@ def used_anywhere() -> frozenset[str]:
     for folder in (ROOT / "playbooks", AWX):
         for path in folder.glob("*.yml"):
             found |= used_in(path)
-    for path in (ROOT / "templates").glob("*.j2"):
+    for path in (*(ROOT / "templates").glob("*.j2"), *ROOT.glob("roles/*/templates/*.j2")):
         found |= used_in(path)
     for path in (ROOT / "plugins").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))

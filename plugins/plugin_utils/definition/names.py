@@ -27,6 +27,8 @@ PLAYBOOK_VARIABLES = (
     "vllm_every_service",
     "vllm_neighbours",
     "vllm_reports",
+    "vllm_new_service_host",
+    "vllm_new_service_folder",
 )
 
 #: Default images by accelerator; the vLLM project publishes both under its version tag.

@@ -33,6 +33,10 @@ _SHORT = 2048
 _SHORTEST = 1024
 
 
+#: Checks of what a proposal decides.
+DECIDED = ("gpu_devices", "tensor_parallel", "max_model_len", "capacity", "gpu_memory", "gpu_shared")
+
+
 class Wish(NamedTuple):
     """What is asked for: the longest sequence in tokens (None: the longest of the model), and users at a time."""
 
@@ -77,6 +81,37 @@ def proposals(definition: dict, host: dict, wish: Wish | None = None) -> list[di
             item["values"].pop("vllm_hf_overrides", None)
     certain = [item for item in found if item["fits"] == "yes"]
     return _worth_showing(sorted(certain or found, key=lambda item: item.pop("rank")))[:_PROPOSALS]
+
+
+def nothing(definition: dict, result: dict) -> str:
+    """Return why there is no proposal, and what helps.
+
+    Args:
+        definition: the ``vllm_definition``.
+        result: what the module ``preflight`` returned.
+    """
+    host, model = result["host"], definition["model"]
+    gpus = host["gpu"]["gpus"]
+    if not host["model"]["config"]:
+        reason = (host["model"]["error"] or {}).get("text") or "no reason is known"
+        return "%s cannot be planned: its config.json cannot be read (%s)." % (model, reason.rstrip("."))
+    if not gpus:
+        return "The host has no NVIDIA GPU that nvidia-smi lists. Install the driver, or name another host."
+    there = ", ".join("GPU %s: %s, %s" % (gpu["index"], gpu["name"], _memory(definition, host, gpu)) for gpu in gpus)
+    try:
+        model_config.shape(host["model"]["config"], definition["hf_overrides"])
+    except ValueError as error:
+        return "%s cannot be planned: %s" % (model, error)
+    return (
+        "%s does not fit into what is free (%s). Take a smaller or quantized model, stop what holds the memory, or "
+        "name a host with more." % (model, there)
+    )
+
+
+def _memory(definition: dict, host: dict, gpu: dict) -> str:
+    free = preflight_gpu.available_gib(definition, host, gpu, gpu)
+    total = gpu["memory_total_mib"]
+    return "memory not known" if free is None else "%.1f of %.1f GiB free" % (free, total / 1024)
 
 
 def _said(definition: dict) -> Wish:

@@ -6,6 +6,7 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+import json
 import textwrap
 
 import yaml
@@ -48,13 +49,13 @@ def lines(definition: dict, result: dict, host_name: str, skipped: list[str]) ->
     out += ["=" * WIDTH, *_head(definition, result), ""]
     out += [*_values(definition), ""]
     out += _memory(plan) if plan else _wrapped("No plan of GPU memory: %s." % result["no_capacity"].rstrip("."), "")
-    out += _proposals(fit.proposals(definition, result["host"]))
+    out += proposals(fit.proposals(definition, result["host"]))
     out += ["", *_findings(result, skipped)]
     return out
 
 
-def _proposals(found: list[dict]) -> list[str]:
-    """Return the blocks of variables that fit into the free GPUs, ready to be pasted into an inventory."""
+def proposals(found: list[dict]) -> list[str]:
+    """Return the lines of ``fit.proposals``: what each buys, and its variables, to be pasted into an inventory."""
     if not found:
         return []
     out = ["", "What fits into the GPUs that are free, the best first (paste the lines)", "-" * WIDTH]
@@ -67,7 +68,8 @@ def _proposals(found: list[dict]) -> list[str]:
 
 def as_yaml(values: dict) -> list[str]:
     """Return the lines of variables (name -> value) as they stand in an inventory, lists in one line."""
-    return yaml.dump(values, Dumper=_Lines, sort_keys=False, width=WIDTH).splitlines()
+    # Ansible's own kinds of text and list, which YAML's dumper does not know, become plain ones
+    return yaml.dump(json.loads(json.dumps(values)), Dumper=_Lines, sort_keys=False, width=WIDTH).splitlines()
 
 
 def _head(definition: dict, result: dict) -> list[str]:

@@ -74,3 +74,18 @@ def test_without_a_plan(host, variables, words, table) -> None:
     text = table(host, variables)
     assert words in text
     assert "Checks of the host" in text
+
+
+def test_values_as_ansible_hands_them_in() -> None:
+    """Texts and lists of Ansible's own kinds are written as plain ones, lists in one line."""
+
+    class Tagged(str):
+        __slots__ = ()
+
+    values = {"vllm_gpu_devices": [0, 1], "vllm_hf_overrides": {Tagged("rope"): {Tagged("type"): Tagged("yarn")}}}
+    assert plan_table.as_yaml(values) == [
+        "vllm_gpu_devices: [0, 1]",
+        "vllm_hf_overrides:",
+        "  rope:",
+        "    type: yarn",
+    ]
