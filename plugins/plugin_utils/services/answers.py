@@ -13,6 +13,8 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import
 
 #: Names of this machine, which needs no SSH.
 _HERE = ("localhost", "127.0.0.1", "::1")
+#: How Ansible works on this machine: with the Python that is sure to run, its own.
+_LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
 #: A host as people give it to ssh: user, name or address (IPv6 in brackets), port.
 _HOST = re.compile(r"^(?:(?P<user>[^@\s:]+)@)?(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?\Z")
 #: Longest name of a service.
@@ -78,7 +80,7 @@ def _host(text: str, known_hosts: list[str]) -> tuple[str, dict]:
         return "", {}
     address = match["host"].strip("[]")
     if address in _HERE:
-        return "localhost", {"ansible_connection": "local"}
+        return "localhost", dict(_LOCAL)
     connection: dict[str, object] = {"ansible_host": address}
     if match["user"]:
         connection["ansible_user"] = match["user"]

@@ -7,15 +7,16 @@ import pytest
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.services import answers
 
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
 GOOD = {"model": "Qwen/Qwen3-8B-AWQ", "host": "", "name": "", "context_tokens": "", "users": ""}
 
 
 @pytest.mark.parametrize(
     ("text", "host", "connection"),
     [
-        ("", "localhost", {"ansible_connection": "local"}),
-        ("localhost", "localhost", {"ansible_connection": "local"}),
-        ("127.0.0.1", "localhost", {"ansible_connection": "local"}),
+        ("", "localhost", LOCAL),
+        ("localhost", "localhost", LOCAL),
+        ("127.0.0.1", "localhost", LOCAL),
         ("gpu.example.org", "gpu.example.org", {"ansible_host": "gpu.example.org"}),
         ("deploy@192.0.2.10", "192.0.2.10", {"ansible_host": "192.0.2.10", "ansible_user": "deploy"}),
         ("me@box:2222", "box", {"ansible_host": "box", "ansible_user": "me", "ansible_port": 2222}),
