@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import (
     PREFIXES,
+    all_options,
     knobs,
     known_variables,
     read_values,
@@ -96,7 +98,20 @@ class ActionModule(ActionBase):
         own = [str(name) for name in values.get("vllm_user_variables") or []]
         given = [name for name in task_vars if name.startswith(PREFIXES)]
         problems = []
-        for name, near in definition.unknown_variables(given, [*known_variables(), *own]):
+        known = [*known_variables(), *own]
+        said = [name for name, value in task_vars.items() if not _is_default(name, value)]
+        others = [item for item in definition.near_misses(said, known) if not item[0].startswith(PREFIXES)]
+        for name, near in [*definition.unknown_variables(given, known), *others]:
             hint = "Did you mean %s?" % near if near else "See the README of the role vllm for the names."
             problems.append({"variable": name, "message": MISSPELT % (name, hint)})
         return problems
+
+
+def _is_default(name: str, value: object) -> bool:
+    """Tell whether a variable only has its role's default, which nobody has said."""
+    options = all_options()
+    try:
+        return name in options and value == options[name].get("default")
+    except AnsibleError:
+        # encrypted, and no password opens it
+        return False

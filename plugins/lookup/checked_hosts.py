@@ -15,6 +15,7 @@ description:
   - Fails when C(--tags) or C(--skip-tags) name what a playbook of this collection does not have, or leave out what the
     rest needs, and when C(--start-at-task) would skip the definition of the service.
   - A play's C(hosts) is read before its first task, whichever tasks are chosen; a task could be skipped itself.
+  - Fails with an ansible-core that is older than the collection supports; Ansible itself goes on after a warning.
   - Options of playbooks that are not of this collection are not judged.
 options:
   _terms:
@@ -44,9 +45,13 @@ _raw:
 from ansible import context
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
+from ansible.release import __version__ as _core
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common import run_options
 from ansible_collections.myia.vllm.plugins.plugin_utils.services import batches
+
+#: The first ansible-core that is supported (meta/runtime.yml, for which Ansible itself only warns).
+LEAST_CORE = (2, 19)
 
 
 class LookupModule(LookupBase):
@@ -55,6 +60,11 @@ class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         """Return the patterns; raises AnsibleLookupError when the options of the run make no sense."""
         self.set_options(var_options=variables, direct=kwargs)
+        if tuple(int(part) for part in _core.split(".")[:2]) < LEAST_CORE:
+            raise AnsibleLookupError(
+                "This is ansible-core %s; myia.vllm needs %d.%d or later. Upgrade it (python3 -m pip install --upgrade "
+                "ansible-core). Nothing was changed." % (_core, *LEAST_CORE)
+            )
         options = context.CLIARGS
         problem = run_options.problem(
             options.get("args") or (),

@@ -34,6 +34,7 @@ _list:
   elements: raw
 """
 
+from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.services import batches
@@ -43,6 +44,9 @@ class LookupModule(LookupBase):
     """Ansible's entry point."""
 
     def run(self, terms, variables=None, **kwargs):
-        """Return the sizes of the batches."""
+        """Return the sizes of the batches; raises AnsibleLookupError for a vllm_serial that is none."""
         self.set_options(var_options=variables, direct=kwargs)
+        problem = batches.problem_of((variables or {}).get("vllm_serial") or "100%")
+        if problem:
+            raise AnsibleLookupError(problem)
         return batches.sizes_of_run(variables or {}, terms)

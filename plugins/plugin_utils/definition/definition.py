@@ -38,6 +38,9 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import
 #: vLLM's own port (vllm/entrypoints/openai/cli_args.py of 0.11, launchers/cli_args.py of 0.32).
 _PORT = 8000
 
+#: How alike a name must be to one of ours to be a slip of the pen: one letter of nine (``vlm_port``), by difflib.
+_NEARLY = 0.93
+
 #: Variables whose origin a plan tells, in this order; the secrets are none of them.
 _TOLD = (
     "vllm_name",
@@ -67,6 +70,29 @@ def unknown_variables(given: list[str], known: list[str]) -> list[tuple[str, str
         near = difflib.get_close_matches(name, sorted(known_set), n=1, cutoff=0.6)
         unknown.append((name, near[0] if near else ""))
     return unknown
+
+
+def near_misses(given: list[str], known: list[str]) -> list[tuple[str, str]]:
+    """Return (name, known name) for each given name that is nearly one of ours, where that one is not given itself.
+
+    Such a name has no prefix of the collection any more (``vlm_port``), or is written as an environment variable or an
+    option is (``VLLM_PORT``, ``vllm-port``), and would be ignored without a word.
+
+    Args:
+        given: all variable names of the host.
+        known: every name that roles document, and names declared by the user.
+    """
+    said, names = set(given), sorted(known)
+    found = []
+    for name in sorted(said - set(known)):
+        plain = name.lower().replace("-", "_")
+        near = plain if plain in known else ""
+        # names are long, so a letter more or less is a small part of them
+        if not near and not name.startswith("ansible_"):
+            near = (difflib.get_close_matches(plain, names, n=1, cutoff=_NEARLY) or [""])[0]
+        if near and near not in said:
+            found.append((name, near))
+    return found
 
 
 def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:

@@ -16,6 +16,9 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import 
 #: machine.
 _TARGETS, _EVERY, _OF_MACHINE = "vllm_run_on_", "vllm_run_on_every_", "vllm_machine_"
 
+#: A size of ``serial``.
+_SERIAL = re.compile(r"(\d+)(%?)\Z")
+
 
 def _plain(text: str) -> str:
     """Return a text as part of a group's name."""
@@ -76,6 +79,19 @@ def sizes_of_run(variables: dict, patterns: list[str]) -> list:
     return found or (serial if isinstance(serial, list) else [serial])
 
 
+def problem_of(serial: object) -> str:
+    """Return why a ``vllm_serial`` cannot be used, empty for a good one: Ansible itself ends with a traceback."""
+    wrong = [
+        item for item in (serial if isinstance(serial, list) else [serial]) if not _SERIAL.match(str(item).strip())
+    ]
+    if not wrong:
+        return ""
+    return (
+        "vllm_serial is %r. Set how many machines are worked on at a time: a number (2), a percentage (25%%), or a "
+        "list of them. Nothing was changed." % wrong[0]
+    )
+
+
 def _asked(variables: dict) -> tuple[dict[str, list[str]], object, bool]:
     every = str(variables.get("vllm_every_service", "")).lower() in TRUE
     return variables.get("groups") or {}, variables.get("vllm_serial") or "100%", every
@@ -107,7 +123,7 @@ def _lots(machines: list[list[str]], serial: object) -> list[list[list[str]]]:
 def _size(item: object, total: int) -> int:
     """Return a size of ``serial`` as a number of machines, at least 1; what is no number means all of them."""
     text = str(item).strip()
-    match = re.match(r"(\d+)(%?)\Z", text)
+    match = _SERIAL.match(text)
     if not match:
         return total
     number = int(match[1]) * total // 100 if match[2] else int(match[1])

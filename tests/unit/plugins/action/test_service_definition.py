@@ -242,3 +242,14 @@ def test_good_arguments_of_later_roles(run) -> None:
         "vllm_awx_hosts": "no dictionary",
     }
     assert "failed" not in run(**given)
+
+
+@pytest.mark.parametrize("name", ["vlm_port", "VLLM_PORT", "vllm-port"])
+def test_nearly_a_variable_of_ours(run, name) -> None:
+    """It would be ignored without a word; a role's own default beside it says nothing, an operator's value does."""
+    result = run(**{name: 5003, "vllm_port": None})
+    assert result["failed"]
+    assert "- %s: no variable" % name in result["msg"]
+    assert "Did you mean vllm_port?" in result["msg"]
+    assert not run(**{name: 5003, "vllm_port": 5003}).get("failed")
+    assert not run(**{name: 5003, "vllm_user_variables": [name]}).get("failed")

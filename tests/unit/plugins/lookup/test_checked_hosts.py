@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible import context
 from ansible.errors import AnsibleError
+from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar, trust_as_template
 from ansible.utils.context_objects import CLIArgs
 
@@ -41,3 +42,14 @@ def test_refused(hosts, options, words) -> None:
     """The option is named."""
     with pytest.raises(AnsibleError, match=words):
         hosts(**options)
+
+
+def test_core_that_is_too_old(hosts, monkeypatch) -> None:
+    """Ansible itself goes on after a warning, and fails somewhere in the middle."""
+    hosts()
+    module = lookup_loader.get("myia.vllm.checked_hosts").run.__globals__
+    monkeypatch.setitem(module, "_core", "2.15.13")
+    with pytest.raises(AnsibleError, match=r"This is ansible-core 2\.15\.13; myia\.vllm needs 2\.19 or later"):
+        hosts()
+    monkeypatch.setitem(module, "_core", "2.22.0rc1")
+    assert hosts() == "a,b"

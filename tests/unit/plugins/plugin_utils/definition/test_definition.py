@@ -227,3 +227,28 @@ def test_trust_remote_code_warns(define) -> None:
     _found, _problems, warnings = define(vllm_trust_remote_code=True)
     assert len(warnings) == 1
     assert "vllm_model_revision" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        (["vlm_port"], "vllm_port"),
+        (["VLLM_PORT"], "vllm_port"),
+        (["vllm-port"], "vllm_port"),
+        (["vllmport"], "vllm_port"),
+        (["Vllm_Model"], "vllm_model"),
+        (["vlm_max_model_len"], "vllm_max_model_len"),
+        (["dockerengine_install"], "docker_engine_install"),
+    ],
+)
+def test_near_misses(given, near, options) -> None:
+    """What is nearly one of ours is named with it, but not where ours is said too: then it is the operator's own."""
+    known = [*options, "docker_engine_install"]
+    assert definition.near_misses(given, known) == [(given[0], near)]
+    assert definition.near_misses([*given, near], known) == []
+
+
+def test_no_near_misses(options) -> None:
+    """Names of Ansible, of other people and of the environment are nobody's slips."""
+    theirs = ["ansible_port", "port", "model", "my_port", "VLLM_LOGGING_LEVEL", "llm_model_name", "inventory_dir"]
+    assert definition.near_misses(theirs, list(options)) == []

@@ -72,3 +72,15 @@ def test_groups_are_known_again() -> None:
     assert all(map(batches.is_ours, names))
     assert all(name.isidentifier() for name in (batches.targets_group("a-b:!c"), batches.machine_group("192.0.2.1")))
     assert not batches.is_ours("medium")
+
+
+@pytest.mark.parametrize("serial", [1, "2", "25%", 0, [1, "50%"], "100%"])
+def test_serial(serial) -> None:
+    """What Ansible takes for a size."""
+    assert batches.problem_of(serial) == ""
+
+
+@pytest.mark.parametrize("serial", ["abc", "-1", -1, "1.5", "50 %%", [1, "x"], {"a": 1}])
+def test_serial_that_is_none(serial) -> None:
+    """Named with what it should be; Ansible would end with a traceback."""
+    assert batches.problem_of(serial).startswith("vllm_serial is ")
