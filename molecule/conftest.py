@@ -58,6 +58,8 @@ def _environment() -> dict[str, str]:
         **os.environ,
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_NOCOLOR": "1",
+        # every task: tests look at more than an operator does
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
         "ANSIBLE_FORCE_COLOR": "0",
         "ANSIBLE_PIPELINING": "true",
         "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",

@@ -172,6 +172,10 @@ class Cases:
     def _healthy(self, _results, seen):
         return self.looked(seen, vllm_health_result={"healthy": True, "state": "running", "id": "ab" * 32})
 
+    def _healthy_restarted(self, _results, seen):
+        again = {**seen, "container": {**seen["container"], "restart_count": 2}}
+        return self.looked(again, vllm_health_result={"healthy": True, "state": "running", "id": "ab" * 32})
+
     def _host_not_fit(self, _results, seen):
         result = self.judged(port={"listening": True, "owner": {"pid": 812, "command": "nginx"}, "containers": []})
         failure = {"message": result["report"], "task": "Fail when the host lacks what the service needs"}

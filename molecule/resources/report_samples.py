@@ -81,7 +81,7 @@ def release(name: str, **more: object) -> dict:
         "model": "Qwen/Qwen2.5-32B-Instruct-AWQ",
         "vllm_version": "0.32.0",
         "good": True,
-        "good_since": "2026-01-%sT10:20:00Z" % name[6:8],
+        "good_since": "2026-01-%sT12:20:00Z" % name[6:8],
         "current": False,
         "failure": {},
         "log": "",

@@ -18,6 +18,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variable
     result_names,
     role_options,
 )
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import closing
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import document as report_document
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import files as report_files
 
@@ -64,8 +65,11 @@ class ActionModule(ActionBase):
             "collection": collection_version(),
             "ansible_core": ansible_core,
         }
+        secrets = self._secrets(task_vars)
+        failure = report_document.masked(args["failure"], secrets, False)
+        verdict = {"id": "unreported", "title": "No report", "sentence": "What serves now was not asked."}
         try:
-            result["report"] = self._written(about, results, args, task_vars, result)
+            result["report"], verdict = self._written(about, results, args, secrets, result)
         except Exception as error:  # a by-product must neither fail a deployment nor hide what did
             # its text may hold what was not masked yet
             result["warnings"] = [
@@ -76,11 +80,13 @@ class ActionModule(ActionBase):
             kept = {key: about[key] for key in ("run", "at", "check_mode", "service")}
             result["report"] = {**kept, "verdict": "unreported", "summary": "", "path": "", "url": ""}
         result.update({key: result["report"][key] for key in ("verdict", "summary", "path", "url")})
+        result["closing"] = closing.text(verdict, failure, result["path"])
         return result
 
-    def _written(self, about: dict, results: dict, args: dict, task_vars: dict, result: dict) -> dict:
-        """Write the report and return its summary; a folder that cannot be written is a warning of ``result``."""
-        document = report_document.build(about, results, args["snapshot"], args["failure"], self._secrets(task_vars))
+    @staticmethod
+    def _written(about: dict, results: dict, args: dict, secrets: list, result: dict) -> tuple[dict, dict]:
+        """Write the report, return summary and verdict; a folder that cannot be written is a warning of ``result``."""
+        document = report_document.build(about, results, args["snapshot"], args["failure"], secrets)
         # without a folder it lies where the person is who started Ansible
         folder, path, url = pathlib.Path(args["dir"] or ".").expanduser().absolute(), "", ""
         try:
@@ -91,7 +97,7 @@ class ActionModule(ActionBase):
                 "The report could not be written to %s/reports (%s); its summary is in set_stats all the same. Set "
                 "vllm_report_dir to a folder of the controller that this user may write." % (folder, error)
             ]
-        return report_document.summary(document, path, url)
+        return report_document.summary(document, path, url), document["verdict"]
 
     def _value(self, task_vars: dict, name: str) -> object:
         """Return a variable of the host; None when it is not there or cannot be evaluated."""

@@ -49,7 +49,7 @@ def run_summary(story: dict) -> str:
     elif not back:
         head += ". There was no good release to go back to: the container was removed, and nothing is half up."
     elif story.get("back_problem"):
-        head += ", and going back to release %s failed too: NOTHING SERVES NOW." % back
+        head += ", and going back to release %s failed too." % back
     else:
         took = "" if took_s is None else " after %s" % duration(took_s)
         head += "; release %s serves again%s." % (back, took)

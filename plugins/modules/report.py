@@ -65,12 +65,17 @@ EXAMPLES = r"""
 RETURN = r"""
 verdict:
   description: >-
-    V(deployed), V(nothing_to_do), V(part_done), V(rolled_back), V(verified), V(benchmarked), V(planned),
+    V(deployed), V(nothing_to_do), V(part_done), V(rolled_back), V(verified), V(benchmarked), V(healthy),
+    V(healthy_restarted), V(host_not_fit), V(serves_nothing), V(planned),
     V(plan_uncertain), V(would_change), V(would_not_change), V(refused), V(failed_went_back), V(failed_still_serves),
     V(failed_nothing_serves), V(failed_unseen), V(verification_failed), V(benchmark_failed) or V(unreachable).
   returned: success
   type: str
 summary: {description: The verdict in a sentence., type: str, returned: success}
+closing:
+  description: The message in which the run ends, with what it came to, why, and where the report is.
+  type: str
+  returned: success
 path: {description: Folder of the report; empty when it could not be written., type: str, returned: success}
 url: {description: Address of its page., type: str, returned: success}
 report:

@@ -17,6 +17,7 @@ VERDICTS = {
     "verified": ("good", "Verified"),
     "benchmarked": ("good", "Benchmarked"),
     "healthy": ("good", "Healthy"),
+    "healthy_restarted": ("warn", "Healthy, but was restarted"),
     "planned": ("good", "Planned"),
     "plan_uncertain": ("warn", "Planned, uncertain"),
     "would_change": ("neutral", "Would change"),
@@ -89,7 +90,7 @@ def _judged(run: str, check_mode: bool, results: dict, snapshot: dict, failure: 
         skipped = check_mode and not failure and run != "plan"
         return _would_ask(run, result) if skipped else judge(result, failure)
     if failure:
-        return _failed(results, snapshot, verify)
+        return _failed_check(snapshot) if check_mode else _failed(results, snapshot, verify)
     return _would(results) if check_mode else _done(run, results, snapshot, verify)
 
 
@@ -146,7 +147,26 @@ def _diagnosed(check_mode: bool, findings: list[dict], results: dict, snapshot: 
         )
     if failure:
         return "failed_still_serves", "The run failed, but release %s answers." % _serving(snapshot)
+    restarted = _restarted(snapshot)
+    if restarted:
+        return "healthy_restarted", "Release %s answers, but %s." % (_serving(snapshot), restarted)
     return "healthy", "Release %s answers, and the host has what it needs." % _serving(snapshot)
+
+
+def _restarted(snapshot: dict) -> str:
+    """Return how a container that serves was started again since its release was accepted; empty when it was not."""
+    container = snapshot.get("container") or {}
+    # both in UTC; Docker's time has fractions of a second
+    since, started = (str(item or "")[:19] for item in (
+        current_release(snapshot).get("good_since"), container.get("started_at")))  # fmt: skip
+    count = container.get("restart_count") or 0
+    if count:
+        return "Docker restarted it %s since it was started, at last at %s: it had ended by itself; the log says why " \
+               "(docker logs --until %sZ %s)" % ("once" if count == 1 else "%d times" % count, started, started,
+                                                 container.get("name", ""))  # fmt: skip
+    if since and started > since:
+        return "it was started again at %s, by hand or with the engine or host" % started
+    return ""
 
 
 def _verify(verify: dict, failure: dict) -> tuple[str, str]:
@@ -204,6 +224,13 @@ def _failed(results: dict, snapshot: dict, verify: dict) -> tuple[str, str]:
     if wanted and _release(results, "vllm_service_result").get("name") == serving:
         return "failed_went_back", "%s; release %s serves again." % (what, serving)
     return "failed_still_serves", "%s; release %s still serves." % (what, serving)
+
+
+def _failed_check(snapshot: dict) -> tuple[str, str]:
+    what, serving = "The check failed; nothing was changed", _serving(snapshot)
+    if serving:
+        return "failed_still_serves", "%s, and release %s answers." % (what, serving)
+    return "failed_unseen", "%s%s." % (what, ", and nothing answers now" if snapshot else "")
 
 
 def _would(results: dict) -> tuple[str, str]:

@@ -47,7 +47,7 @@ LOG = "Log of the failed start, on the host: /opt/x/failed-start.log"
         ),
         pytest.param(
             {"back": "old", "back_problem": "Port taken.\n"},
-            ["Release new of medium does not serve, and going back to release old failed too: NOTHING SERVES NOW.",
+            ["Release new of medium does not serve, and going back to release old failed too.",
              "It died.", "Release old: Port taken.", LOG],
             id="nothing-serves",
         ),
@@ -70,4 +70,4 @@ def test_filter(loader) -> None:
     templar = Templar(loader=loader, variables={"story": story})
     assert templar.template(text) == "Release new of medium does not serve; release old serves again.\nIt died."
     templar = Templar(loader=loader, variables={"story": story, "back": {"back_problem": "Port taken."}})
-    assert "NOTHING SERVES NOW" in templar.template(text)
+    assert "going back to release old failed too" in templar.template(text)

@@ -19,6 +19,10 @@ SENTENCES = {
     "benchmarked": "Profile sweep, 5 runs; 1 figure is worse than in the last good run.",
     "benchmark_failed": "0 of 1 runs gave a result.",
     "healthy": "Release %s answers, and the host has what it needs." % NEW,
+    "healthy_restarted": (
+        "Release %s answers, but Docker restarted it 2 times since it was started, at last at 2026-01-31T12:06:00: it "
+        "had ended by itself; the log says why (docker logs --until 2026-01-31T12:06:00Z myia-vllm-medium-qwen3)." % NEW
+    ),
     "host_not_fit": ("Release %s answers, but preflight would refuse it today (port): its next start may fail." % NEW),
     "serves_nothing": "Nothing answers (no-memory-for-kv-cache).",
     "planned": "A deployment would go on: the model fits, and every required check passed.",
@@ -201,3 +205,31 @@ def test_compared(rows, words, report_cases) -> None:
     about, results, snapshot, failure = report_cases.case("benchmarked")
     results["vllm_benchmark_result"]["compared"]["rows"] = rows
     assert words in judged((about, results, snapshot, failure))["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("good_since", "started_at", "words"),
+    [
+        ("2026-01-31T12:10:00Z", "2026-01-31T12:05:30.123456789Z", ""),
+        ("2026-01-31T12:10:00Z", "2026-02-02T03:00:00.5Z", "it was started again at 2026-02-02T03:00:00, by hand"),
+        ("", "2026-02-02T03:00:00.5Z", ""),
+        (None, "", ""),
+    ],
+)
+def test_started_since_it_was_accepted(good_since, started_at, words, report_cases) -> None:
+    """A diagnosis names a start that no deployment made; a release is accepted after its own."""
+    about, results, snapshot, failure = report_cases.case("healthy")
+    for release in snapshot["releases"]:
+        release["good_since"] = good_since
+    container = {**snapshot["container"], "started_at": started_at, "restart_count": 0}
+    sentence = judged((about, results, {**snapshot, "container": container}, failure))["sentence"]
+    assert (words in sentence) if words else ("has what it needs" in sentence)
+
+
+def test_failed_in_check_mode(report_cases) -> None:
+    """A check changes nothing, so no release failed to come into service."""
+    about, results, snapshot, failure = report_cases.case("failed_still_serves")
+    found = judged(({**about, "check_mode": True}, results, snapshot, failure))
+    assert found["sentence"] == "The check failed; nothing was changed, and release %s answers." % OLD
+    found = judged(({**about, "check_mode": True}, results, {**snapshot, "healthy": False}, failure))
+    assert found["sentence"] == "The check failed; nothing was changed, and nothing answers now."
