@@ -23,6 +23,8 @@ from ansible_collections.myia.vllm.plugins.module_utils.capacity import (  # noq
 
 CASES = ROOT / "tests" / "unit" / "data" / "kv_cases.jsonl"
 GIB = 1024**3
+#: A low end above this many times what came was a promise that did not hold.
+_PROMISED = 1.05
 
 
 def load(path: pathlib.Path) -> tuple[list[dict], dict]:
@@ -52,6 +54,11 @@ def arguments(case: dict, configs: dict) -> dict:
         "max_num_batched_tokens": case["max_num_batched_tokens"],
         "enforce_eager": bool(case["enforce_eager"]),
         "vllm_version": case["vllm_version"],
+        "runner": case.get("runner") or "",
+        "environment": case.get("environment"),
+        "speculative_config": case.get("speculative_config"),
+        "limit_mm_per_prompt": case.get("limit_mm_per_prompt"),
+        "gpu_memory_free_mib": case.get("gpu_free_mib"),
     }
 
 
@@ -71,11 +78,12 @@ def score(cases: list[dict], plans: dict[str, dict]) -> dict:
     """Return the figures of merit.
 
     Returns:
-        ``tokens`` and ``kv_gib``: each ``cases``, ``inside`` (share), ``error`` (median relative error of the middle),
-        ``width`` (median of high / low), ``missed`` (ids); ``refused``: ``cases``, ``recognised`` (share predicted no
+        ``tokens`` and ``kv_gib``: each ``cases``, ``inside`` (share), ``error`` (median relative error of what is
+        expected), ``width`` (median of high / low), ``missed`` (ids); ``promised``: ``too_much`` (ids of figures whose
+        low end is more than 5 % above what came); ``refused``: ``cases``, ``recognised`` (share predicted no
         or uncertain), ``missed``; ``started``: ``cases``, ``false_no`` (ids), ``yes`` (share predicted yes).
     """
-    result = {}
+    result, promised = {}, []
     for name, key, value in (
         ("tokens", "kv_tokens", "kv_tokens"),
         ("kv_gib", "kv_cache_gib_per_gpu", "kv_cache_gib_per_gpu"),
@@ -84,10 +92,11 @@ def score(cases: list[dict], plans: dict[str, dict]) -> dict:
         for case in cases:
             if case["scorable_" + name]:
                 band, real = plans[case["id"]][key], case[value]
-                middle = (band["low"] + band["high"]) / 2
                 inside = band["low"] <= real <= band["high"]
                 width = band["high"] / band["low"] if band["low"] > 0 else float("inf")
-                rows.append((inside, abs(middle - real) / real, width, case["id"]))
+                rows.append((inside, abs(band["expected"] - real) / real, width, case["id"]))
+                if band["low"] > _PROMISED * real:
+                    promised.append(case["id"])
         result[name] = {
             "cases": len(rows),
             "inside": sum(row[0] for row in rows) / len(rows),
@@ -95,6 +104,7 @@ def score(cases: list[dict], plans: dict[str, dict]) -> dict:
             "width": statistics.median(row[2] for row in rows),
             "missed": [row[3] for row in rows if not row[0]],
         }
+    result["promised"] = {"cases": sum(result[name]["cases"] for name in ("tokens", "kv_gib")), "too_much": promised}
     refused = [case["id"] for case in cases if case["scorable_refusal"] and case["refused"]]
     seen = [name for name in refused if name in plans and plans[name]["fits"] != "yes"]
     result["refused"] = {
@@ -123,6 +133,8 @@ def table(result: dict, seconds: float) -> str:
         row(name + " inside [low, high]", part["cases"], "%.1f %%" % (100 * part["inside"]), part["missed"])
         row(name + " error, median", part["cases"], "%.1f %%" % (100 * part["error"]))
         row(name + " high / low, median", part["cases"], "%.3f" % part["width"])
+    part = result["promised"]
+    row("promised over 5 % too much", part["cases"], "%d" % len(part["too_much"]), part["too_much"])
     part = result["refused"]
     row("refused: no or uncertain", part["cases"], "%.1f %%" % (100 * part["recognised"]), part["missed"])
     part = result["started"]

@@ -19,19 +19,24 @@ from ansible_collections.myia.vllm.plugins.module_utils.capacity import (
     explanation,
     kv_cache,
     length,
+    speculation,
     suggestions,
+    unknown,
     vllm_rules,
     weights,
 )
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import outside as outside_pytorch
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import overhead as vllm_overhead
 from ansible_collections.myia.vllm.plugins.module_utils.capacity.model_config import shape
 from ansible_collections.myia.vllm.plugins.module_utils.common import versions
 
 #: Said where the KV cache is too small in every way that a plan counts on.
 _ONLY_BY_CHOICE = (
-    "It can only start with what the plan does not count on: VLLM_USE_FLASHINFER_SAMPLER 1 in vllm_extra_env, "
-    "before vLLM 0.8 enable-chunked-prefill in vllm_extra_options. Set that, or follow a suggestion."
+    "It can only start with what the plan does not count on: enable-chunked-prefill in vllm_extra_options. Set that, "
+    "or follow a suggestion."
 )
+#: Tokens below which a length that vLLM chooses is worth a warning: a bound of ours, shorter than a service wants.
+_SHORT_TOKENS = 2048
 
 
 def plan(
@@ -44,7 +49,7 @@ def plan(
     tensor_parallel_size: int = 1,
     pipeline_parallel_size: int = 1,
     gpu_memory_utilization: float | None = None,
-    max_model_len: int | None = None,
+    max_model_len: int | str | None = None,
     kv_cache_dtype: str = "auto",
     dtype: str = "auto",
     quantization: str | None = None,
@@ -56,6 +61,11 @@ def plan(
     gpu_name: str = "",
     gpu_memory_free_mib: int | list | None = None,
     hf_overrides: dict | None = None,
+    runner: str = "",
+    environment: dict | None = None,
+    speculative_config: dict | None = None,
+    draft_config: dict | None = None,
+    limit_mm_per_prompt: dict | None = None,
     suggest: bool = True,
 ) -> dict:
     """Return whether a configuration fits, with the arithmetic and what would help.
@@ -69,7 +79,8 @@ def plan(
         tensor_parallel_size: GPUs that share a layer.
         pipeline_parallel_size: groups of GPUs that share the layers.
         gpu_memory_utilization: share of a GPU's memory; None: vLLM's default.
-        max_model_len: longest sequence in tokens; None: what the model's configuration allows.
+        max_model_len: longest sequence in tokens; None: what the model's configuration allows; auto or -1: the longest
+            that fits, as vLLM chooses it since 0.14.
         kv_cache_dtype: of ``--kv-cache-dtype``.
         dtype: of ``--dtype``.
         quantization: of ``--quantization``.
@@ -81,6 +92,11 @@ def plan(
         gpu_name: name of the card, for defaults that depend on it.
         gpu_memory_free_mib: memory that nobody uses now; None: all of it.
         hf_overrides: of ``--hf-overrides``.
+        runner: generate or pooling, as vLLM will run the model; "" to tell by its configuration and name.
+        environment: variables of vLLM's container; None: not known.
+        speculative_config: of ``--speculative-config``.
+        draft_config: content of the draft model's ``config.json``, where it has one of its own.
+        limit_mm_per_prompt: of ``--limit-mm-per-prompt``; 0 for every modality takes nothing for the encoder.
         suggest: whether to look for suggestions.
 
     Returns:
@@ -90,6 +106,7 @@ def plan(
         ShapeError: ``model_config`` does not describe a language model.
         ValueError: a size is not positive.
     """
+    max_model_len = length.asked_length(max_model_len)
     asked = {name: value for name, value in locals().items() if name != "suggest"}
     for name in ("tensor_parallel_size", "pipeline_parallel_size"):
         asked[name] = 1 if asked[name] is None else asked[name]
@@ -104,27 +121,41 @@ def _without_suggestions(asked: dict) -> dict:
         if asked[name] < 1:
             raise ValueError("%s is %s; it must be 1 or more." % (name, asked[name]))
     version = versions.release(asked["vllm_version"])
-    size = shape(asked["model_config"], asked["hf_overrides"])
+    size = shape(asked["model_config"], asked["hf_overrides"], asked["runner"])
     allowed = length.derived_length(size, version)
-    settings = _settings(asked, size, allowed, version)
-    memory = _memory(asked, size, settings)
+    draft = speculation.added(asked["speculative_config"], size, asked, asked["draft_config"])
+    settings = _settings(asked, size, allowed, version, draft)
+    memory = _memory(asked, size, settings, draft)
     widths = kv_cache.number_bytes(size, asked["kv_cache_dtype"], asked["dtype"], asked["quantization"], version)
-    ways = [_way(size, rules, settings, memory, widths) for rules in vllm_rules.rules(version)]
+    rules = vllm_rules.rules(version, asked["environment"])
+    ways = [_way(size, rule, settings, memory, widths) for rule in rules]
     ends = _ends(ways)
+    chosen = None
+    if settings["auto"]:
+        chosen = _fitted(ends, settings["length"])
+        settings = {**settings, "length": max(1, chosen["low"] or chosen["high"])}
+        ways = [_way(size, rule, settings, memory, widths) for rule in rules]
+        ends = _ends(ways)
     problems, warnings = _blockers(size, asked, settings, memory, ways)
-    fits, problems, warnings = _verdict(settings, ends, ways[-1], problems, warnings)
+    if chosen:
+        fits, problems, warnings = _auto_verdict(chosen, allowed, ends, problems, warnings)
+    else:
+        fits, problems, warnings = _verdict(settings, ends, ways[-1], problems, warnings)
+    said = asked["max_model_len"] is not None and not settings["auto"]
     result = {
         "fits": fits,
         **_figures(settings, memory, ends, ways[-1]),
-        "length": length.verdict(allowed, settings["length"], asked["max_model_len"] is None),
+        "length": length.verdict(allowed, settings["length"], not said),
+        "auto_max_model_len": chosen,
         "problems": problems,
         "warnings": warnings,
+        "unknown": unknown.causes(size, asked, settings, rules, draft),
     }
     result["explanation"] = explanation.lines(result, size, settings, memory, ways[-1]["overhead"]["terms"])
     return result
 
 
-def _settings(asked: dict, size: dict, allowed: dict, version: tuple | None) -> dict:
+def _settings(asked: dict, size: dict, allowed: dict, version: tuple | None, draft: dict) -> dict:
     """Return what the other steps need of ``asked``, with vLLM's defaults; ``length`` is in tokens.
 
     Args:
@@ -132,23 +163,48 @@ def _settings(asked: dict, size: dict, allowed: dict, version: tuple | None) -> 
         size: of ``model_config.shape``.
         allowed: of ``length.derived_length``.
         version: vLLM's version; None where it is not known.
+        draft: of ``speculation.added``.
     """
+    auto = asked["max_model_len"] == length.AUTO
+    limits = asked["limit_mm_per_prompt"] or {}
+    free = asked["gpu_memory_free_mib"]
+    others = None if free is None else _smallest(asked["gpu_memory_mib"]) - _smallest(free)
     return {
         "tp": asked["tensor_parallel_size"],
         "pp": asked["pipeline_parallel_size"],
         "stage_layers": math.ceil(size["layers"] / asked["pipeline_parallel_size"]),
         "utilization": asked["gpu_memory_utilization"] or vllm_rules.default_utilization(version),
-        "length": asked["max_model_len"] or allowed["tokens"] or 2048,
+        "auto": auto,
+        "length": (None if auto else asked["max_model_len"]) or allowed["tokens"] or length.UNSAID_TOKENS,
         "seqs": asked["max_num_seqs"],
         "tokens": asked["max_num_batched_tokens"],
         "capture_sizes": asked["cudagraph_capture_sizes"] or [],
         "eager": bool(asked["enforce_eager"]),
         "gpu_name": asked["gpu_name"] or "",
         "version": version,
+        "environment": asked["environment"],
+        "quantized": bool(asked["quantization"] or size["config"].get("quantization_config")),
+        "no_media": bool(limits) and not any(_number_of(limit) for limit in limits.values()),
+        "others_gib": None if others is None else max(0, others) / 1024,
+        "draft_method": draft["method"],
+        "draft_tokens": draft["tokens"],
+        "draft_layers": draft["layers"][1],
+        "fewest_draft_layers": draft["layers"][0],
     }
 
 
-def _memory(asked: dict, size: dict, settings: dict) -> dict:
+def _number_of(limit) -> int:
+    """Return how many items of a modality a prompt may have: a number, or a dictionary with its ``count``."""
+    found = limit.get("count", 1) if isinstance(limit, dict) else limit
+    return int(found) if str(found).isdigit() else 1
+
+
+def _fitted(ends: dict, longest: int) -> dict:
+    """Return the length that vLLM chooses by itself, at least and at most; 0 where not even one token fits."""
+    return {end: min(longest, ends[end]["longest"]) for end in ("low", "high")}
+
+
+def _memory(asked: dict, size: dict, settings: dict, draft: dict) -> dict:
     """Return the memory of one GPU in GiB.
 
     Returns:
@@ -160,6 +216,7 @@ def _memory(asked: dict, size: dict, settings: dict) -> dict:
         raise ValueError("gpu_memory_mib is %s; it must be the MiB that nvidia-smi reports." % asked["gpu_memory_mib"])
     total = offered_gib(card_gib)
     weights_gib, source = weights.weights_gib(size, asked, settings)
+    weights_gib = tuple(own + beside for own, beside in zip(weights_gib, draft["weights_gib"]))
     return {
         "card_gib": card_gib,
         "total_gib": total,
@@ -180,14 +237,15 @@ def _way(size: dict, rules: dict, settings: dict, memory: dict, widths: tuple) -
         widths: the most and the fewest bytes of a number of the cache.
 
     Returns:
-        ``overhead``; ``low``, ``high`` and ``best`` (with what the operator may have chosen and a plan does not know),
-        each as of ``kv_cache.held`` with its ``room_gib``.
+        ``overhead``; ``low``, ``expected``, ``high`` and ``best`` (with what the operator may have chosen and a plan
+        does not know), each as of ``kv_cache.held`` with its ``room_gib``.
     """
     over = vllm_overhead.overhead(size, rules, settings, memory["card_gib"])
     lean = vllm_overhead.overhead(size, {**rules, **vllm_rules.LEAN}, settings, memory["card_gib"])
     budget, weights_gib = memory["budget_gib"], memory["weights_gib"]
     most_gib = budget[2] - weights_gib[0]
     ends = {
+        "expected": (budget[1] - weights_gib[1] - over["gib"][1], widths[1], kv_cache.FEW_INDEXED),
         "low": (budget[0] - weights_gib[2] - over["gib"][2], widths[0], kv_cache.ALL_INDEXED),
         "high": (most_gib - over["gib"][0], widths[1], kv_cache.FEW_INDEXED),
         "best": (most_gib - lean["gib"][0], widths[1], kv_cache.FEW_INDEXED),
@@ -195,7 +253,8 @@ def _way(size: dict, rules: dict, settings: dict, memory: dict, widths: tuple) -
     way = {"overhead": over}
     for end, (room_gib, width, indexed) in ends.items():
         batch = {"room_gib": room_gib, "number_bytes": width, "indexed": indexed, "tokens": over["tokens"]}
-        way[end] = {**kv_cache.held(size, rules, settings, batch), "room_gib": room_gib}
+        draft = settings["draft_layers" if end in ("low", "expected") else "fewest_draft_layers"]
+        way[end] = {**kv_cache.held(size, rules, {**settings, "draft_layers": draft}, batch), "room_gib": room_gib}
     return way
 
 
@@ -225,6 +284,21 @@ def _verdict(
     return "uncertain" if warnings or ends["low"]["longest"] < wanted else "yes", [], warnings
 
 
+def _auto_verdict(
+    chosen: dict, allowed: dict, ends: dict, problems: list[str], warnings: list[str]
+) -> tuple[str, list[str], list[str]]:
+    """Return the verdict where vLLM chooses the length, with all problems and warnings."""
+    if problems or chosen["high"] < 1:
+        room = ends["high"]["room_gib"]
+        text = "not even one token fits (%.2f GiB are left at most): vLLM cannot choose a length." % room
+        return "no", problems or [text], warnings
+    wanted = min(_SHORT_TOKENS, allowed["tokens"] or _SHORT_TOKENS)
+    if chosen["low"] < wanted:
+        text = "vLLM may choose a length of %d tokens only." % chosen["low"]
+        return "uncertain", [], [*warnings, text]
+    return "uncertain" if warnings else "yes", [], warnings
+
+
 def _too_small(ends: dict, wanted: int, needed_gib: float) -> str:
     low_gib, high_gib = ends["low"]["room_gib"], ends["high"]["room_gib"]
     if high_gib <= 0:
@@ -245,9 +319,16 @@ def _figures(settings: dict, memory: dict, ends: dict, newest: dict) -> dict:
         "kv_bytes_per_token_per_gpu": newest["low"]["bytes_per_token"],
         "budget_gib_per_gpu": _range(memory["budget_gib"][0], memory["budget_gib"][2]),
         "overhead_gib_per_gpu": _range(*ends["overhead_gib"]),
-        "kv_cache_gib_per_gpu": _range(low["room_gib"], high["room_gib"]),
+        "kv_cache_gib_per_gpu": {
+            **_range(low["room_gib"], high["room_gib"]),
+            "expected": _round(_within(newest["expected"]["room_gib"], low["room_gib"], high["room_gib"])),
+        },
         "kv_cache_needed_gib_per_gpu": _round(newest["low"]["needed_gib"]),
-        "kv_tokens": {"low": low["tokens"], "high": high["tokens"]},
+        "kv_tokens": {
+            "low": low["tokens"],
+            "high": high["tokens"],
+            "expected": _within(newest["expected"]["tokens"], low["tokens"], high["tokens"]),
+        },
         "concurrency": _range(low["concurrency"], high["concurrency"]),
         "max_model_len": {"low": low["longest"], "high": high["longest"]},
         "settings": {
@@ -287,7 +368,7 @@ def _blockers(size: dict, asked: dict, settings: dict, memory: dict, ways: list[
                 "memory, or lower vllm_gpu_memory_utilization to %.2f."
                 % (free, budget[1], settings["utilization"], math.floor(100 * free / total[2]) / 100)
             )
-        elif free < budget[1] + vllm_overhead.CONTEXT_GIB:
+        elif free < budget[1] + outside_pytorch.CONTEXT_GIB:
             warnings.append(
                 "%.2f GiB are free, vLLM wants %.2f GiB (utilization %.2f) free beside its CUDA context (%.2f GiB on "
                 "an H100). If it refuses to start, lower vllm_gpu_memory_utilization to %.2f."
@@ -295,8 +376,8 @@ def _blockers(size: dict, asked: dict, settings: dict, memory: dict, ways: list[
                     free,
                     budget[1],
                     settings["utilization"],
-                    vllm_overhead.CONTEXT_GIB,
-                    math.floor(100 * max(0.0, free - vllm_overhead.CONTEXT_GIB) / total[2]) / 100,
+                    outside_pytorch.CONTEXT_GIB,
+                    math.floor(100 * max(0.0, free - outside_pytorch.CONTEXT_GIB) / total[2]) / 100,
                 )
             )
     outside = (1 - settings["utilization"]) * total[1]
@@ -321,6 +402,10 @@ def _smallest(memory) -> int:
     if not values:
         raise ValueError("gpu_memory_mib is an empty list; name the memory of each GPU.")
     return min(int(value) for value in values)
+
+
+def _within(value: float, low: float, high: float) -> float:
+    return max(low, min(high, value))
 
 
 def _round(value: float) -> float:

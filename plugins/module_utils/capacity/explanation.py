@@ -49,11 +49,15 @@ def lines(result: dict, size: dict, settings: dict, memory: dict, terms: list[di
             rest,
             "KV cache: none, since the model looks at a whole text at once and keeps nothing of it",
             "Length: %s" % result["length"]["text"],
+            *_not_known(result),
             "Verdict: %s" % result["fits"],
         ]
+    spans = len(vllm_rules.rules(settings["version"], settings["environment"])) > 1
+    both = "The version leaves open how vLLM starts: what follows spans every way, what stands above is the newest"
     found += [
         "KV cache: budget - weights - overhead = %.2f to %.2f GiB a GPU" % (kv["low"], kv["high"]),
-        "KV cache a token and GPU: %s = %d bytes" % (_kv_formula(size, tp), result["kv_bytes_per_token_per_gpu"]),
+        "KV cache a token and GPU: %s = %d bytes" % (_kv_formula(size, settings), result["kv_bytes_per_token_per_gpu"]),
+        *([both] if spans else []),
         "That holds %d to %d tokens; one sequence of %d tokens needs %.2f GiB, so %.2f to %.2f of them fit at once"
         % (
             tokens["low"],
@@ -66,22 +70,37 @@ def lines(result: dict, size: dict, settings: dict, memory: dict, terms: list[di
         "Longest sequence that fits: %d to %d tokens"
         % (result["max_model_len"]["low"], result["max_model_len"]["high"]),
         "Length: %s" % result["length"]["text"],
+        *_not_known(result),
         "Verdict: %s" % result["fits"],
     ]
-    if len(vllm_rules.rules(settings["version"])) > 1:
-        found.insert(
-            -4,
-            "The version leaves open how vLLM starts: what follows spans every way, what stands above is the newest",
-        )
     return found
 
 
-def _kv_formula(size: dict, tp: int) -> str:
-    layers = ", ".join("%d %s" % (number, kind) for kind, number in size["kinds"].items())
+def _not_known(result: dict) -> list[str]:
+    """Return the line that names what is not known, if anything is not."""
+    return ["Not known, so that the ranges span it: %s" % "; ".join(result["unknown"])] if result["unknown"] else []
+
+
+def _kv_formula(size: dict, settings: dict) -> str:
+    tp = settings["tp"]
+    drafts = " + %d that draft" % settings["draft_layers"] if settings["draft_layers"] else ""
+    if size["compress_ratios"]:
+        ratios = sorted(set(size["compress_ratios"]))
+        return "entries of 584 bytes for %s tokens in %d layers%s, on every GPU" % (
+            " or ".join(str(ratio) for ratio in ratios if ratio > 1),
+            sum(ratio > 1 for ratio in size["compress_ratios"]),
+            drafts,
+        )
+    layers = ", ".join("%d %s" % (number, kind) for kind, number in size["kinds"].items() if kind != "none")
     if size["mla_dim"]:
-        return "latent attention, %d numbers in each of %d layers, on every GPU" % (size["mla_dim"], size["layers"])
-    return "2 x %s layers x %d of %d heads x %d numbers" % (
+        return "latent attention, %d numbers in each of %d layers%s, on every GPU" % (
+            size["mla_dim"],
+            size["layers"],
+            drafts,
+        )
+    return "2 x %s%s layers x %d of %d heads x %d numbers" % (
         layers,
+        drafts,
         max(1, math.ceil(size["kv_heads"] / tp)),
         size["kv_heads"],
         size["head_dim"],

@@ -38,6 +38,15 @@ KV_BYTES = {
 }
 #: Bytes a token and layer of DeepSeek's own fp8 layout: 512 numbers, four 32 bit scales, 64 numbers in 16 bit.
 _FP8_DS_MLA_BYTES = 512 + 16 + 128
+#: DeepSeek V4 (``models/deepseek_v4/{attention,compressor}.py`` of 0.32): bytes of an entry (448 numbers in 8 bit, 64
+#: in 16 bit, scales), what a page is rounded up to, tokens of a block; entries of a block that slides, and of blocks of
+#: the compressors' 32 bit states, by ratio. With ratio 4 the indexer keeps as much of its own beside.
+_V4_ENTRY_BYTES, _V4_ROUNDED_BYTES, _V4_BLOCK_TOKENS, _V4_SLIDING_TOKENS = 584, 576, 256, 64
+_V4_STATE_TOKENS = {4: 4, 128: 8}
+_V4_INDEXED_RATIO = 4
+#: What padding to pages and groups of equal size adds: nothing at best. The one start that is known (0.22, two GH200:
+#: 6.66 GiB for 30000 tokens, 13528 tokens in 5.44 GiB) took 1.19 times the sum for what is kept of a batch.
+_V4_PADDING = (1.0, 1.35)
 #: Longest sequence that the search for the largest fitting one looks at, in tokens.
 _LONGEST = 1 << 24
 
@@ -62,9 +71,13 @@ def _layers_by_kind(size: dict, rules: dict, settings: dict) -> dict[str, int]:
     kinds = {kind: number for kind, number in size["kinds"].items() if kind != "none" and number}
     if not rules["hybrid"]:
         # older versions give every attention layer the room of a full one
-        full = sum(number for kind, number in kinds.items() if kind != "linear")
-        kinds = {"full": full, **({"linear": kinds["linear"]} if "linear" in kinds else {})}
-    return {kind: math.ceil(number / settings["pp"]) for kind, number in kinds.items() if number}
+        kept = ("linear", "cross")
+        full = sum(number for kind, number in kinds.items() if kind not in kept)
+        kinds = {"full": full, **{kind: kinds[kind] for kind in kept if kind in kinds}}
+    kinds = {kind: math.ceil(number / settings["pp"]) for kind, number in kinds.items() if number}
+    # what drafts lies on the last stage, and attends to everything
+    draft = settings.get("draft_layers", 0)
+    return {**kinds, "full": kinds.get("full", 0) + draft} if draft and kinds else kinds
 
 
 def _layer_bytes(size: dict, tp: int, kind: str, number_bytes: float, kv_cache_fp8_ds: bool, indexed: float) -> float:
@@ -121,9 +134,10 @@ def layout(size: dict, rules: dict, settings: dict, number_bytes: float, indexed
     return {"groups": groups, "block_bytes": page * group, "bytes_per_token": growing}
 
 
-def _blocks_for(groups: list, length: int, window: int, tokens: int, rules: dict) -> int:
+def _blocks_for(groups: list, length: int, size: dict, batch: dict, rules: dict) -> int:
     """Return the blocks that one sequence of a length takes (``max_memory_usage_bytes`` of each kind of layer)."""
-    blocks = 0
+    blocks, window, cross, tokens = 0, size["window"], size["cross"], batch["tokens"]
+    waiting = batch["draft_tokens"]
     for kind, number, block in groups:
         if kind == "full":
             one = math.ceil(length / block)
@@ -131,8 +145,11 @@ def _blocks_for(groups: list, length: int, window: int, tokens: int, rules: dict
             one = math.ceil(min(window - 1 + tokens, length) / block) + 1
         elif kind == "chunked":
             one = math.ceil(min(window + tokens, length) / block)
+        elif kind == "cross":
+            one = math.ceil(cross / block)
         else:
-            one = rules["states"]
+            # each token that waits for its check has a state of its own (MambaSpec in v1/kv_cache_interface.py)
+            one = rules["states"] + waiting
         blocks += one * number
     return blocks
 
@@ -143,7 +160,8 @@ def held(size: dict, rules: dict, settings: dict, batch: dict) -> dict:
     Args:
         size: of ``model_config.shape``.
         rules: one entry of ``vllm_rules.rules``.
-        settings: of ``estimate.plan``; ``length`` is the wanted length in tokens.
+        settings: of ``estimate.plan``; ``length`` is the wanted length in tokens, ``draft_layers`` and
+            ``draft_tokens`` (that wait for their check) are what speculation adds.
         batch: ``room_gib``; ``number_bytes`` of a number of the cache; ``indexed``, the share of layers that keep a
             sparse indexer; ``tokens``, max_num_batched_tokens.
 
@@ -151,12 +169,14 @@ def held(size: dict, rules: dict, settings: dict, batch: dict) -> dict:
         ``tokens`` as vLLM prints them, ``concurrency`` (sequences of the wanted length), ``longest`` (tokens of the
         longest sequence that fits), ``needed_gib`` (for one of the wanted length), ``bytes_per_token``.
     """
+    if size["compress_ratios"]:
+        return _compressed(size, settings, batch)
     plan = layout(size, rules, settings, batch["number_bytes"], batch["indexed"])
     groups, room = plan["groups"], batch["room_gib"] * GIB
     blocks = int(room // plan["block_bytes"]) if room > 0 and groups else 0
 
     def needed(length: int) -> int:
-        return _blocks_for(groups, length, size["window"], batch["tokens"], rules)
+        return _blocks_for(groups, length, size, {"draft_tokens": settings.get("draft_tokens", 0), **batch}, rules)
 
     one = needed(settings["length"])
     concurrency = blocks / one if one else 0.0
@@ -173,7 +193,50 @@ def held(size: dict, rules: dict, settings: dict, batch: dict) -> dict:
     }
 
 
-def longest(needed, blocks: int) -> int:
+def _compressed(size: dict, settings: dict, batch: dict) -> dict:
+    """Return what a room holds for DeepSeek V4, whose layers keep one entry of several tokens; as `held`.
+
+    Every layer slides beside that, and each compressor keeps the tokens that it has not joined: both for a window and
+    a batch, whatever the length, which is most of what a short sequence takes.
+    """
+
+    def page(number_bytes: int) -> int:
+        return math.ceil(number_bytes / _V4_ROUNDED_BYTES) * _V4_ROUNDED_BYTES
+
+    padding = _V4_PADDING[batch["indexed"] == ALL_INDEXED]
+    share = math.ceil(size["layers"] / settings["pp"]) / size["layers"] * padding
+    main = page(_V4_ENTRY_BYTES * _V4_SLIDING_TOKENS)
+    growing = kept = 0.0
+    ratios = size["compress_ratios"] + [1] * settings.get("draft_layers", 0)
+    for ratio in ratios:
+        kept += main / _V4_SLIDING_TOKENS
+        if ratio <= 1:
+            continue
+        entries = _V4_BLOCK_TOKENS / ratio
+        growing += page(_V4_ENTRY_BYTES * entries) / _V4_BLOCK_TOKENS
+        state = _V4_STATE_TOKENS.get(ratio, min(_V4_STATE_TOKENS.values()))
+        kept += main / state
+        if ratio == _V4_INDEXED_RATIO:
+            indexer = page(size["indexer_bytes"] * entries)
+            growing += indexer / _V4_BLOCK_TOKENS
+            kept += indexer / state
+    growing, kept, room = growing * share, kept * share, max(0.0, batch["room_gib"]) * GIB
+    window = max(size["window"], *ratios) + batch["tokens"]
+
+    def needed(length: int) -> float:
+        return growing * length + kept * min(window, length)
+
+    concurrency = room / needed(settings["length"])
+    return {
+        "tokens": int(concurrency * settings["length"]),
+        "concurrency": concurrency,
+        "longest": longest(needed, room),
+        "needed_gib": needed(settings["length"]) / GIB,
+        "bytes_per_token": int(growing),
+    }
+
+
+def longest(needed, blocks: float) -> int:
     """Return the longest sequence, in tokens, for which the callable ``needed`` asks for no more than ``blocks``."""
     low, high = 0, _LONGEST
     while low < high:

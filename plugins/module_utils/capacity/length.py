@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ansible_collections.myia.vllm.plugins.module_utils.capacity.model_config import shape
+from ansible_collections.myia.vllm.plugins.module_utils.capacity.model_config import shape, unused_positions
 from ansible_collections.myia.vllm.plugins.module_utils.common import versions
 
 #: Keys of the longest sequence, the smallest of which vLLM takes (vLLM 0.11 to 0.32, ``config/model.py``,
@@ -24,6 +24,13 @@ _LENGTH_KEYS = (
     "max_seq_length",
     "seq_len",
 )
+
+#: What a max_model_len says that vLLM is to choose: the longest that fits into the KV cache, at most the model's own
+#: (``_auto_fit_max_model_len`` in ``v1/core/kv_cache_utils.py`` since 0.14).
+AUTO = "auto"
+#: Tokens that vLLM takes where neither the operator nor config.json names a length (``config/model.py``).
+UNSAID_TOKENS = 2048
+_UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 
 #: RoPE types whose ``max_position_embeddings`` is the scaled length already, for every vLLM (0.11 to 0.32).
 _ALREADY_SCALED = ("su", "longrope", "llama3", "default", "mrope")
@@ -52,11 +59,13 @@ def derived_length(size: dict, version: tuple | None) -> dict:
     Returns:
         ``tokens`` (None when the configuration has no limit), ``native_tokens`` (without scaling), ``rope_type``,
         ``rope_theta``, ``factor``, ``original_tokens``; ``_rope_key`` that this version reads, whether it has
-        ``ignored`` another, and whether YaRN can stretch the model at all (``scalable``).
+        ``ignored`` another, and whether YaRN can stretch the model at all (``scalable``); ``unused_positions`` of a
+        table of learned ones.
     """
     flat = size["config"]
     lengths = [flat[key] for key in _LENGTH_KEYS if isinstance(flat.get(key), int)]
-    native = min(lengths) if lengths else None
+    unused = unused_positions(flat)
+    native = min(lengths) - unused if lengths else None
     rope = _rope(flat, version)
     kind = str(rope.get("rope_type") or rope.get("type") or "default")
     factor = rope.get("factor") or 1.0
@@ -76,7 +85,8 @@ def derived_length(size: dict, version: tuple | None) -> dict:
         "original_tokens": rope.get("original_max_position_embeddings"),
         "rope_key": _rope_key(version),
         "ignored": version is not None and version < _ROPE_PARAMETERS_SINCE and bool(flat.get("rope_parameters")),
-        "scalable": kind in ("default", *YARN) and size["family"] not in _NO_ROPE,
+        "scalable": kind in ("default", *YARN) and size["family"] not in _NO_ROPE and not unused,
+        "unused_positions": unused,
     }
 
 
@@ -95,7 +105,7 @@ def _rope(flat: dict, version: tuple | None) -> dict:
 
 
 def length_verdict(
-    model_config: dict, max_model_len: int | None, vllm_version: str | None, hf_overrides: dict | None = None
+    model_config: dict, max_model_len: int | str | None, vllm_version: str | None, hf_overrides: dict | None = None
 ) -> dict:
     """Return what the model's configuration says about a length, without any GPU: ``length`` of ``estimate.plan``.
 
@@ -104,7 +114,37 @@ def length_verdict(
     """
     size = shape(model_config, hf_overrides)
     length = derived_length(size, versions.release(vllm_version))
-    return verdict(length, max_model_len or length["tokens"] or 2048, max_model_len is None)
+    wanted = asked_length(max_model_len)
+    wanted = None if wanted == AUTO else wanted
+    return verdict(length, wanted or length["tokens"] or UNSAID_TOKENS, wanted is None)
+
+
+def asked_length(value) -> int | str | None:
+    """Return a max_model_len as tokens, `AUTO` for the longest that fits (auto, -1), or None for the model's own.
+
+    Suffixes are vLLM's (``human_readable_int`` in ``engine/arg_utils.py`` of 0.32): k, m, g count by thousands and may
+    have a fraction, K, M, G by 1024.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    text = "" if value is None else str(value).strip()
+    if not text:
+        return None
+    if text.lower() == AUTO or text == "-1":
+        return AUTO
+    number, unit = (text[:-1], _UNITS[text[-1]]) if text[-1] in _UNITS else (text, 1)
+    fraction = unit % 1000 == 0
+    try:
+        tokens = int(float(number) * unit) if fraction else int(number) * unit
+    except ValueError:
+        tokens = 0
+    if isinstance(value, bool) or tokens < 1:
+        raise ValueError(
+            "max_model_len is %s; it must be 1 token or more, as a number (32768, 32k), or auto or -1 for the longest "
+            "that fits." % value
+        )
+    return tokens
 
 
 def verdict(length: dict, wanted: int, unset: bool) -> dict:
@@ -130,6 +170,13 @@ def verdict(length: dict, wanted: int, unset: bool) -> dict:
                 " But vLLM reads rope_parameters from 0.12 on only: nothing is scaled, and long prompts give nonsense. "
                 "Name it rope_scaling in vllm_hf_overrides, or set vllm_version to 0.12 or later."
             )
+        return verdict
+    if length["unused_positions"]:
+        verdict["text"] = (
+            "%d tokens are more than the model has positions for (%d, since the first %d of max_position_embeddings "
+            "are never used): vLLM starts, and the first longer text breaks it. Lower vllm_max_model_len to %d; this "
+            "model cannot be stretched by YaRN." % (wanted, allowed, length["unused_positions"], allowed)
+        )
         return verdict
     verdict["text"] = (
         "%d tokens are more than the model's config.json allows (%d): vLLM refuses to start. Lower vllm_max_model_len "

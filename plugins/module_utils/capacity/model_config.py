@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import re
 
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import layers as model_layers
+
 #: Places where a multimodal model keeps the configuration of its language model.
 _TEXT_CONFIGS = ("text_config", "llm_config", "language_config", "thinker_config")
 
@@ -17,51 +19,47 @@ _NAMES = {
     "layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
     "hidden": ("hidden_size", "n_embd", "d_model", "dim"),
     "heads": ("num_attention_heads", "n_head", "n_heads"),
-    "kv_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"),
-    "head_dim": ("head_dim", "kv_channels", "attention_head_dim"),
+    "kv_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv", "kv_n_heads", "multi_query_group_num"),
+    "head_dim": ("head_dim", "kv_channels", "attention_head_dim", "hidden_size_per_head"),
     "intermediate": ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim"),
+    "dense_intermediate": ("intermediate_size_mlp", "dense_intermediate_size"),
     "vocab": ("vocab_size", "padded_vocab_size"),
     "experts": ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
-    "experts_per_token": ("num_experts_per_tok", "moe_topk", "num_experts_per_token", "moe_k"),
-    "moe_intermediate": ("moe_intermediate_size", "moe_ffn_hidden_size"),
-    "shared_intermediate": ("shared_expert_intermediate_size", "shared_intermediate_size"),
+    "experts_per_token": (
+        "num_experts_per_tok", "moe_topk", "num_experts_per_token", "moe_k", "moe_top_k", "experts_per_token",
+        "top_k_experts", "moe_experts_per_token",
+    ),
+    "moe_intermediate": (
+        "moe_intermediate_size", "moe_ffn_hidden_size", "expert_ffn_hidden_size", "expert_hidden_dim",
+        "moe_expert_inner_dim",
+    ),
+    "moe_hidden": ("moe_latent_size", "routed_expert_hidden_size"),
+    "shared_intermediate": (
+        "shared_expert_intermediate_size", "shared_intermediate_size", "moe_shared_expert_intermediate_size",
+        "share_expert_dim",
+    ),
+}  # fmt: skip
+
+#: The same for the decoder of a model that has an encoder beside it: its ``num_hidden_layers`` counts the encoder's.
+_DECODER_NAMES = {
+    "layers": ("decoder_layers", "num_decoder_layers"),
+    "heads": ("decoder_attention_heads",),
+    "intermediate": ("decoder_ffn_dim",),
 }
-
-#: ``layer_types`` and block letters of the families, by how the layer keeps its past.
-_LAYER_KINDS = {
-    "full_attention": "full",
-    "attention": "full",
-    "global": "full",
-    "*": "full",
-    "sliding_attention": "sliding",
-    "local": "sliding",
-    "chunked_attention": "chunked",
-    "linear_attention": "linear",
-    "mamba": "linear",
-    "mamba2": "linear",
-    "hybrid": "full",
-    "conv": "linear",
-    "recurrent": "linear",
-    "M": "linear",
-    "-": "none",
-    "E": "none",
-}
-
-#: Families whose every Nth layer attends to everything and whose others slide, when the configuration does not list
-#: its layers (the families' published model code).
-_SLIDING_PATTERNS = {"gemma2": 2, "gemma3": 6, "cohere2": 4, "gptoss": 2}
-
-#: Families whose ``sliding_window`` holds for every layer (their published model code); Qwen names one and leaves it
-#: off by ``use_sliding_window``.
-_ALL_SLIDING = ("mistral", "mixtral", "phi3", "starcoder2")
+#: Parts of a configuration that hold the sizes of a layer's part (DBRX, MPT).
+_PARTS = ("attn_config", "ffn_config")
 
 #: Families whose feed-forward has two matrices rather than a gate's three (their published model code).
-_UNGATED = ("opt", "gpt2", "gptneox", "gptj", "gptbigcode", "bloom", "falcon", "mpt", "phi", "starcoder2", "nemotron")
+_UNGATED = (
+    "opt", "gpt2", "gptneox", "gptj", "gptbigcode", "bloom", "falcon", "mpt", "phi", "starcoder2", "nemotron", "arcee",
+    "bert", "roberta", "xlmroberta", "camembert", "whisper", "bart", "mbart",
+)  # fmt: skip
+#: Activations that only feed-forwards without a gate have (NemotronH, Nemotron and Arcee of vLLM 0.33; OPT).
+_UNGATED_ACTIVATIONS = ("relu", "relu2", "squared_relu", "relu_squared")
 
-
-#: Families that look at a whole text at once and keep nothing of it: vLLM gives them no KV cache (their classes in
-#: model_executor/models/{bert,roberta,modernbert,bert_with_rope}.py use EncoderOnlyAttention, 0.11 to 0.33).
-_ENCODERS = ("bert", "roberta", "xlmroberta", "modernbert", "nomicbert", "new", "gte")
+#: Families whose learned positions begin behind the padding token's, so that as many are never used: a table of 514
+#: with padding token 1 is 512 tokens (``model_executor/models/roberta.py``, 0.11 to 0.33).
+_POSITIONS_BEHIND_PADDING = ("roberta", "xlmroberta", "xlmrobertaxl", "camembert")
 
 
 class ShapeError(ValueError):
@@ -82,6 +80,8 @@ def _flattened(config: dict, overrides: dict | None = None) -> dict:
     kept = ("architectures", "quantization_config", "vision_config", "torch_dtype", "dtype", "_name_or_path")
     flat = {**{key: outer[key] for key in kept if key in outer}, **inner}
     flat["architectures"] = outer.get("architectures") or inner.get("architectures") or []
+    for part in _PARTS:
+        flat = {**(flat[part] if isinstance(flat.get(part), dict) else {}), **flat}
     # a text_config's default of tied embeddings is not what the checkpoint says
     if "tie_word_embeddings" in outer:
         flat["tie_word_embeddings"] = outer["tie_word_embeddings"]
@@ -91,66 +91,128 @@ def _flattened(config: dict, overrides: dict | None = None) -> dict:
     return flat
 
 
-def shape(config: dict, overrides: dict | None = None) -> dict:
+def shape(config: dict, overrides: dict | None = None, runner: str = "") -> dict:
     """Return the sizes of a model.
 
     Args:
         config: content of a ``config.json``.
         overrides: what ``--hf-overrides`` gives.
+        runner: generate or pooling, as vLLM will run the model; "" where that is not known.
 
     Returns:
         ``layers``, ``hidden``, ``heads``, ``kv_heads``, ``head_dim``, ``intermediate``, ``vocab`` (counts);
-        ``kinds`` (number of layers by how they keep the past: full, sliding, chunked, linear, none); ``window``
-        (tokens); ``mla_dim`` (numbers a token and layer of multi-head latent attention, 0 without), ``indexer_bytes``
-        (bytes a token and layer of a sparse indexer, 0 without); ``global_head_dim`` and ``global_kv_heads`` (of full
-        layers, where they differ); ``experts``, ``experts_per_token``, ``moe_intermediate``, ``shared_intermediate``,
-        ``moe_layers``; ``tied``, ``gated``, ``multimodal``, ``pooling`` (bool); ``vision_hidden``; ``name``; ``config``
-        (flattened).
+        ``kinds`` (number of layers by how they keep the past: full, sliding, chunked, linear, cross, none);
+        ``attention_layers``, ``recurrent_layers``, ``dense_layers`` (plain feed-forwards), ``moe_layers``; ``window``
+        and ``cross`` (tokens that a window and an encoder keep); ``mla_dim`` (numbers a token and layer of multi-head
+        latent attention, 0 without), ``indexer_bytes`` (bytes a token and layer of a sparse indexer, 0 without),
+        ``compress_ratios`` (of each layer of DeepSeek V4, else empty); ``global_head_dim`` and ``global_kv_heads`` (of
+        full layers, where they differ); ``experts``, ``experts_per_token``, ``moe_intermediate``, ``moe_hidden``,
+        ``shared_intermediate``, ``dense_intermediate``; ``mtp_layers`` (that draft, of the model itself);
+        ``tied``, ``gated``, ``multimodal``, ``pooling`` (bool); ``vision_hidden``; ``name``; ``config`` (flattened).
 
     Raises:
         ShapeError: the configuration lacks layers, heads or hidden size.
     """
     flat = _flattened(config, overrides)
-    size = {name: first(flat, keys) for name, keys in _NAMES.items()}
-    missing = [_NAMES[name][0] for name in ("layers", "hidden", "heads") if not size[name]]
-    if missing:
-        raise ShapeError(
-            "The model's config.json has no %s (found %s). Pass the content of a Hugging Face config.json of a "
-            "language model as model_config." % (", ".join(missing), ", ".join(sorted(config)[:8]) or "nothing")
-        )
     family = _family(flat)
-    if not size["kv_heads"]:
-        size["kv_heads"] = 1 if flat.get("multi_query") else size["heads"]
-    size["head_dim"] = size["head_dim"] or size["hidden"] // size["heads"]
-    size["intermediate"] = size["intermediate"] or 4 * size["hidden"]
-    size["vocab"] = size["vocab"] or 32000
-    mla_dim = (flat.get("kv_lora_rank") or 0) + (flat.get("qk_rope_head_dim") or 0) if flat.get("kv_lora_rank") else 0
-    experts = size["experts"] or 0
+    size = _sizes(flat, family, config)
+    listed = model_layers.names(flat, family, size["layers"])
+    pooling = runner == "pooling" if runner else _pooling(flat)
+    encoder = runner != "generate" and model_layers.looks_both_ways(flat, family)
+    kinds = model_layers.kinds(flat, listed, encoder)
+    cross = flat.get("max_source_positions") if _has_encoder(flat) else 0
+    if _has_encoder(flat):
+        kinds["cross"] = size["layers"]
+    dense, dense_intermediate, moe = model_layers.feed_forwards(flat, family, listed, size)
+    attention, recurrent = model_layers.mixers(flat, listed)
     # one 4 byte scale for every 128 numbers of the fp8 key of DeepSeek's sparse indexer (vLLM 0.32, indexer cache)
     index_dim = flat.get("index_head_dim") or 0
     vision = flat.get("vision_config") if isinstance(flat.get("vision_config"), dict) else {}
+    ratios = flat.get("compress_ratios")
     return {
         **size,
-        "kinds": _kinds(flat, family, size["layers"]),
+        "kinds": kinds,
+        "attention_layers": attention * (2 if family.startswith("longcatflash") else 1),
+        "recurrent_layers": recurrent,
+        "dense_layers": dense,
+        "dense_intermediate": size["dense_intermediate"] or dense_intermediate,
+        "moe_layers": moe,
+        "cross": cross or 0,
         "window": _window(flat),
-        "mla_dim": mla_dim,
         "indexer_bytes": index_dim + math.ceil(index_dim / 128) * 4,
+        "compress_ratios": list(ratios)[: size["layers"]] if isinstance(ratios, (list, tuple)) else [],
+        "mtp_layers": first(flat, ("num_nextn_predict_layers", "mtp_num_hidden_layers", "n_predict")) or 0,
         "global_head_dim": flat.get("global_head_dim") or 0,
         "global_kv_heads": flat.get("num_global_key_value_heads") or 0,
-        "experts": experts,
-        "experts_per_token": size["experts_per_token"] or (1 if experts else 0),
-        "moe_intermediate": size["moe_intermediate"] or (size["intermediate"] if experts else 0),
-        "shared_intermediate": _shared(flat, size),
-        "moe_layers": _moe_layers(flat, size["layers"]) if experts else 0,
-        "tied": bool(flat.get("tie_word_embeddings", family.startswith("gemma"))),
-        "gated": family not in _UNGATED,
+        "tied": bool(flat.get("tie_word_embeddings", family.startswith(("gemma", "whisper")))),
+        "gated": _gated(flat, family),
         "multimodal": _multimodal(config, flat),
-        "pooling": _pooling(flat),
+        "pooling": pooling,
         "vision_hidden": first(vision, ("hidden_size", "embed_dim", "width")) or 0,
         "name": flat.get("_name_or_path") or "/".join(flat["architectures"]),
         "family": family,
         "config": flat,
     }
+
+
+def _sizes(flat: dict, family: str, config: dict) -> dict:
+    """Return the sizes of a layer, what a configuration leaves out filled in as its family does.
+
+    Raises:
+        ShapeError: the configuration lacks layers, heads or hidden size.
+    """
+    names = {**_NAMES}
+    if _has_encoder(flat):
+        names = {name: _DECODER_NAMES.get(name, ()) + keys for name, keys in _NAMES.items()}
+    size = {name: first(flat, keys) for name, keys in names.items()}
+    # experts of two kinds (Ernie 4.5 VL) are named as a list: as many as all, as wide as the middle
+    size["experts"] = size["experts"] or _of_list(flat, names["experts"], sum) or 0
+    for name in ("moe_intermediate", "intermediate"):
+        size[name] = size[name] or _of_list(flat, names[name], lambda many: sum(many) // len(many))
+    if "mamba" in family and size["layers"] and size["hidden"]:
+        # Mamba has no attention heads; what is worked out of them is not used
+        size["heads"] = size["heads"] or 1
+    missing = [names[name][0] for name in ("layers", "hidden", "heads") if not size[name]]
+    if missing:
+        raise ShapeError(
+            "The model's config.json has no %s (found %s). Pass the content of a Hugging Face config.json of a "
+            "language model as model_config." % (", ".join(missing), ", ".join(sorted(config)[:8]) or "nothing")
+        )
+    size["kv_heads"] = size["kv_heads"] or _kv_heads(flat, size["heads"])
+    size["head_dim"] = size["head_dim"] or size["hidden"] // size["heads"]
+    size["intermediate"] = size["intermediate"] or 4 * size["hidden"]
+    size["vocab"] = size["vocab"] or 32000
+    size["mla_dim"] = (flat.get("qk_rope_head_dim") or 0) + flat["kv_lora_rank"] if flat.get("kv_lora_rank") else 0
+    size["experts_per_token"] = size["experts_per_token"] or (1 if size["experts"] else 0)
+    size["moe_intermediate"] = size["moe_intermediate"] or (size["intermediate"] if size["experts"] else 0)
+    size["moe_hidden"] = size["moe_hidden"] or size["hidden"]
+    size["shared_intermediate"] = _shared(flat, size, family)
+    return size
+
+
+def _kv_heads(flat: dict, heads: int) -> int:
+    """Return the KV heads of a configuration that does not name them."""
+    if flat.get("multi_query"):
+        return 1
+    blocks = flat.get("block_configs")
+    for block in blocks if isinstance(blocks, list) else []:
+        # Nemotron NAS names how many heads share a KV head, block by block; all that are published agree
+        group = ((block or {}).get("attention") or {}).get("n_heads_in_group")
+        if group:
+            return max(1, heads // group)
+    return heads
+
+
+def _has_encoder(flat: dict) -> bool:
+    """Tell whether the model decodes beside an encoder (Whisper), whose answers each of its layers looks at."""
+    return bool(flat.get("decoder_layers") and (flat.get("encoder_layers") or flat.get("is_encoder_decoder")))
+
+
+def _gated(flat: dict, family: str) -> bool:
+    """Tell whether a feed-forward has a gate, hence three matrices rather than two."""
+    named = (flat.get(key) for key in ("mlp_hidden_act", "hidden_act", "hidden_activation", "activation_function"))
+    activation = next((str(value).lower() for value in named if value), "")
+    return family not in _UNGATED and activation not in _UNGATED_ACTIVATIONS
 
 
 def linear_state_bytes(size: dict, tensor_parallel: int) -> int:
@@ -166,15 +228,36 @@ def linear_state_bytes(size: dict, tensor_parallel: int) -> int:
         conv = (2 * key_dim + value_dim) * (flat.get("linear_conv_kernel_dim", 4) - 1) * 2
         state = value_dim * flat["linear_key_head_dim"] * _width(flat.get("mamba_ssm_dtype"), 4)
     else:
-        heads = flat.get("mamba_num_heads") or flat.get("mamba_n_heads") or flat.get("n_mamba_heads")
-        head_dim = flat.get("mamba_head_dim") or flat.get("mamba_d_head") or 64
-        inner = heads * head_dim if isinstance(heads, int) else (flat.get("mamba_expand") or 2) * size["hidden"]
-        state_size = first(flat, ("ssm_state_size", "mamba_d_state", "state_size")) or 16
-        groups = first(flat, ("n_groups", "mamba_n_groups")) or 1
+        inner, _heads, groups, state_size = mamba_sizes(size)
         conv_kernel = first(flat, ("conv_kernel", "mamba_d_conv")) or 4
         conv = (inner + 2 * groups * state_size) * (conv_kernel - 1) * 2
         state = inner * state_size * _width(flat.get("mamba_ssm_cache_dtype"), 4)
     return math.ceil((conv + state) / tensor_parallel)
+
+
+def mamba_sizes(size: dict) -> tuple[int, int, int, int]:
+    """Return the inner width of a Mamba layer, its heads (0 of Mamba 1), groups and the numbers of a state."""
+    flat = size["config"]
+    keys = ("mamba_num_heads", "mamba_n_heads", "n_mamba_heads")
+    heads = next((flat[key] for key in keys if isinstance(flat.get(key), int)), 0)
+    if not heads and "mamba2" in size["family"]:
+        heads = flat.get("num_heads") or 0
+    head_dim = flat.get("mamba_head_dim") or flat.get("mamba_d_head") or 64
+    inner = heads * head_dim or (flat.get("mamba_expand") or flat.get("expand") or 2) * size["hidden"]
+    state = first(flat, ("ssm_state_size", "mamba_d_state", "state_size")) or 16
+    return int(inner), heads, first(flat, ("n_groups", "mamba_n_groups")) or 1, state
+
+
+def unused_positions(config: dict) -> int:
+    """Return how many of a model's learned positions no token ever has: those up to the padding token's.
+
+    Args:
+        config: a flattened configuration.
+    """
+    if _family(config) not in _POSITIONS_BEHIND_PADDING:
+        return 0
+    padding = config.get("pad_token_id")
+    return 1 + (padding if isinstance(padding, int) else 1)
 
 
 def checkpoint_kv_is_fp8(config: dict) -> bool:
@@ -200,6 +283,13 @@ def first(config: dict, keys: tuple) -> int | None:
     return next((config[key] for key in keys if isinstance(config.get(key), int) and config[key]), None)
 
 
+def _of_list(config: dict, keys: tuple, what) -> int | None:
+    """Return ``what`` of the first list of numbers that a configuration has under one of ``keys``."""
+    found = (config[key] for key in keys if isinstance(config.get(key), list) and config[key])
+    many = next((value for value in found if all(isinstance(number, int) for number in value)), None)
+    return int(what(many)) if many else None
+
+
 def _width(dtype, default: int) -> int:
     return {"float32": 4, "float16": 2, "bfloat16": 2}.get(str(dtype), default)
 
@@ -212,48 +302,6 @@ def _family(flat: dict) -> str:
     return re.sub(r"(_text|[-_.])", "", name.lower())
 
 
-def _kinds(flat: dict, family: str, layers: int) -> dict[str, int]:
-    """Return the number of layers by how they keep the past."""
-    if family in _ENCODERS and not flat.get("is_decoder"):
-        return {"none": layers}
-    listed = flat.get("layer_types") or flat.get("layers_block_type") or flat.get("hybrid_override_pattern")
-    if not isinstance(listed, (list, str)) or (isinstance(listed, str) and not set(listed) <= set("M*-E")):
-        listed = _pattern(flat, family, layers)
-    kinds: dict[str, int] = {}
-    # the last layers of Gemma 3n and 4 read the keys of earlier ones
-    own = layers - (flat.get("num_kv_shared_layers") or 0)
-    for index, name in enumerate(listed):
-        kind = _LAYER_KINDS.get(str(name), "full") if index < own else "none"
-        kinds[kind] = kinds.get(kind, 0) + 1
-    return kinds
-
-
-def _pattern(flat: dict, family: str, layers: int) -> list[str]:
-    """Return the layers of a configuration that does not list them."""
-    interval = flat.get("full_attention_interval")
-    if interval:
-        return ["full_attention" if (i + 1) % interval == 0 else "linear_attention" for i in range(layers)]
-    if flat.get("attn_layer_period"):
-        period, offset = flat["attn_layer_period"], flat.get("attn_layer_offset") or 0
-        return ["attention" if i % period == offset else "mamba" for i in range(layers)]
-    if family.startswith(("mamba", "falconmamba")):
-        return ["mamba"] * layers
-    return _windows(flat, family, layers)
-
-
-def _windows(flat: dict, family: str, layers: int) -> list[str]:
-    """Return the layers of a model that has attention only, of which some may see a window."""
-    if flat.get("attention_chunk_size") and family.startswith("llama4"):
-        return ["full_attention" if (i + 1) % 4 == 0 else "chunked_attention" for i in range(layers)]
-    if not isinstance(flat.get("sliding_window"), int) or flat.get("use_sliding_window") is False:
-        return ["full_attention"] * layers
-    every = next((number for name, number in _SLIDING_PATTERNS.items() if family.startswith(name)), 0)
-    every = flat.get("sliding_window_pattern") or flat.get("_sliding_window_pattern") or every
-    if isinstance(every, int) and every > 1:
-        return ["full_attention" if (i + 1) % every == 0 else "sliding_attention" for i in range(layers)]
-    return ["sliding_attention" if family in _ALL_SLIDING else "full_attention"] * layers
-
-
 def _window(flat: dict) -> int:
     """Return the tokens that a sliding or chunked layer keeps."""
     for key in ("sliding_window", "attention_chunk_size", "sliding_window_size"):
@@ -262,18 +310,16 @@ def _window(flat: dict) -> int:
     return 0
 
 
-def _moe_layers(flat: dict, layers: int) -> int:
-    """Return the number of layers that have routed experts."""
-    dense = flat.get("first_k_dense_replace") or len(flat.get("mlp_only_layers") or [])
-    step = flat.get("decoder_sparse_step") or flat.get("interleave_moe_layer_step") or flat.get("moe_layer_freq") or 1
-    return (layers - dense) // step if isinstance(step, int) and step > 1 else layers - dense
-
-
-def _shared(flat: dict, size: dict) -> int:
+def _shared(flat: dict, size: dict, family: str) -> int:
+    """Return the width of what all tokens go through beside the routed experts: one shared expert or several."""
+    keys = ("n_shared_experts", "num_shared_experts", "num_shared_expert", "moe_num_shared_experts")
+    number = next((flat[key] for key in keys if isinstance(flat.get(key), int)), 0)
     if size["shared_intermediate"]:
-        return size["shared_intermediate"]
-    number = flat.get("n_shared_experts") or flat.get("num_shared_experts") or flat.get("num_shared_expert") or 0
-    return number * (size["moe_intermediate"] or 0) if isinstance(number, int) else 0
+        # NemotronH multiplies the width of one by their number, which is 1 in all that are published
+        return size["shared_intermediate"] * max(1, number if "moe_shared_expert_intermediate_size" in flat else 1)
+    if family.startswith("llama4") and size["experts"]:
+        return size["moe_intermediate"]
+    return number * (size["moe_intermediate"] or 0)
 
 
 def _multimodal(config: dict, flat: dict) -> bool:

@@ -6,7 +6,7 @@ Private to this collection; may change at any time. Pure Python, standard librar
 
 from __future__ import annotations
 
-from ansible_collections.myia.vllm.plugins.module_utils.capacity import vllm_rules
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import outside, vllm_rules
 from ansible_collections.myia.vllm.plugins.module_utils.host.facts import GIB
 
 #: What PyTorch sees less than ``nvidia-smi`` reports: the driver keeps a part of a fixed size and one that grows with
@@ -24,34 +24,19 @@ _SORTING_SAMPLER_BYTES = (37.8, 38.4, 39.0)
 #: The same for samplers that do not sort (FlashInfer's; vLLM's own Triton kernel from 0.17 on): logits in 16 and 32
 #: bit, softmax and random numbers in 32 bit = 14.
 _TRITON_SAMPLER_BYTES = (8.0, 14.0, 18.0)
+#: What checking drafted tokens adds: logits of two tokens a sequence in 32 bit, their softmax and a copy
+#: (``_dummy_sampler_run`` in ``v1/worker/gpu_model_runner.py`` of 0.26; counted, not measured).
+_REJECTION_BYTES = (0.0, 8.0, 24.0)
+#: While nothing is compiled yet, a copy of a matrix as large as the word embeddings is alive once, beside two hidden
+#: states a token. Measured with 0.26 on H200 and H100: 1.19 and 1.29 GiB of 2048 and 8192 tokens cold, 0.78 warm; 0.65
+#: to 0.70 with two GPUs (151936 words x 4096). Assumed for the versions around; 0.12 printed less than that.
+COMPILE_PEAK_SINCE = (0, 22)
+_COMPILE_RANGE = 1.1
 #: Hidden states a token that live at the same time as the widest matrix product of a layer: input, residual, output.
 #: Confirmed by two starts that differ in nothing but 9000 tokens (110 kB a token of Llama-3.1-8B).
 _LIVE_HIDDEN_STATES = 3
 #: How far a forward pass may be from that count: fused kernels hold less, workspaces of attention and experts more.
 _FORWARD_RANGE = (0.75, 1.0, 1.35)
-#: GiB that a process takes before it allocates anything: kernels, stacks and tables of the CUDA context. 619 MiB on
-#: H100 and H200 (driver 580, CUDA 13.0, PyTorch 2.11; tools/measure_gpu_memory.py); not measured on other cards. vLLM
-#: looks at the free memory after that (``init_device`` in v1/worker/gpu_worker.py), so it lies outside of the budget:
-#: no term of the overhead, but memory that must be free beside the budget.
-CONTEXT_GIB = 0.60
-#: GiB by which the memory outside of PyTorch grows between vLLM's first look and the end of profiling, by tensor
-#: parallel size: cuBLAS, kernels loaded late, what NCCL and custom all-reduce add at their first use, and weights that
-#: are not split (norms, biases). From the printed non-torch memory of about thirty starts; NVLink machines with eight
-#: GPUs take about 2.3, PCIe cards much less. Measured (tools/measure_gpu_memory.py): the first matrix products take 66
-#: to 68 MiB, within size 1, of whose printed 0.03 to 0.35 GiB the CUDA context can be no part.
-_NON_TORCH_GIB = {
-    1: (0.03, 0.15, 0.35),
-    2: (0.25, 0.50, 0.75),
-    4: (0.30, 0.65, 1.10),
-    8: (0.70, 1.90, 2.60),
-    16: (1.00, 3.00, 5.00),
-}
-#: Since 0.11 (pull request 25359) NCCL's communicators are made before that first look, so that they lie outside of the
-#: budget as the context does. Before, they are inside; then this much (GiB) at most for size 2: NCCL 2.28.9 takes 846
-#: MiB a rank of two H100 on NVLink, all of it when the group is made (measured by the same tool), beside the most that
-#: one GPU takes expectedly. From 0.11 on, starts of two H100 printed 0.54 and 0.55.
-_NCCL_OUTSIDE_SINCE = (0, 11)
-_NCCL_PAIR_INSIDE_GIB = 1.00
 #: Allocator rounding, compile leftovers and buffers of attention kernels, in GiB: what the other terms leave of the
 #: overhead of real starts (-0.1 to 0.6, most between 0 and 0.15); below 0 because the terms are rounded themselves.
 _UNEXPLAINED_GIB = (-0.10, 0.05, 0.30)
@@ -96,14 +81,20 @@ def overhead(size: dict, rules: dict, settings: dict, total_gib: float) -> dict:
     """
     seqs, tokens = _batch(size, rules, settings, total_gib)
     terms = [_peak(size, rules, settings, seqs, tokens)]
-    if size["multimodal"]:
+    if size["multimodal"] and not settings.get("no_media"):
         terms.append(_vision(size, settings, seqs, tokens))
-    text = "cuBLAS, NCCL and buffers with tensor parallel %d" % settings["tp"]
-    terms.append({"name": "non_torch", "gib": _non_torch(settings["tp"], rules["version"]), "text": text})
+    terms += outside.terms(rules, settings)
     terms.append({"name": "unexplained", "gib": _UNEXPLAINED_GIB, "text": "rounding and buffers of kernels"})
     graphs = (0.0, 0.0, 0.0) if settings["eager"] else _graphs_gib(rules, settings, seqs)
-    if rules["graphs_in_budget"] and not settings["eager"]:
-        text = "%d graphs x %d layers" % (_graphs(rules, settings, seqs), settings["stage_layers"])
+    v2 = vllm_rules.v2_takes_no_graphs(
+        rules["version"],
+        size,
+        settings.get("quantized", False),
+        settings.get("draft_method", ""),
+        settings.get("environment"),
+    )
+    if rules["graphs_in_budget"] and not settings["eager"] and not v2:
+        text = "%d graphs x %d layers" % (_graphs(rules, settings, seqs), _stage(settings))
         terms.append({"name": "cuda_graphs", "gib": graphs, "text": text})
     total = tuple(sum(term["gib"][i] for term in terms) for i in range(3))
     return {"terms": terms, "gib": total, "seqs": seqs, "tokens": tokens, "graphs_gib": graphs}
@@ -115,7 +106,10 @@ def _batch(size: dict, rules: dict, settings: dict, total_gib: float) -> tuple[i
     seqs = settings["seqs"] or seqs
     if settings["tokens"]:
         return seqs, settings["tokens"]
-    if rules["v0"] and not rules["whole_prompts"]:
+    if set(size["kinds"]) == {"none"}:
+        # an encoder reads a text in one piece
+        tokens = max(tokens, settings["length"])
+    elif rules["v0"] and not rules["whole_prompts"]:
         tokens = min(tokens, vllm_rules.v0_chunk(rules["version"]))
     elif size["multimodal"] and rules["v0"]:
         tokens = max(tokens, _V0_MULTIMODAL_TOKENS)
@@ -125,7 +119,6 @@ def _batch(size: dict, rules: dict, settings: dict, total_gib: float) -> tuple[i
 def _peak(size: dict, rules: dict, settings: dict, seqs: int, tokens: int) -> dict:
     """Return the peak of the profiling run: the widest of forward pass, sampler and unpacked latent attention."""
     hidden, rows = tokens * size["hidden"] * 2 / GIB, min(seqs, tokens)
-    each = _SORTING_SAMPLER_BYTES if rules["sorting_sampler"] else _TRITON_SAMPLER_BYTES
     numbers = _forward_numbers(size, settings["tp"])
     unpacked = _latent_tokens(size, rules, settings, seqs)
     peaks = {
@@ -138,15 +131,34 @@ def _peak(size: dict, rules: dict, settings: dict, seqs: int, tokens: int) -> di
             "%d tokens x %d numbers x 2 bytes" % (unpacked, _latent_numbers(size, settings["tp"])),
         ),
     }
-    if not size["pooling"]:
-        peaks["sampler"] = (
-            tuple(rows * size["vocab"] * number / GIB + hidden for number in each),
-            "%d sequences x %d words x %.1f bytes + hidden states of %d tokens"
-            % (rows, size["vocab"], each[1], tokens),
+    if rules["version"] >= COMPILE_PEAK_SINCE and not settings["eager"]:
+        matrix = size["vocab"] * size["hidden"] * 2 / settings["tp"] / GIB
+        peaks["compile"] = (
+            (0.0, 0.0, matrix * _COMPILE_RANGE + 2 * hidden),
+            "up to %d words x %d x 2 bytes while nothing is compiled yet" % (size["vocab"], size["hidden"]),
         )
+    if size["pooling"]:
+        # a pooler holds the hidden states of the whole batch, and at most once more in 32 bit (v1/pool, 0.32)
+        peaks["pooler"] = ((hidden, 2 * hidden, 4 * hidden), "hidden states of %d tokens" % tokens)
+    else:
+        peaks["sampler"] = _sampler(size, rules, settings, rows, tokens)
     name = max(peaks, key=lambda key: peaks[key][0][1])
     gib = tuple(max(peak[0][i] for peak in peaks.values()) for i in range(3))
     return {"name": name, "gib": gib, "text": peaks[name][1]}
+
+
+def _sampler(size: dict, rules: dict, settings: dict, rows: int, tokens: int) -> tuple[tuple, str]:
+    """Return the sampler's peak and its text; low and high over every sampler that a start may take."""
+    bytes_of = {"sorting": _SORTING_SAMPLER_BYTES, "lean": _TRITON_SAMPLER_BYTES}
+    each = [bytes_of[name] for name in rules["samplers"]]
+    checked = _REJECTION_BYTES if settings.get("draft_tokens") else (0.0, 0.0, 0.0)
+    spread = (min(e[0] for e in each), each[0][1], max(e[2] for e in each))
+    hidden = tokens * size["hidden"] * 2 / GIB
+    return (
+        tuple(rows * size["vocab"] * (spread[i] + checked[i]) / GIB + hidden for i in range(3)),
+        "%d sequences x %d words x %s bytes + hidden states of %d tokens"
+        % (rows, size["vocab"], " or ".join("%.1f" % (e[1] + checked[1]) for e in each), tokens),
+    )
 
 
 def _forward_numbers(size: dict, tp: int) -> int:
@@ -161,12 +173,12 @@ def _forward_numbers(size: dict, tp: int) -> int:
         attention = heads * (2 * query + 2 * (flat.get("v_head_dim") or 128))
     else:
         attention = size["head_dim"] * (2 * heads + 2 * max(1.0, size["kv_heads"] / tp))
-    dense = (3 if size["gated"] else 2) * size["intermediate"] / tp
+    matrices = 3 if size["gated"] else 2
+    dense = matrices * size["dense_intermediate"] / tp if size["dense_layers"] else 0.0
     if size["moe_layers"]:
         inner = size["moe_intermediate"] / tp
-        routed = size["experts_per_token"] * (max(2 * inner, size["hidden"]) + inner)
-        routed += 3 * size["shared_intermediate"] / tp
-        dense = routed if size["moe_layers"] == size["layers"] else max(routed, dense)
+        routed = size["experts_per_token"] * (max((matrices - 1) * inner, size["moe_hidden"]) + inner)
+        dense = max(routed + matrices * size["shared_intermediate"] / tp, dense)
     return int(max(attention, dense) + _LIVE_HIDDEN_STATES * size["hidden"])
 
 
@@ -204,13 +216,6 @@ def _vision(size: dict, settings: dict, seqs: int, tokens: int) -> dict:
     return {"name": "vision", "gib": gib, "text": text}
 
 
-def _non_torch(tp: int, version: tuple) -> tuple:
-    """Return the memory outside of PyTorch, in GiB; between the known sizes, the next larger one's."""
-    known = next((number for number in sorted(_NON_TORCH_GIB) if number >= tp), max(_NON_TORCH_GIB))
-    low, expected, high = _NON_TORCH_GIB[known]
-    return (low, expected, _NCCL_PAIR_INSIDE_GIB if tp == 2 and version < _NCCL_OUTSIDE_SINCE else high)
-
-
 def graph_count(version: tuple, seqs: int) -> int:
     """Return the number of batch sizes captured: 1, 2, 4 and steps of 8, above 256 (from 0.12 on) steps of 16."""
     largest = min(2 * seqs, 512) if version >= vllm_rules.V1_SINCE else min(seqs, 256)
@@ -223,7 +228,12 @@ def _graphs(rules: dict, settings: dict, seqs: int) -> int:
     return len(settings["capture_sizes"]) or graph_count(rules["version"], seqs)
 
 
+def _stage(settings: dict) -> int:
+    """Return the layers of the fullest stage, with those of a draft, whose steps are captured too."""
+    return settings["stage_layers"] + settings.get("draft_layers", 0)
+
+
 def _graphs_gib(rules: dict, settings: dict, seqs: int) -> tuple:
     each = GRAPH_MIB_PER_LAYER[settings["tp"] > 1] / 1024
-    graphs = _graphs(rules, settings, seqs) * settings["stage_layers"] * each
+    graphs = _graphs(rules, settings, seqs) * _stage(settings) * each
     return tuple(graphs * factor + GRAPH_POOL_GIB * factor for factor in GRAPH_RANGE)

@@ -27,8 +27,8 @@ def helpful(plan: Callable[[dict], dict], asked: dict, result: dict) -> list[dic
     found = []
     for rank, (variable, value, changes) in enumerate(_candidates(asked, result)):
         after = plan({**asked, **changes})
-        tokens = sum(after["kv_tokens"].values()) // 2 - sum(result["kv_tokens"].values()) // 2
-        gib = sum(after["kv_cache_gib_per_gpu"].values()) / 2 - sum(result["kv_cache_gib_per_gpu"].values()) / 2
+        tokens = int(_middle(after["kv_tokens"])) - int(_middle(result["kv_tokens"]))
+        gib = _middle(after["kv_cache_gib_per_gpu"]) - _middle(result["kv_cache_gib_per_gpu"])
         shorter = variable == "vllm_max_model_len"
         helps = after["fits"] == "yes" if shorter else tokens > 0 or gib > 0
         if result["fits"] == "yes" or not helps:
@@ -62,9 +62,13 @@ def helpful(plan: Callable[[dict], dict], asked: dict, result: dict) -> list[dic
     return ordered
 
 
+def _middle(ends: dict) -> float:
+    return (ends["low"] + ends["high"]) / 2
+
+
 def _candidates(asked: dict, result: dict) -> list[tuple[str, object, dict]]:
     """Return the changes worth trying: variable, value, arguments of a plan."""
-    size = shape(asked["model_config"], asked["hf_overrides"])
+    size = shape(asked["model_config"], asked["hf_overrides"], asked["runner"])
     used = result["settings"]
     kv, tp, tries = str(asked["kv_cache_dtype"] or "auto"), asked["tensor_parallel_size"], []
     if kv_cache.KV_BYTES.get(kv, 1.0) >= 2.0:

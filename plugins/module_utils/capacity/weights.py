@@ -6,7 +6,7 @@ Private to this collection; may change at any time. Pure Python, standard librar
 
 from __future__ import annotations
 
-from ansible_collections.myia.vllm.plugins.module_utils.capacity.model_config import first
+from ansible_collections.myia.vllm.plugins.module_utils.capacity.model_config import first, mamba_sizes
 from ansible_collections.myia.vllm.plugins.module_utils.host.facts import GIB
 
 #: How far weights that were worked out from the architecture may be off: unknown layers kept in 16 bit, padding.
@@ -22,36 +22,65 @@ def parameters(size: dict) -> dict:
         ``linear`` (attention and feed-forward), ``expert`` (routed experts), ``embedding`` (embeddings and output
         head), ``vision``: numbers of parameters.
     """
-    flat, hidden, layers = size["config"], size["hidden"], size["layers"]
-    head_dim, heads = size["head_dim"], size["heads"]
-    attention = hidden * head_dim * (2 * heads + 2 * size["kv_heads"])
-    if size["mla_dim"]:
-        nope, rope = flat.get("qk_nope_head_dim") or 128, flat.get("qk_rope_head_dim") or 0
-        value, rank = flat.get("v_head_dim") or 128, flat["kv_lora_rank"]
-        query = heads * (nope + rope)
-        low_rank = flat.get("q_lora_rank")
-        attention = low_rank * (hidden + query) if low_rank else hidden * query
-        attention += hidden * size["mla_dim"] + rank * heads * (nope + value) + heads * value * hidden
-    linear_attention = attention
-    if flat.get("linear_num_value_heads"):
-        key_dim = flat["linear_num_key_heads"] * flat["linear_key_head_dim"]
-        value_dim = flat["linear_num_value_heads"] * flat["linear_value_head_dim"]
-        linear_attention = hidden * (2 * key_dim + 3 * value_dim + 2 * flat["linear_num_value_heads"])
-    recurrent = size["kinds"].get("linear", 0)
+    flat, hidden = size["config"], size["hidden"]
     matrices = 3 if size["gated"] else 2
-    dense = (layers - size["moe_layers"]) * matrices * hidden * size["intermediate"]
-    shared = size["moe_layers"] * (3 * hidden * size["shared_intermediate"] + hidden * size["experts"])
+    attention = size["attention_layers"] * _attention(size)
+    if size["cross"]:
+        attention *= 2
+    recurrent = size["recurrent_layers"] * _recurrent(size)
+    dense = size["dense_layers"] * matrices * hidden * size["dense_intermediate"]
+    latent = 2 * hidden * size["moe_hidden"] if size["moe_hidden"] != hidden else 0
+    shared = matrices * hidden * size["shared_intermediate"] + hidden * size["experts"] + latent
     vision = flat.get("vision_config") if isinstance(flat.get("vision_config"), dict) else {}
     depth = first(vision, ("depth", "num_hidden_layers", "num_layers")) or 0
     wide = size["vision_hidden"]
     # attention is four square matrices; a feed-forward of four times the width is eight
     tower = depth * (4 * wide * wide + 3 * wide * (vision.get("intermediate_size") or 2.67 * wide))
+    if size["cross"]:
+        ffn = flat.get("encoder_ffn_dim") or 4 * hidden
+        tower += (flat.get("encoder_layers") or 0) * (4 * hidden * hidden + 2 * hidden * ffn)
+    expert = size["experts"] * matrices * size["moe_hidden"] * size["moe_intermediate"]
     return {
-        "linear": int((layers - recurrent) * attention + recurrent * linear_attention + dense + shared),
-        "expert": int(size["moe_layers"] * size["experts"] * 3 * hidden * size["moe_intermediate"]),
+        "linear": int(attention + recurrent + dense + size["moe_layers"] * shared),
+        "expert": int(size["moe_layers"] * expert),
         "embedding": size["vocab"] * hidden * (1 if size["tied"] or size["pooling"] else 2),
         "vision": int(tower),
     }
+
+
+def _attention(size: dict) -> int:
+    """Return the parameters of one layer's attention."""
+    flat, hidden, heads, head_dim = size["config"], size["hidden"], size["heads"], size["head_dim"]
+    low_rank = flat.get("q_lora_rank")
+    if size["compress_ratios"]:
+        # one key for all heads, and an output of low rank in groups (models/deepseek_v4/attention.py of 0.32)
+        groups, rank = flat.get("o_groups") or 1, flat.get("o_lora_rank") or 0
+        wide = heads * head_dim
+        return (low_rank or 0) * (hidden + wide) + hidden * head_dim + rank * wide + groups * rank * hidden
+    if not size["mla_dim"]:
+        return hidden * head_dim * (2 * heads + 2 * size["kv_heads"])
+    nope, rope = flat.get("qk_nope_head_dim") or 128, flat.get("qk_rope_head_dim") or 0
+    value, rank = flat.get("v_head_dim") or 128, flat["kv_lora_rank"]
+    query = heads * (nope + rope)
+    attention = low_rank * (hidden + query) if low_rank else hidden * query
+    return attention + hidden * size["mla_dim"] + rank * heads * (nope + value) + heads * value * hidden
+
+
+def _recurrent(size: dict) -> int:
+    """Return the parameters of one recurrent layer: gated delta net, else Mamba 2 or 1."""
+    flat, hidden = size["config"], size["hidden"]
+    if flat.get("linear_num_value_heads"):
+        key_dim = flat["linear_num_key_heads"] * flat["linear_key_head_dim"]
+        value_dim = flat["linear_num_value_heads"] * flat["linear_value_head_dim"]
+        return hidden * (2 * key_dim + 3 * value_dim + 2 * flat["linear_num_value_heads"])
+    if flat.get("conv_L_cache"):
+        # LFM2's short convolution: three inputs, one output
+        return 4 * hidden * hidden
+    inner, heads, groups, state = mamba_sizes(size)
+    if heads:
+        return hidden * (2 * inner + 2 * groups * state + heads) + inner * hidden
+    rank = flat.get("time_step_rank") if isinstance(flat.get("time_step_rank"), int) else -(-hidden // 16)
+    return hidden * 2 * inner + inner * (rank + 2 * state) + rank * inner + inner * state + inner * hidden
 
 
 def bits_per_weight(config: dict, quantization: str | None = None) -> tuple[float, bool, str]:
@@ -104,7 +133,9 @@ def estimated_weights_bytes(size: dict, quantization: str | None = None, dtype: 
     bits, experts_only, _method = bits_per_weight(size["config"], quantization)
     narrow = bits / 8 if bits < 16 else wide
     linear = wide if experts_only else narrow
-    return int(count["linear"] * linear + count["expert"] * narrow + (count["embedding"] + count["vision"]) * wide)
+    # DeepSeek V4 keeps its experts in 4 bit, 32 of which share an 8 bit scale, beside layers of 8 bit
+    experts = (4 + 8 / 32) / 8 if str(size["config"].get("expert_dtype") or "").lower() == "fp4" else narrow
+    return int(count["linear"] * linear + count["expert"] * experts + (count["embedding"] + count["vision"]) * wide)
 
 
 def _weight_width_bytes(config: dict, dtype: str = "auto") -> int:

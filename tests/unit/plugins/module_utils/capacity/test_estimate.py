@@ -103,9 +103,15 @@ def test_graphs_beside_the_budget() -> None:
 def test_other_sampler() -> None:
     """What only a sampler that does not sort lets start is no refusal, and the way is named."""
     h100 = {"model_config": MODELS["openai/gpt-oss-120b"], "gpu_memory_mib": 81559, "vllm_version": "0.11.0"}
-    found = estimate.plan(**h100, weights_bytes=int(64.38 * GIB), max_model_len=16000, gpu_memory_utilization=0.9)
+    h100 |= {"weights_bytes": int(64.38 * GIB), "max_model_len": 16000, "gpu_memory_utilization": 0.9}
+    found = estimate.plan(**h100)
     assert found["fits"] == "uncertain"
-    assert "VLLM_USE_FLASHINFER_SAMPLER" in found["warnings"][0]
+    assert "VLLM_USE_FLASHINFER_SAMPLER" in found["unknown"][0]
+    # what is known is not guessed at
+    for value, fits in (("0", "no"), ("1", "yes")):
+        known = estimate.plan(**h100, environment={"VLLM_USE_FLASHINFER_SAMPLER": value})
+        assert known["fits"] == fits
+        assert "SAMPLER" not in " ".join(known["unknown"])
 
 
 def test_old_engine_in_chunks() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from capacity_cases import MODELS
 
-from ansible_collections.myia.vllm.plugins.module_utils.capacity import model_config, vllm_rules
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import model_config, outside, vllm_rules
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import overhead as vllm_overhead
 
 
@@ -122,7 +122,7 @@ CONTEXT, BLAS, NCCL = 619 / 1024, 68 / 1024, 846 / 1024
 
 def test_measured_memory_outside_pytorch() -> None:
     """The context is a constant of its own; NCCL's group counts only where vLLM makes it after its first look."""
-    assert pytest.approx(CONTEXT, abs=0.01) == vllm_overhead.CONTEXT_GIB
+    assert pytest.approx(CONTEXT, abs=0.01) == outside.CONTEXT_GIB
     one = term(overhead("Qwen/Qwen3-32B", (0, 10, 2)), "non_torch")
     assert one[0] <= BLAS <= one[1]
     assert one[2] < CONTEXT

@@ -13,9 +13,12 @@ def test_suggestions() -> None:
     assert [entry["variable"] for entry in found["suggestions"]][:1] == ["vllm_kv_cache_dtype"]
     verdicts = [entry["fits"] for entry in found["suggestions"]]
     assert verdicts == sorted(verdicts, key=("yes", "uncertain", "no").index)
-    middle = sum(found["kv_tokens"].values()) // 2
+    middle = (found["kv_tokens"]["low"] + found["kv_tokens"]["high"]) // 2
     after = medium(kv_cache_dtype="fp8")
-    assert found["suggestions"][0]["effect_tokens"] == sum(after["kv_tokens"].values()) // 2 - middle
+    assert (
+        found["suggestions"][0]["effect_tokens"]
+        == (after["kv_tokens"]["low"] + after["kv_tokens"]["high"]) // 2 - middle
+    )
     assert found["suggestions"][0]["fits"] == after["fits"] == "yes"
     shorter = next(entry for entry in found["suggestions"] if entry["variable"] == "vllm_max_model_len")
     assert medium(kv_cache_dtype="auto", max_model_len=shorter["value"])["fits"] == "yes"
