@@ -57,8 +57,11 @@ options:
     description: Share of each GPU's memory that vLLM may use. Unset, vLLM's default, 0.9 or from vLLM 0.20 on 0.92.
     type: float
   max_model_len:
-    description: Longest sequence in tokens. Unset, what the model's configuration allows.
-    type: int
+    description:
+      - Longest sequence in tokens, as a number or as V(32k) (32000) or V(32K) (32768). Unset, what the model's
+        configuration allows.
+      - V(auto) or V(-1) for the longest that fits, at most that, as vLLM itself chooses it since 0.14.
+    type: str
   kv_cache_dtype:
     description: Data type of the KV cache.
     type: str
@@ -90,6 +93,31 @@ options:
     type: str
   hf_overrides:
     description: Changes to the model's configuration, as vLLM's C(--hf-overrides).
+    type: dict
+    default: {}
+  runner:
+    description: >-
+      How vLLM runs the model. A model that pools has no sampler, and an encoder no KV cache. Unset, it is told by the
+      model's configuration and name.
+    type: str
+    choices: [generate, pooling]
+  environment:
+    description:
+      - Variables of vLLM's container, of which some move memory (E(VLLM_USE_FLASHINFER_SAMPLER),
+        E(VLLM_USE_V2_MODEL_RUNNER), E(VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS), E(VLLM_USE_V1)). Others are not looked
+        at.
+      - Unset, they are not known, and the ranges span what they may say. An empty dictionary says that none is set.
+    type: dict
+  speculative_config:
+    description: Of C(--speculative-config), whose draft adds layers, weights and tokens that wait for their check.
+    type: dict
+    default: {}
+  draft_config:
+    description: The content of the draft model's C(config.json), where speculation has a model of its own.
+    type: dict
+    default: {}
+  limit_mm_per_prompt:
+    description: Of C(--limit-mm-per-prompt). With 0 for every modality, nothing is taken for images.
     type: dict
     default: {}
   hf_token:
@@ -150,14 +178,29 @@ capacity:
       type: list
       elements: dict
       returned: always
-    kv_cache_gib_per_gpu: {description: 'Room for the KV cache, C(low) and C(high).', type: dict, returned: always}
+    kv_cache_gib_per_gpu:
+      description: Room for the KV cache, C(low), C(high) and what is C(expected).
+      type: dict
+      returned: always
     kv_cache_needed_gib_per_gpu:
       description: What one sequence of the wanted length needs.
       type: float
       returned: always
-    kv_tokens: {description: 'Tokens that the cache holds, C(low) and C(high).', type: dict, returned: always}
+    kv_tokens:
+      description: Tokens that the cache holds, C(low), C(high) and what is C(expected).
+      type: dict
+      returned: always
     concurrency: {description: 'Sequences of that length at once, C(low) and C(high).', type: dict, returned: always}
     max_model_len: {description: 'Longest sequence that fits, C(low) and C(high).', type: dict, returned: always}
+    auto_max_model_len:
+      description: Length that vLLM chooses, C(low) and C(high), with O(max_model_len=auto); else null.
+      type: dict
+      returned: always
+    unknown:
+      description: What the plan cannot know, so that its ranges span it.
+      type: list
+      elements: str
+      returned: always
     length:
       description:
         - What the model's configuration allows, C(derived_tokens), C(native_tokens) without scaling, whether the wanted
@@ -201,7 +244,7 @@ def main() -> None:
             "tensor_parallel_size": {"type": "int", "default": 1},
             "pipeline_parallel_size": {"type": "int", "default": 1},
             "gpu_memory_utilization": {"type": "float"},
-            "max_model_len": {"type": "int"},
+            "max_model_len": {"type": "str"},
             "kv_cache_dtype": {"type": "str", "default": "auto"},
             "dtype": {"type": "str", "default": "auto"},
             "quantization": {"type": "str"},
@@ -211,6 +254,11 @@ def main() -> None:
             "enforce_eager": {"type": "bool", "default": False},
             "vllm_version": {"type": "str"},
             "hf_overrides": {"type": "dict", "default": {}},
+            "runner": {"type": "str", "choices": ["generate", "pooling"]},
+            "environment": {"type": "dict"},
+            "speculative_config": {"type": "dict", "default": {}},
+            "draft_config": {"type": "dict", "default": {}},
+            "limit_mm_per_prompt": {"type": "dict", "default": {}},
             "hf_token": {"type": "str", "no_log": True},
             "hf_endpoint": {"type": "str", "default": ""},
             "hf_revision": {"type": "str", "default": ""},
@@ -218,6 +266,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = dict(module.params)
+    options["runner"] = options["runner"] or ""
     endpoint, token, revision = (options.pop(name) or "" for name in ("hf_endpoint", "hf_token", "hf_revision"))
     try:
         if not isinstance(options["model_config"], dict):

@@ -75,6 +75,11 @@ model_options:
   description: Options that decide about the kind of service, such as C(runner), where they are set.
   type: dict
   returned: success
+memory_options:
+  description: >-
+    What C(speculative-config) and C(limit-mm-per-prompt) say about memory, as options of M(myia.vllm.capacity_info).
+  type: dict
+  returned: success
 lora_adapters:
   description: LoRA adapters, each with C(name), C(source), C(revision) and the C(path) inside the container.
   type: list

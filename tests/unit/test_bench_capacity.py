@@ -14,11 +14,43 @@ bench = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(bench)
 
 
+def figures(path) -> dict:
+    """The figures over the cases of a file."""
+    cases, configs = bench.load(path)
+    return bench.score(cases, bench.planned(cases, configs))
+
+
 @pytest.fixture(scope="module")
 def measured() -> dict:
-    """The figures over the cases of the repository."""
+    """Those over the starts that others published."""
+    return figures(bench.CASES)
+
+
+def test_own_starts() -> None:
+    """Our own starts lie inside narrow bands, nothing is promised that did not come, and both refusals are seen."""
+    found = figures(bench.CASES.parent / "own_starts" / "kv_cases.jsonl")
+    for part, cases in (("tokens", 8), ("kv_gib", 9)):
+        assert found[part]["cases"] == cases
+        assert found[part]["missed"] == []
+        assert found[part]["error"] <= 0.01
+        assert found[part]["width"] <= 1.05
+    assert found["promised"]["too_much"] == []
+    assert found["refused"]["missed"] == []
+    assert found["started"]["false_no"] == []
+
+
+def test_nothing_promised_that_did_not_come(measured) -> None:
+    """No low end is more than 5 % above what a start printed."""
+    assert measured["promised"] == {"cases": 63, "too_much": []}
+
+
+def test_promise_is_seen() -> None:
+    """A promise that is too large is named."""
     cases, configs = bench.load(bench.CASES)
-    return bench.score(cases, bench.planned(cases, configs))
+    case = next(case for case in cases if case["id"] == "kv048")
+    less = {**case, "kv_tokens": case["kv_tokens"] * 0.9}
+    rest = [item for item in cases if item["refused"]]
+    assert bench.score([less, *rest], bench.planned([less, *rest], configs))["promised"]["too_much"] == ["kv048"]
 
 
 @pytest.mark.parametrize(
@@ -50,5 +82,12 @@ def test_no_start_is_refused(measured) -> None:
 def test_table(measured) -> None:
     """The table names every figure, and the cases that were missed."""
     text = bench.table(measured, 0.004)
-    for part in ("KV tokens inside", "KV GiB error", "refused: no or uncertain", "kv011", "started: predicted no"):
+    for part in (
+        "KV tokens inside",
+        "KV GiB error",
+        "promised over 5 % too much",
+        "refused: no or uncertain",
+        "kv011",
+        "started: predicted no",
+    ):
         assert part in text

@@ -149,7 +149,7 @@ def _without_suggestions(asked: dict) -> dict:
         "auto_max_model_len": chosen,
         "problems": problems,
         "warnings": warnings,
-        "unknown": unknown.causes(size, asked, settings, rules, draft),
+        "unknown": unknown.causes(size, asked, settings, rules, draft, any(way["overhead"]["cold"] for way in ways)),
     }
     result["explanation"] = explanation.lines(result, size, settings, memory, ways[-1]["overhead"]["terms"])
     return result
@@ -251,7 +251,9 @@ def _way(size: dict, rules: dict, settings: dict, memory: dict, widths: tuple) -
         "best": (most_gib - lean["gib"][0], widths[1], kv_cache.FEW_INDEXED),
     }
     way = {"overhead": over}
+    share = kv_cache.indexed_share(size)
     for end, (room_gib, width, indexed) in ends.items():
+        indexed = indexed if share is None or size["compress_ratios"] else share
         batch = {"room_gib": room_gib, "number_bytes": width, "indexed": indexed, "tokens": over["tokens"]}
         draft = settings["draft_layers" if end in ("low", "expected") else "fewest_draft_layers"]
         way[end] = {**kv_cache.held(size, rules, {**settings, "draft_layers": draft}, batch), "room_gib": room_gib}
@@ -295,6 +297,8 @@ def _auto_verdict(
     wanted = min(_SHORT_TOKENS, allowed["tokens"] or _SHORT_TOKENS)
     if chosen["low"] < wanted:
         text = "vLLM may choose a length of %d tokens only." % chosen["low"]
+        if not chosen["low"]:
+            text = "not even one token may fit, and then vLLM chooses no length but stops."
         return "uncertain", [], [*warnings, text]
     return "uncertain" if warnings else "yes", [], warnings
 

@@ -11,8 +11,8 @@ import math
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import model_config, vllm_rules, weights
 from ansible_collections.myia.vllm.plugins.module_utils.host.facts import GIB
 
-#: Share of the layers that keep a sparse indexer's key: all, or about a quarter as in GLM-5.2, whose config.json does
-#: not always say so (from the tokens and GiB of two starts: 21 of 78).
+#: Share of the layers that keep a sparse indexer's key where config.json does not say: all, or about a quarter as in
+#: GLM-5.2 (from the tokens and GiB of two starts: 21 of 78).
 ALL_INDEXED = 1.0
 FEW_INDEXED = 0.25
 #: Bytes of a number of the KV cache by ``kv_cache_dtype``; 8 bit types with a scale a token and head add 4 bytes of
@@ -64,6 +64,21 @@ def number_bytes(size: dict, kv_cache_dtype: str, dtype: str, quantization: str 
     if name in KV_BYTES:
         return (KV_BYTES[name], KV_BYTES[name])
     return (0.5625, 0.4) if name.startswith(("turboquant", "ultraquant")) else (2.0, 2.0)
+
+
+def indexed_share(size: dict) -> float | None:
+    """Return the share of layers with a sparse indexer of their own; None where the configuration does not say.
+
+    Source: ``models/deepseek_v2.py`` of vLLM 0.23: others take the choice of the layer before them.
+    """
+    flat, layers = size["config"], size["layers"]
+    pattern, every = flat.get("index_topk_pattern"), flat.get("index_topk_freq")
+    if pattern:
+        return sum(pattern[index : index + 1] not in ("S", ["S"]) for index in range(layers)) / layers
+    if isinstance(every, int) and every > 0:
+        offset = flat.get("index_skip_topk_offset", 2)
+        return sum(max(index - offset + 1, 0) % every == 0 for index in range(layers)) / layers
+    return None
 
 
 def _layers_by_kind(size: dict, rules: dict, settings: dict) -> dict[str, int]:

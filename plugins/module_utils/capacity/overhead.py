@@ -30,7 +30,7 @@ _REJECTION_BYTES = (0.0, 8.0, 24.0)
 #: While nothing is compiled yet, a copy of a matrix as large as the word embeddings is alive once, beside two hidden
 #: states a token. Measured with 0.26 on H200 and H100: 1.19 and 1.29 GiB of 2048 and 8192 tokens cold, 0.78 warm; 0.65
 #: to 0.70 with two GPUs (151936 words x 4096). Assumed for the versions around; 0.12 printed less than that.
-COMPILE_PEAK_SINCE = (0, 22)
+_COMPILE_PEAK_SINCE = (0, 22)
 _COMPILE_RANGE = 1.1
 #: Hidden states a token that live at the same time as the widest matrix product of a layer: input, residual, output.
 #: Confirmed by two starts that differ in nothing but 9000 tokens (110 kB a token of Llama-3.1-8B).
@@ -77,7 +77,7 @@ def overhead(size: dict, rules: dict, settings: dict, total_gib: float) -> dict:
     Returns:
         ``terms`` (each ``name``, ``gib`` as (low, expected, high) and ``text``), ``gib`` (their sum), ``seqs`` and
         ``tokens`` (max_num_seqs and max_num_batched_tokens that apply), ``graphs_gib`` (of CUDA graphs, whether they
-        are among the terms or not; zero without graphs).
+        are among the terms or not; zero without graphs); ``cold``, whether compiling may be the widest moment.
     """
     seqs, tokens = _batch(size, rules, settings, total_gib)
     terms = [_peak(size, rules, settings, seqs, tokens)]
@@ -97,7 +97,14 @@ def overhead(size: dict, rules: dict, settings: dict, total_gib: float) -> dict:
         text = "%d graphs x %d layers" % (_graphs(rules, settings, seqs), _stage(settings))
         terms.append({"name": "cuda_graphs", "gib": graphs, "text": text})
     total = tuple(sum(term["gib"][i] for term in terms) for i in range(3))
-    return {"terms": terms, "gib": total, "seqs": seqs, "tokens": tokens, "graphs_gib": graphs}
+    return {
+        "terms": terms,
+        "gib": total,
+        "seqs": seqs,
+        "tokens": tokens,
+        "graphs_gib": graphs,
+        "cold": terms[0]["cold"],
+    }
 
 
 def _batch(size: dict, rules: dict, settings: dict, total_gib: float) -> tuple[int, int]:
@@ -131,11 +138,12 @@ def _peak(size: dict, rules: dict, settings: dict, seqs: int, tokens: int) -> di
             "%d tokens x %d numbers x 2 bytes" % (unpacked, _latent_numbers(size, settings["tp"])),
         ),
     }
-    if rules["version"] >= COMPILE_PEAK_SINCE and not settings["eager"]:
+    if rules["version"] >= _COMPILE_PEAK_SINCE and not settings["eager"]:
         matrix = size["vocab"] * size["hidden"] * 2 / settings["tp"] / GIB
         peaks["compile"] = (
             (0.0, 0.0, matrix * _COMPILE_RANGE + 2 * hidden),
-            "up to %d words x %d x 2 bytes while nothing is compiled yet" % (size["vocab"], size["hidden"]),
+            "%d words x %d x 2 bytes / %d while nothing is compiled yet"
+            % (size["vocab"], size["hidden"], settings["tp"]),
         )
     if size["pooling"]:
         # a pooler holds the hidden states of the whole batch, and at most once more in 32 bit (v1/pool, 0.32)
@@ -144,7 +152,10 @@ def _peak(size: dict, rules: dict, settings: dict, seqs: int, tokens: int) -> di
         peaks["sampler"] = _sampler(size, rules, settings, rows, tokens)
     name = max(peaks, key=lambda key: peaks[key][0][1])
     gib = tuple(max(peak[0][i] for peak in peaks.values()) for i in range(3))
-    return {"name": name, "gib": gib, "text": peaks[name][1]}
+    # where a start may be far above what is expected, what then is the widest is said too
+    widest = max(peaks, key=lambda key: peaks[key][0][2])
+    text = peaks[name][1] if widest == name else "%s; at most %s: %s" % (peaks[name][1], widest, peaks[widest][1])
+    return {"name": name, "gib": gib, "text": text, "cold": widest == "compile"}
 
 
 def _sampler(size: dict, rules: dict, settings: dict, rows: int, tokens: int) -> tuple[tuple, str]:

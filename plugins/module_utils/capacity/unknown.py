@@ -6,10 +6,10 @@ Private to this collection; may change at any time. Pure Python, standard librar
 
 from __future__ import annotations
 
-from ansible_collections.myia.vllm.plugins.module_utils.capacity import outside, overhead
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import outside
 
 
-def causes(size: dict, asked: dict, settings: dict, rules: list[dict], draft: dict) -> list[str]:
+def causes(size: dict, asked: dict, settings: dict, rules: list[dict], draft: dict, cold: bool) -> list[str]:
     """Return what is not known and widens the ranges, a sentence each.
 
     Args:
@@ -18,6 +18,7 @@ def causes(size: dict, asked: dict, settings: dict, rules: list[dict], draft: di
         settings: of ``estimate.plan``.
         rules: of ``vllm_rules.rules``.
         draft: of ``speculation.added``.
+        cold: whether compiling may be the widest moment of a start (``overhead.overhead``).
     """
     found = []
     if settings["version"] is None:
@@ -28,7 +29,7 @@ def causes(size: dict, asked: dict, settings: dict, rules: list[dict], draft: di
     if generates and any(len(rule["samplers"]) > 1 for rule in rules):
         why = "whether the image has FlashInfer" if asked["environment"] is not None else "the container's variables"
         found.append("whether the sampler sorts: %s (VLLM_USE_FLASHINFER_SAMPLER)" % why)
-    if any(rule["version"] >= overhead.COMPILE_PEAK_SINCE for rule in rules) and not settings["eager"]:
+    if cold:
         found.append("whether everything is compiled already, which takes more memory the first time")
     if size["multimodal"] and not settings["no_media"]:
         found.append("how large images, videos or sounds may be (limit-mm-per-prompt, mm-processor-kwargs)")

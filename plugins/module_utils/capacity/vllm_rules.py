@@ -49,6 +49,13 @@ _V2_SPECULATION = ("", "mtp", "eagle", "eagle3", "dflash", "dspark")
 #: context count as vLLM's own (``worker/worker.py`` before 0.6.5, vLLM pull request 10511; ``v1/worker/gpu_worker.py``
 #: of 0.8.5 and 0.9.0, not of 0.9.2; a start of 0.9.1.dev287 left 7.29 GiB of others out).
 _OWN_MEMORY_SINCE_V0, _OWN_MEMORY_SINCE_V1 = (0, 6, 5), (0, 9, 1)
+#: Variables of the container that `samplers`, `v2_takes_no_graphs` and `rules` look at.
+MEMORY_VARIABLES = (
+    "VLLM_USE_V1",
+    "VLLM_USE_V2_MODEL_RUNNER",
+    "VLLM_USE_FLASHINFER_SAMPLER",
+    "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS",
+)
 #: What an operator may have chosen by an option which a plan does not know: prompts in chunks on the older engine
 #: (--enable-chunked-prefill).
 LEAN = {"whole_prompts": False}

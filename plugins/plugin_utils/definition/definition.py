@@ -148,6 +148,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         # names only: values may hold secrets
         "extra_options": [name for name, _value in extra_options],
         "model_options": model_options.read(dict(extra_options)),
+        "memory_options": model_options.read_memory(dict(extra_options)),
         "lora_adapters": adapters.read(v),
         "max_lora_rank": adapters.largest_rank(dict(extra_options)),
         "publish_address": publish,

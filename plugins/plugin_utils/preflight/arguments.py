@@ -6,6 +6,7 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import vllm_rules
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import mounts
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import TRUE
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import read_values, role_options
@@ -57,6 +58,7 @@ def settings(values: dict) -> dict:
         "hub_proxied": any(name.upper() in _PROXIES for name in env),
         "cuda_compatibility": is_on("VLLM_ENABLE_CUDA_COMPATIBILITY"),
         "longer_allowed": is_on("VLLM_ALLOW_LONG_MAX_MODEL_LEN"),
+        "environment": {name: env[name] for name in vllm_rules.MEMORY_VARIABLES if name in env},
     }
 
 

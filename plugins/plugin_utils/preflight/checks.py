@@ -38,6 +38,8 @@ SETTINGS = {
     "hub_proxied": False,
     "cuda_compatibility": False,
     "longer_allowed": False,
+    # those variables of vllm_extra_env that move memory
+    "environment": {},
 }
 
 
@@ -79,7 +81,7 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
     if config:
         split = preflight_model.tensor_parallel(definition, config)
         found += [split, preflight_model.max_model_len(definition, config, c["longer_allowed"])]
-    plan, reason = preflight_model.planned(definition, host)
+    plan, reason = preflight_model.planned(definition, host, c["environment"])
     # what another finding says already is not said again: no access, no GPUs, heads that cannot be split
     if healthy and readable and (split is None or split["ok"]):
         found.append(preflight_model.fits(definition, plan, reason))

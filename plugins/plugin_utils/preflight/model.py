@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import estimate, length, model_config
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import gpu as preflight_gpu
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import kind as preflight_kind
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import finding
 
 #: Options of ``vllm serve`` that move memory in ways the plan does not count: a "no" is then no proof.
 _UNCOUNTED = (
     "cpu-offload-gb", "kv-cache-memory-bytes", "num-gpu-blocks-override", "kv-offloading-size", "max-cpu-loras",
-    "data-parallel-size", "decode-context-parallel-size", "prefill-context-parallel-size", "speculative-config",
-    "hf-config-path", "load-format", "model-impl", "offload-backend", "kv-transfer-config",
+    "data-parallel-size", "decode-context-parallel-size", "prefill-context-parallel-size", "hf-config-path",
+    "load-format", "model-impl", "offload-backend", "kv-transfer-config",
 )  # fmt: skip
 
 #: What --max-lora-rank takes from 0.11.1 on (vllm/config/lora.py: MaxLoRARanks).
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-
-#: Tokens that must fit where vLLM chooses the length: a bound of ours, shorter than any service wants.
-_SHORT = 2048
 
 #: Suggestions that a finding quotes.
 _SUGGESTIONS = 3
@@ -151,8 +149,14 @@ def max_model_len(definition: dict, config: dict, longer_allowed: bool) -> dict 
     )
 
 
-def planned(definition: dict, host: dict) -> tuple[dict | None, str]:
-    """Return the capacity plan, or None and why there is none."""
+def planned(definition: dict, host: dict, environment: dict | None = None) -> tuple[dict | None, str]:
+    """Return the capacity plan, or None and why there is none.
+
+    Args:
+        definition: the ``vllm_definition``.
+        host: what the module ``host_info`` returned.
+        environment: what the operator adds to the container's variables; None where it is not known.
+    """
     if definition["accelerator"] != "nvidia":
         return None, "vllm_accelerator is %s: GPU memory does not matter" % definition["accelerator"]
     gpus = preflight_gpu.wanted(definition, host)
@@ -163,16 +167,15 @@ def planned(definition: dict, host: dict) -> tuple[dict | None, str]:
     if not model["config"]:
         return None, "the model's config.json cannot be read (%s)" % ((model["error"] or {}).get("text") or "not asked")
     try:
-        plan = plan_of(definition, model, memory, gpus[0][0]["name"] or "", definition["max_model_len"])
-        if definition["max_model_len"] == "auto" and plan["fits"] != "yes":
-            # vLLM takes the longest that fits, so a short one is what must
-            plan = plan_of(definition, model, memory, gpus[0][0]["name"] or "", _SHORT)
+        name, wanted = gpus[0][0]["name"] or "", definition["max_model_len"]
+        return plan_of(definition, model, memory, name, wanted, environment), ""
     except ValueError as error:
         return None, "the model's config.json cannot be planned with (%s)" % str(error).rstrip(".")
-    return plan, ""
 
 
-def plan_of(definition: dict, model: dict, memory: list, gpu_name: str, max_model_len: object) -> dict:
+def plan_of(
+    definition: dict, model: dict, memory: list, gpu_name: str, max_model_len: object, environment: dict | None = None
+) -> dict:
     """Return the plan of a length; what is left to vLLM is null.
 
     Args:
@@ -180,8 +183,10 @@ def plan_of(definition: dict, model: dict, memory: list, gpu_name: str, max_mode
         model: ``model`` of ``host_info``.
         memory: MiB of each GPU of one replica.
         gpu_name: name of the card.
-        max_model_len: tokens; None or auto: what the model's configuration allows.
+        max_model_len: tokens; None: what the model's configuration allows; auto: the longest that fits.
+        environment: what the operator adds to the container's variables; None where it is not known.
     """
+    kind = preflight_kind.told(definition, {"model": model})
     return estimate.plan(
         model_config=model["config"],
         weights_bytes=model["weights_bytes"],
@@ -192,7 +197,7 @@ def plan_of(definition: dict, model: dict, memory: list, gpu_name: str, max_mode
         tensor_parallel_size=definition["tensor_parallel_size"],
         pipeline_parallel_size=definition["pipeline_parallel_size"],
         gpu_memory_utilization=definition["gpu_memory_utilization"],
-        max_model_len=None if max_model_len == "auto" else max_model_len,
+        max_model_len=max_model_len,
         kv_cache_dtype=definition["kv_cache_dtype"],
         dtype=definition["dtype"],
         quantization=definition["quantization"] or None,
@@ -202,6 +207,9 @@ def plan_of(definition: dict, model: dict, memory: list, gpu_name: str, max_mode
         enforce_eager=definition["enforce_eager"],
         vllm_version=definition["version"],
         hf_overrides=definition["hf_overrides"],
+        runner=kind["runner"] if kind else "",
+        environment=environment,
+        **definition["memory_options"],
     )
 
 

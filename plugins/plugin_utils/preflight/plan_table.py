@@ -151,6 +151,8 @@ def _memory(plan: dict) -> list[str]:
     out += _wrapped(plan["length"]["text"], "length: ")
     for text in [*plan["problems"], *plan["warnings"]]:
         out += _wrapped(text, "  - ")
+    if plan["unknown"]:
+        out += _wrapped("; ".join(plan["unknown"]), "not known: ")
     if plan["suggestions"]:
         out += ["", "What would help, the best first", "-" * WIDTH]
         for number, item in enumerate(plan["suggestions"][:_SUGGESTIONS], 1):

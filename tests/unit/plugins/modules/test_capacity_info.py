@@ -42,6 +42,32 @@ def test_model_config(model, run) -> None:
         pytest.param({"kv_cache_dtype": "auto"}, "kv_bytes_per_token_per_gpu", 131072, id="cache"),
         pytest.param({"max_model_len": 131072}, "fits", "no", id="verdict"),
         pytest.param({"gpu_memory_mib": "24564"}, "fits", "yes", id="memory-as-text"),
+        pytest.param({"max_model_len": 4096}, "auto_max_model_len", None, id="length"),
+        pytest.param(
+            {"max_model_len": "auto", "vllm_version": "0.32.0"},
+            "auto_max_model_len",
+            {"low": 32768, "high": 32768},
+            id="auto",
+        ),
+        pytest.param(
+            {"max_model_len": -1, "vllm_version": "0.32.0"},
+            "auto_max_model_len",
+            {"low": 32768, "high": 32768},
+            id="minus-one",
+        ),
+        pytest.param(
+            {"environment": {}},
+            "unknown",
+            ["whether the sampler sorts: whether the image has FlashInfer (VLLM_USE_FLASHINFER_SAMPLER)"],
+            id="environment",
+        ),
+        pytest.param({"runner": "pooling"}, "unknown", [], id="runner"),
+        pytest.param(
+            {"environment": {"VLLM_USE_FLASHINFER_SAMPLER": "0"}, "speculative_config": {"model": "org/small"}},
+            "unknown",
+            ["the draft model of speculative-config (org/small): its config.json was not read"],
+            id="speculation",
+        ),
     ],
 )
 def test_options(options, key, expected, run) -> None:
@@ -87,3 +113,11 @@ def test_refused(options, kind, text, run) -> None:
 def test_documented_keys(run, documentation) -> None:
     """RETURN names exactly what is returned."""
     assert set(run()["capacity"]) == set(documentation("capacity_info", "RETURN")["capacity"]["contains"])
+
+
+@pytest.mark.parametrize("value", ["soon", 0])
+def test_no_length(value, run) -> None:
+    """What is no length is refused with what it may be, not with a traceback."""
+    answer = run(max_model_len=value)
+    assert answer["failed"] is True
+    assert "max_model_len is %s; it must be" % value in answer["msg"]

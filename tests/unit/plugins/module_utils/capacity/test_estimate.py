@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from capacity_cases import GIB, MODELS, medium
+from capacity_cases import DEEPSEEK_V4, GIB, MODELS, SMALL, medium
 
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import estimate, model_config
 
@@ -166,3 +166,112 @@ def test_every_family_plans() -> None:
                 continue
             for key in ("kv_cache_gib_per_gpu", "kv_tokens", "concurrency", "max_model_len", "overhead_gib_per_gpu"):
                 assert found[key]["low"] <= found[key]["high"], (model, version, key)
+
+
+@pytest.mark.parametrize("value", ["auto", -1, "-1"])
+@pytest.mark.parametrize(
+    ("mib", "fits", "words"),
+    [
+        pytest.param(81559, "yes", "", id="the-models-own"),
+        pytest.param(24564, "yes", "", id="shorter"),
+        pytest.param(19000, "uncertain", "not even one token may fit", id="perhaps-too-short"),
+        pytest.param(16384, "no", "not even one token", id="nothing"),
+    ],
+)
+def test_length_that_vllm_chooses(value, mib, fits, words) -> None:
+    """Auto and -1 are the longest that fits, at most the model's own; only where not one token fits it is a no."""
+    llama = {"model_config": MODELS["meta-llama/Llama-3.1-8B-Instruct"], "weights_bytes": int(14.99 * GIB)}
+    found = estimate.plan(**llama, gpu_memory_mib=mib, max_model_len=value, vllm_version="0.32.0")
+    assert found["fits"] == fits
+    assert words in " ".join([*found["problems"], *found["warnings"]])
+    chosen = found["auto_max_model_len"]
+    assert chosen["low"] <= found["length"]["derived_tokens"]
+    assert chosen["low"] <= chosen["high"]
+    assert found["settings"]["max_model_len"] == max(1, chosen["low"] or chosen["high"])
+    assert found["length"]["within"] is True
+    if fits == "yes":
+        given = estimate.plan(**llama, gpu_memory_mib=mib, max_model_len=chosen["low"], vllm_version="0.32.0")
+        assert given["fits"] == "yes"
+        assert given["auto_max_model_len"] is None
+
+
+def test_draft_weights_are_counted() -> None:
+    """A draft whose config.json is known takes weights and keys; one that is not widens both, and is named."""
+    llama = {"model_config": MODELS["meta-llama/Llama-3.1-8B-Instruct"], "weights_bytes": int(14.99 * GIB)}
+    llama |= {"gpu_memory_mib": 81559, "max_model_len": 8192, "vllm_version": "0.32.0", "suggest": False}
+    draft = {**SMALL, "vocab_size": 128256, "num_hidden_layers": 16, "num_key_value_heads": 8}
+    plain = estimate.plan(**llama)
+    known = estimate.plan(**llama, speculative_config={"model": "org/small"}, draft_config=draft)
+    unknown = estimate.plan(**llama, speculative_config={"model": "org/small"})
+    assert known["weights_gib_per_gpu"] > plain["weights_gib_per_gpu"] + 0.5
+    assert known["kv_tokens"]["high"] < 0.7 * plain["kv_tokens"]["high"]
+    assert unknown["kv_tokens"]["low"] < known["kv_tokens"]["low"]
+    assert unknown["kv_tokens"]["high"] > known["kv_tokens"]["high"]
+    assert any("org/small" in text for text in unknown["unknown"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({}, "the version of vLLM", id="version"),
+        pytest.param({"vllm_version": "0.8.5"}, "which of its two engines", id="engine"),
+        pytest.param({"vllm_version": "0.8.5"}, "what other processes hold", id="others"),
+        pytest.param({"vllm_version": "0.11.0"}, "whether the sampler sorts: the container's variables", id="sampler"),
+        pytest.param({"vllm_version": "0.11.0", "environment": {}}, "whether the image has FlashInfer", id="image"),
+        pytest.param(
+            {"vllm_version": "0.26.0", "max_num_batched_tokens": 2048, "max_num_seqs": 8},
+            "whether everything is compiled",
+            id="compiled",
+        ),
+        pytest.param({"vllm_version": "0.26.0", "gpu_name": "NVIDIA GB10"}, "processes of the host", id="unified"),
+        pytest.param({"model_config": MODELS["google/gemma-3-27b-it"]}, "how large images", id="images"),
+        pytest.param({"model_config": DEEPSEEK_V4}, "how vLLM pads the layers", id="padding"),
+    ],
+)
+def test_unknown_is_named(changes, words) -> None:
+    """What a plan cannot know stands in it, with the option that would say it, and in its explanation."""
+    arguments = {"model_config": MODELS["Qwen/Qwen3-32B"], "gpu_memory_mib": 143771, "max_model_len": 4096}
+    found = estimate.plan(**{**arguments, **changes}, suggest=False)
+    assert words in " ".join(found["unknown"])
+    assert words in " ".join(found["explanation"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"enforce_eager": True}, id="eager-compiles-nothing"),
+        pytest.param({"runner": "pooling", "max_num_seqs": 1024, "enforce_eager": True}, id="pooling-has-no-sampler"),
+    ],
+)
+def test_all_is_known(changes) -> None:
+    """Nothing is said to be unknown that the options decide."""
+    arguments = {"model_config": MODELS["Qwen/Qwen3-32B"], "gpu_memory_mib": 143771, "max_model_len": 4096}
+    found = estimate.plan(**arguments, **changes, vllm_version="0.26.0", gpu_name="NVIDIA H200", suggest=False)
+    assert found["unknown"] == []
+
+
+@pytest.mark.parametrize(
+    ("model", "runner", "sampler", "cache"),
+    [
+        pytest.param(MODELS["Qwen/Qwen3-Embedding-8B"], "generate", True, True, id="generates"),
+        pytest.param(MODELS["Qwen/Qwen3-Embedding-8B"], "pooling", False, True, id="pools-with-a-cache"),
+        pytest.param({**SMALL, "type_vocab_size": 2, "vocab_size": 250002}, "pooling", False, False, id="encoder"),
+    ],
+)
+def test_kind_of_service(model, runner, sampler, cache) -> None:
+    """A model that pools has no sampler; an encoder keeps nothing of a text."""
+    arguments = {"model_config": model, "gpu_memory_mib": 81559, "max_model_len": 512, "max_num_seqs": 1024}
+    found = estimate.plan(**arguments, runner=runner, vllm_version="0.11.0")
+    assert (found["overhead"][0]["name"] == "sampler") is sampler
+    assert (found["kv_bytes_per_token_per_gpu"] > 0) is cache
+    assert found["fits"] == "yes"
+
+
+def test_text_only() -> None:
+    """No images, nothing for the encoder; one more is the same as saying nothing."""
+    arguments = {"model_config": MODELS["google/gemma-3-27b-it"], "gpu_memory_mib": 81559, "vllm_version": "0.11.0"}
+    names = [
+        {term["name"] for term in estimate.plan(**arguments, limit_mm_per_prompt=limits, suggest=False)["overhead"]}
+        for limits in ({}, {"image": 1}, {"image": 0, "video": {"count": 0}})
+    ]
+    assert ["vision" in found for found in names] == [True, True, False]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from capacity_cases import DATA, GIB, MODELS
+from capacity_cases import DATA, DEEPSEEK_V4, GIB, MODELS, WHISPER
 
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import kv_cache, model_config, vllm_rules
 from ansible_collections.myia.vllm.plugins.module_utils.common import versions
@@ -133,3 +133,40 @@ def test_number_bytes_of_the_checkpoint() -> None:
     assert kv_cache.number_bytes(size, "auto", "auto", None, (0, 11, 0)) == (2.0, 2.0)
     assert kv_cache.number_bytes(size, "auto", "auto", "fp8", (0, 32, 0)) == (2.0, 2.0)
     assert kv_cache.number_bytes(size, "auto", "float32", "fp8", (0, 32, 0)) == (4.0, 4.0)
+
+
+def test_cross_attention() -> None:
+    """Whisper keeps its own tokens, and in as many layers again the 1500 that its encoder answers."""
+    answer = held(WHISPER, version=(0, 32, 0), length=448)
+    page = 16 * 2 * 1280 * 2 * 32
+    assert answer["needed_gib"] * GIB == pytest.approx((448 // 16 + -(-1500 // 16)) * page)
+    assert answer["bytes_per_token"] == 2 * 1280 * 2 * 32
+
+
+@pytest.mark.parametrize(("length", "printed_gib"), [pytest.param(30000, 6.66), pytest.param(13528, 5.44)])
+def test_compressed(length, printed_gib) -> None:
+    """What DeepSeek V4 Flash needed on vLLM 0.22 with two GPUs and 16384 tokens a step lies in the range.
+
+    Source: vllm-project/vllm issue 44376, a refusal and the longest length that it named.
+    """
+    ends = [
+        held(DEEPSEEK_V4, tp=2, version=(0, 22, 0), length=length, width=1.0, indexed=indexed, tokens=16384)
+        for indexed in (kv_cache.FEW_INDEXED, kv_cache.ALL_INDEXED)
+    ]
+    assert ends[0]["needed_gib"] < printed_gib < ends[1]["needed_gib"]
+    assert ends[0]["bytes_per_token"] < 4000
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({"index_topk_freq": 4}, 21 / 78, id="every-fourth-after-two"),
+        pytest.param({"index_topk_freq": 1}, 1.0, id="each"),
+        pytest.param({"index_topk_pattern": "FSSS" * 19 + "FS"}, 20 / 78, id="listed"),
+        pytest.param({}, None, id="not-said"),
+    ],
+)
+def test_indexed_share(changes, expected) -> None:
+    """How many layers have an indexer of their own, where the configuration says it (GLM 5.2: 21 of 78)."""
+    size = model_config.shape({**MODELS["GLM-5.2-W4A16"], **changes})
+    assert kv_cache.indexed_share(size) == (pytest.approx(expected) if expected else None)

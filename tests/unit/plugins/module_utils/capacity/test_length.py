@@ -96,3 +96,59 @@ def test_odd_length() -> None:
     verdict = medium(max_model_len=70000, hf_overrides=None)["length"]
     assert verdict["yarn_factor"] == 2.5
     assert verdict["hf_overrides"]["max_position_embeddings"] == 81920
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(None, None, id="unset"),
+        pytest.param("", None, id="empty"),
+        pytest.param(4096, 4096, id="number"),
+        pytest.param("4096", 4096, id="text"),
+        pytest.param("32k", 32000, id="thousands"),
+        pytest.param("25.6k", 25600, id="fraction"),
+        pytest.param("32K", 32768, id="of-1024"),
+        pytest.param("auto", length.AUTO, id="auto"),
+        pytest.param("AUTO", length.AUTO, id="auto-in-capitals"),
+        pytest.param(-1, length.AUTO, id="minus-one"),
+        pytest.param("-1", length.AUTO, id="minus-one-as-text"),
+    ],
+)
+def test_asked_length(value, expected) -> None:
+    """A length is read as vLLM reads it."""
+    assert length.asked_length(value) == expected
+
+
+@pytest.mark.parametrize("value", [0, -2, "x", "1.5K", "k", True])
+def test_no_length(value) -> None:
+    """What is none says what was found and what it may be."""
+    with pytest.raises(ValueError, match=r"max_model_len is .*; it must be 1 token or more, .* auto or -1"):
+        length.asked_length(value)
+
+
+ROBERTA = {**SMALL, "model_type": "xlm-roberta", "max_position_embeddings": 514, "pad_token_id": 1}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        pytest.param(ROBERTA, 512, id="xlm-roberta"),
+        pytest.param({**ROBERTA, "model_type": "roberta"}, 512, id="roberta"),
+        pytest.param({**ROBERTA, "pad_token_id": 0}, 513, id="another-padding"),
+        pytest.param({**ROBERTA, "max_position_embeddings": 8194}, 8192, id="long"),
+        pytest.param({**ROBERTA, "model_type": "bert", "max_position_embeddings": 512}, 512, id="bert"),
+        pytest.param({**ROBERTA, "model_type": "opt", "max_position_embeddings": 2048}, 2048, id="opt-adds-its-own"),
+    ],
+)
+def test_positions_behind_padding(config, expected) -> None:
+    """The first positions of RoBERTa's table are never used: 514 of them are 512 tokens."""
+    assert length.length_verdict(config, None, "0.32.0")["derived_tokens"] == expected
+
+
+def test_longer_than_the_positions() -> None:
+    """514 tokens are refused with what would happen; there is nothing to stretch."""
+    found = length.length_verdict(ROBERTA, 514, "0.32.0")
+    assert found["within"] is False
+    assert "512" in found["text"]
+    assert "the first longer text breaks it" in found["text"]
+    assert found["hf_overrides"] == {}

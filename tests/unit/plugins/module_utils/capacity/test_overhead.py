@@ -161,3 +161,77 @@ def test_unpacked_latent_attention() -> None:
 def test_tokens_follow_sequences() -> None:
     """vLLM batches no more tokens than its sequences can have."""
     assert overhead("Qwen/Qwen3-0.6B", (0, 32, 0), mib=24564, seqs=2, length=512)["tokens"] == 1024
+
+
+@pytest.mark.parametrize(
+    ("tp", "tokens", "printed"),
+    [
+        pytest.param(1, 2048, 1.19, id="cold"),
+        pytest.param(1, 8192, 1.29, id="cold-more-tokens"),
+        pytest.param(1, 8192, 0.78, id="warm"),
+        pytest.param(2, 2048, 0.65, id="cold-two-gpus"),
+        pytest.param(2, 8192, 0.70, id="cold-two-gpus-more-tokens"),
+    ],
+)
+def test_compiling(tp, tokens, printed) -> None:
+    """The peak that vLLM 0.26 printed on H200 lies in the range, whether or not everything was compiled before."""
+    eight = {**MODELS["Qwen/Qwen3-4B"], "hidden_size": 4096, "num_attention_heads": 32, "intermediate_size": 12288}
+    settings = {"tp": tp, "stage_layers": 36, "length": 131072, "seqs": 64, "tokens": tokens, "eager": False}
+    settings |= {"capture_sizes": [], "gpu_name": "NVIDIA H200"}
+    rules = vllm_rules.rules((0, 26, 0))[-1]
+    found = vllm_overhead.overhead(model_config.shape(eight), rules, settings, 140.4)
+    low, _expected, high = found["terms"][0]["gib"]
+    assert low <= printed <= high
+    assert found["cold"] is True
+
+
+def test_v2_runner_takes_no_graphs() -> None:
+    """Dense generating models of 0.26 have nothing for CUDA graphs in the budget; models with experts have."""
+    assert term(overhead("Qwen/Qwen3-32B", (0, 26, 0)), "cuda_graphs") is None
+    assert term(overhead("Qwen/Qwen3-30B-A3B", (0, 26, 0)), "cuda_graphs") is not None
+    assert term(overhead("Qwen/Qwen3-32B", (0, 29, 0)), "cuda_graphs") is not None
+
+
+@pytest.mark.parametrize(
+    ("version", "changes", "low", "high"),
+    [
+        pytest.param((0, 6, 3), {"others_gib": 7.29}, 7.29, 7.29, id="0.6.3"),
+        pytest.param((0, 9, 0), {"others_gib": 7.29}, 7.54, 7.94, id="0.9.0-and-the-context"),
+        pytest.param((0, 9, 0), {"others_gib": None}, 0.25, 0.65, id="not-known"),
+        pytest.param((0, 9, 1), {"others_gib": 7.29}, None, None, id="0.9.1-leaves-them-out"),
+    ],
+)
+def test_memory_of_others(version, changes, low, high) -> None:
+    """What others hold is taken from the budget by versions that count all that is on the GPU."""
+    found = term(overhead("Qwen/Qwen3-32B", version, **changes), "others")
+    assert found == (None if low is None else pytest.approx((low, found[1], high)))
+
+
+@pytest.mark.parametrize(
+    ("version", "tp", "printed"),
+    [
+        pytest.param((0, 6, 6), 8, 7.7, id="eight-0.6"),
+        pytest.param((0, 10, 2), 8, 2.4, id="eight"),
+        pytest.param((0, 26, 0), 2, 0.07, id="two-h200"),
+        pytest.param((0, 26, 0), 1, 0.22, id="one-h200"),
+    ],
+)
+def test_non_torch(version, tp, printed) -> None:
+    """Printed memory outside of PyTorch lies in the range."""
+    low, _expected, high = term(overhead("Qwen/Qwen3-32B", version, tp=tp), "non_torch")
+    assert low <= printed <= high
+
+
+@pytest.mark.parametrize(("name", "unified"), [("NVIDIA GB10", True), ("Jetson Thor", True), ("NVIDIA GB200", False)])
+def test_unified_memory(name, unified) -> None:
+    """Where the host's memory is the GPU's, what its processes take counts."""
+    found = term(overhead("Qwen/Qwen3-32B", (0, 26, 0), gpu_name=name), "host")
+    assert (found is not None) is unified
+
+
+def test_speculation_checks_what_it_drafts() -> None:
+    """Logits of drafted tokens may come on top of the sampler's."""
+    plain = term(overhead("Qwen/Qwen3-32B", (0, 27, 0)), "sampler")
+    drafts = term(overhead("Qwen/Qwen3-32B", (0, 27, 0), draft_tokens=3), "sampler")
+    assert drafts[0] == plain[0]
+    assert drafts[2] > 1.5 * plain[2]

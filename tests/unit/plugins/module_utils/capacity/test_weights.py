@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from capacity_cases import GIB, MODELS, QWEN, medium
+from capacity_cases import DEEPSEEK_V4, GIB, MODELS, NEMOTRON, QWEN, SMALL, WHISPER, medium
 
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import estimate, model_config, weights
 
@@ -97,3 +97,42 @@ def test_estimated_weights_widen() -> None:
         for name, plan in (("given", given), ("estimated", estimated))
     }
     assert width["estimated"] > width["given"] * 1.05
+
+
+@pytest.mark.parametrize(
+    ("config", "billions"),
+    [
+        # as their model cards say
+        pytest.param(NEMOTRON, 31.6, id="layers-of-one-thing-experts-without-a-gate"),
+        pytest.param(WHISPER, 1.54, id="encoder-and-decoder"),
+        pytest.param({**WHISPER, "decoder_layers": 4}, 0.81, id="fewer-decoder-layers"),
+        pytest.param(DEEPSEEK_V4, 284, id="compressed-attention"),
+    ],
+)
+def test_published_sizes(config, billions) -> None:
+    """All parameters together are those that the model is published with."""
+    assert sum(weights.parameters(model_config.shape(config)).values()) / 1e9 == pytest.approx(billions, rel=0.015)
+
+
+def test_weights_in_gib() -> None:
+    """Nemotron 3 Nano takes 59 GiB in 16 bit; DeepSeek V4's experts are in 4 bit, the rest in 8."""
+    assert weights.estimated_weights_bytes(model_config.shape(NEMOTRON)) / GIB == pytest.approx(58.8, rel=0.01)
+    assert 135 < weights.estimated_weights_bytes(model_config.shape(DEEPSEEK_V4)) / GIB < 160
+
+
+@pytest.mark.parametrize(
+    ("changes", "linear"),
+    [
+        pytest.param({"hidden_act": "relu2"}, 8 * (4 * 1024 * 1024 + 2 * 1024 * 4096), id="no-gate"),
+        pytest.param({}, 8 * (4 * 1024 * 1024 + 3 * 1024 * 4096), id="gate"),
+        pytest.param(
+            # two inner widths in, groups of states and time steps beside, one out
+            {"model_type": "mamba2", "num_heads": 32, "head_dim": 64, "state_size": 128, "n_groups": 1},
+            8 * (1024 * (2 * 2048 + 2 * 128 + 32) + 2048 * 1024),
+            id="mamba2",
+        ),
+    ],
+)
+def test_matrices(changes, linear) -> None:
+    """Matrices of a layer: attention or a recurrence, and a feed-forward with a gate or without."""
+    assert weights.parameters(model_config.shape({**SMALL, **changes}))["linear"] == linear

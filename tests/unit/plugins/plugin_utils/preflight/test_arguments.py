@@ -76,3 +76,9 @@ def test_endpoint(read, medium) -> None:
     for endpoint, asked in (("http://mirror", ("http://mirror", True)), ("http://u:PLANTED@mirror", ("", False))):
         args = preflight_arguments.module_args(medium({}), read(vllm_extra_env={"HF_ENDPOINT": endpoint}))
         assert (args["hf_endpoint"], args["query_hub"]) == asked
+
+
+def test_variables_that_move_memory(read) -> None:
+    """Of the container's variables the plan sees those that it knows, and no other."""
+    env = {"VLLM_USE_FLASHINFER_SAMPLER": 0, "SECRET": "PLANTED"}
+    assert preflight_arguments.settings(read(vllm_extra_env=env))["environment"] == {"VLLM_USE_FLASHINFER_SAMPLER": "0"}

@@ -446,3 +446,50 @@ def test_length_that_vllm_chooses(length, host_with, medium) -> None:
     assert [item["id"] for item in result["findings"] if not item["ok"]] == []
     assert result["capacity"]["fits"] == "yes"
     assert result["capacity"]["settings"]["max_model_len"] == 32768
+
+
+@pytest.mark.parametrize(
+    ("variables", "settings", "missing", "present"),
+    [
+        pytest.param({}, {}, "that draft", "Overhead, cuda graphs", id="plain"),
+        pytest.param(
+            {
+                "vllm_extra_options": {
+                    "speculative-config": {
+                        "model": "org/drafts-EAGLE3",
+                        "method": "eagle3",
+                        "num_speculative_tokens": 3,
+                    }
+                }
+            },
+            {},
+            "FlashInfer",
+            "64 full + 1 that draft",
+            id="speculation",
+        ),
+        pytest.param({"vllm_extra_options": {"runner": "pooling"}}, {}, "sampler", "Overhead, forward", id="pooling"),
+        pytest.param(
+            {},
+            {"environment": {"VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": "0"}},
+            "Overhead, cuda graphs",
+            "Overhead, forward",
+            id="environment",
+        ),
+    ],
+)
+def test_plan_knows_the_service(variables, settings, missing, present, host_with, medium) -> None:
+    """The plan is made with the kind of service, what its options say about memory and the container's variables."""
+    result = preflight_checks.check(medium(variables), host_with({}), None, settings)
+    text = "\n".join(result["capacity"]["explanation"])
+    assert missing not in text
+    assert present in text
+
+
+def test_speculation_is_counted(host_with, medium) -> None:
+    """A draft is no reason to let pass what does not fit: the plan counts it."""
+    changes = {
+        "vllm_kv_cache_dtype": "auto",
+        "vllm_extra_options": {"speculative-config": '{"method": "ngram", "num_speculative_tokens": 3}'},
+    }
+    found = [item for item in judge(host_with({}), medium(changes)) if item["id"] == "capacity"]
+    assert [(item["ok"], item["severity"]) for item in found] == [(False, "error")]
