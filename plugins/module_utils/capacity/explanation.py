@@ -95,7 +95,7 @@ def _kv_formula(size: dict, settings: dict) -> str:
     if size["mla_dim"]:
         return "latent attention, %d numbers in each of %d layers%s, on every GPU" % (
             size["mla_dim"],
-            size["layers"],
+            sum(size["kinds"].values()),
             drafts,
         )
     return "2 x %s%s layers x %d of %d heads x %d numbers" % (

@@ -73,7 +73,7 @@ def indexed_share(size: dict) -> float | None:
     """
     flat, layers = size["config"], size["layers"]
     pattern, every = flat.get("index_topk_pattern"), flat.get("index_topk_freq")
-    if pattern:
+    if isinstance(pattern, (str, list)) and pattern:
         return sum(pattern[index : index + 1] not in ("S", ["S"]) for index in range(layers)) / layers
     if isinstance(every, int) and every > 0:
         offset = flat.get("index_skip_topk_offset", 2)

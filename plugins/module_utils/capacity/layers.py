@@ -146,13 +146,13 @@ def _sparse(flat: dict) -> Callable[[int], bool]:
         return lambda index: index < len(listed) and bool(listed[index])
     listed = flat.get("layers_num_experts")
     if isinstance(listed, list):
-        return lambda index: index < len(listed) and listed[index] > 1
+        return lambda index: index < len(listed) and listed[index] not in (0, 1, None)
     for key in ("moe_layers_enum", "moe_layer_list", "moe_layers"):
         listed = flat.get(key)
         if isinstance(listed, str) and listed.strip():
             listed = [int(number) for number in listed.split(",") if number.strip().isdigit()]
         if isinstance(listed, list) and listed:
-            return set(listed).__contains__
+            return listed.__contains__
     if flat.get("expert_layer_period"):
         period, offset = flat["expert_layer_period"], flat.get("expert_layer_offset") or 0
         return lambda index: index % period == offset
@@ -161,14 +161,14 @@ def _sparse(flat: dict) -> Callable[[int], bool]:
 
 def _range_of_sparse(flat: dict) -> Callable[[int], bool]:
     """Return the same for families that name where experts begin and end, and how often they come."""
-    dense = set(flat.get("mlp_only_layers") or [])
+    dense = flat.get("mlp_only_layers") if isinstance(flat.get("mlp_only_layers"), (list, tuple)) else ()
     begins = ("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index", "moe_start_layer", "dense_mlp_idx")
     begin = next((_least(flat[key]) for key in begins if flat.get(key)), 0)
-    last = _least(flat["moe_layer_end_index"]) if flat.get("moe_layer_end_index") else -1
+    last = _least(flat.get("moe_layer_end_index")) or -1
     # counted from the first layer, or from the last of each group
-    frequency = flat.get("moe_layer_freq") or 1
+    frequency = _least(flat.get("moe_layer_freq")) or 1
     steps = ("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval", "moe_every_n_layers")
-    step = next((flat[key] for key in steps if isinstance(flat.get(key), int) and flat[key]), 1)
+    step = next((_least(flat[key]) for key in steps if _least(flat.get(key)) > 0), 1)
 
     def sparse(index: int) -> bool:
         there = begin <= index and (last < 0 or index <= last) and index not in dense
@@ -178,18 +178,25 @@ def _range_of_sparse(flat: dict) -> Callable[[int], bool]:
 
 
 def _least(value) -> int:
-    """Return a number, of a list the least: models of two kinds of experts name one for each."""
-    return int(min(value) if isinstance(value, (list, tuple)) else value)
+    """Return a number, of a list the least (models of two kinds of experts name one for each); else 0."""
+    found = [part for part in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(part, int)]
+    return min(found, default=0)
+
+
+def part_of(block, name: str) -> dict:
+    """Return a part of one of Nemotron NAS' blocks; empty where it has none."""
+    part = block.get(name) if isinstance(block, dict) else None
+    return part if isinstance(part, dict) else {}
 
 
 def _without_attention(block: dict) -> bool:
-    attention = (block or {}).get("attention") or {}
+    attention = part_of(block, "attention")
     return bool(attention.get("no_op") or attention.get("replace_with_linear"))
 
 
 def _width_of(block: dict, hidden: int) -> int:
     """Return the width of a block's feed-forward (``models/nemotron_nas.py`` of vLLM 0.33, but for its rounding)."""
-    feed_forward = (block or {}).get("ffn") or {}
+    feed_forward = part_of(block, "ffn")
     if feed_forward.get("no_op"):
         return 0
     return int(feed_forward.get("intermediate_size") or 2 * (feed_forward.get("ffn_mult") or 0) * hidden / 3)

@@ -63,9 +63,9 @@ def derived_length(size: dict, version: tuple | None) -> dict:
         table of learned ones.
     """
     flat = size["config"]
-    lengths = [flat[key] for key in _LENGTH_KEYS if isinstance(flat.get(key), int)]
+    lengths = [flat[key] for key in _LENGTH_KEYS if isinstance(flat.get(key), int) and flat[key] > 0]
     unused = unused_positions(flat)
-    native = min(lengths) - unused if lengths else None
+    native = max(1, min(lengths) - unused) if lengths else None
     rope = _rope(flat, version)
     kind = str(rope.get("rope_type") or rope.get("type") or "default")
     factor = rope.get("factor") or 1.0

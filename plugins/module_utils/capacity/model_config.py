@@ -46,6 +46,17 @@ _DECODER_NAMES = {
     "heads": ("decoder_attention_heads",),
     "intermediate": ("decoder_ffn_dim",),
 }
+#: What is a number wherever it stands; of another kind it counts as not said.
+_NUMBERS = (
+    "kv_lora_rank", "q_lora_rank", "o_lora_rank", "o_groups", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim",
+    "index_head_dim", "index_topk_freq", "index_skip_topk_offset", "global_head_dim", "num_global_key_value_heads",
+    "linear_num_value_heads", "linear_num_key_heads", "linear_key_head_dim", "linear_value_head_dim",
+    "linear_conv_kernel_dim", "mamba_expand", "expand", "mamba_head_dim", "mamba_d_head", "num_kv_shared_layers",
+    "full_attention_interval", "attn_layer_period", "attn_layer_offset", "expert_layer_period", "expert_layer_offset",
+    "encoder_ffn_dim", "encoder_layers", "decoder_layers", "max_source_positions", "num_heads", "conv_L_cache",
+)  # fmt: skip
+#: The sizes of a gated delta net (Qwen3-Next and later), of use only together.
+_DELTA_NET = ("linear_num_value_heads", "linear_num_key_heads", "linear_key_head_dim", "linear_value_head_dim")
 #: Parts of a configuration that hold the sizes of a layer's part (DBRX, MPT).
 _PARTS = ("attn_config", "ffn_config")
 
@@ -88,7 +99,16 @@ def _flattened(config: dict, overrides: dict | None = None) -> dict:
     for key in ("max_position_embeddings", "rope_scaling", "rope_parameters"):
         if key in (overrides or {}):
             flat[key] = outer[key]
+    listed = flat["architectures"]
+    flat["architectures"] = [str(name) for name in listed] if isinstance(listed, (list, tuple)) else [str(listed)]
+    flat = {key: value for key, value in flat.items() if key not in _NUMBERS or _is_number(value)}
+    if not all(flat.get(key) for key in _DELTA_NET):
+        flat = {key: value for key, value in flat.items() if key not in _DELTA_NET}
     return flat
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
 def shape(config: dict, overrides: dict | None = None, runner: str = "") -> dict:
@@ -123,16 +143,18 @@ def shape(config: dict, overrides: dict | None = None, runner: str = "") -> dict
     cross = flat.get("max_source_positions") if _has_encoder(flat) else 0
     if _has_encoder(flat):
         kinds["cross"] = size["layers"]
+    # each layer of LongCat Flash attends twice (models/longcat_flash.py of vLLM 0.33)
+    twice = 2 if family.startswith("longcatflash") else 1
+    kinds = {kind: number * twice for kind, number in kinds.items()}
     dense, dense_intermediate, moe = model_layers.feed_forwards(flat, family, listed, size)
     attention, recurrent = model_layers.mixers(flat, listed)
     # one 4 byte scale for every 128 numbers of the fp8 key of DeepSeek's sparse indexer (vLLM 0.32, indexer cache)
     index_dim = flat.get("index_head_dim") or 0
     vision = flat.get("vision_config") if isinstance(flat.get("vision_config"), dict) else {}
-    ratios = flat.get("compress_ratios")
     return {
         **size,
         "kinds": kinds,
-        "attention_layers": attention * (2 if family.startswith("longcatflash") else 1),
+        "attention_layers": attention * twice,
         "recurrent_layers": recurrent,
         "dense_layers": dense,
         "dense_intermediate": size["dense_intermediate"] or dense_intermediate,
@@ -140,7 +162,7 @@ def shape(config: dict, overrides: dict | None = None, runner: str = "") -> dict
         "cross": cross or 0,
         "window": _window(flat),
         "indexer_bytes": index_dim + math.ceil(index_dim / 128) * 4,
-        "compress_ratios": list(ratios)[: size["layers"]] if isinstance(ratios, (list, tuple)) else [],
+        "compress_ratios": _ratios(flat.get("compress_ratios"), size["layers"]),
         "mtp_layers": first(flat, ("num_nextn_predict_layers", "mtp_num_hidden_layers", "n_predict")) or 0,
         "global_head_dim": flat.get("global_head_dim") or 0,
         "global_kv_heads": flat.get("num_global_key_value_heads") or 0,
@@ -153,6 +175,13 @@ def shape(config: dict, overrides: dict | None = None, runner: str = "") -> dict
         "family": family,
         "config": flat,
     }
+
+
+def _ratios(listed, layers: int) -> list[int]:
+    """Return how many tokens an entry of each layer's cache stands for; empty where a configuration lists none."""
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(ratio, int) for ratio in listed):
+        return []
+    return list(listed)[:layers]
 
 
 def _sizes(flat: dict, family: str, config: dict) -> dict:
@@ -179,7 +208,7 @@ def _sizes(flat: dict, family: str, config: dict) -> dict:
             "language model as model_config." % (", ".join(missing), ", ".join(sorted(config)[:8]) or "nothing")
         )
     size["kv_heads"] = size["kv_heads"] or _kv_heads(flat, size["heads"])
-    size["head_dim"] = size["head_dim"] or size["hidden"] // size["heads"]
+    size["head_dim"] = size["head_dim"] or max(1, size["hidden"] // size["heads"])
     size["intermediate"] = size["intermediate"] or 4 * size["hidden"]
     size["vocab"] = size["vocab"] or 32000
     size["mla_dim"] = (flat.get("qk_rope_head_dim") or 0) + flat["kv_lora_rank"] if flat.get("kv_lora_rank") else 0
@@ -197,8 +226,8 @@ def _kv_heads(flat: dict, heads: int) -> int:
     blocks = flat.get("block_configs")
     for block in blocks if isinstance(blocks, list) else []:
         # Nemotron NAS names how many heads share a KV head, block by block; all that are published agree
-        group = ((block or {}).get("attention") or {}).get("n_heads_in_group")
-        if group:
+        group = model_layers.part_of(block, "attention").get("n_heads_in_group")
+        if _is_number(group):
             return max(1, heads // group)
     return heads
 
@@ -279,8 +308,8 @@ def merged(base: dict, changes: dict) -> dict:
 
 
 def first(config: dict, keys: tuple) -> int | None:
-    """Return the first number but 0 that a configuration has under one of ``keys``."""
-    return next((config[key] for key in keys if isinstance(config.get(key), int) and config[key]), None)
+    """Return the first number above 0 that a configuration has under one of ``keys``."""
+    return next((config[key] for key in keys if isinstance(config.get(key), int) and _is_number(config[key])), None)
 
 
 def _of_list(config: dict, keys: tuple, what) -> int | None:

@@ -49,7 +49,7 @@ GRAPH_RANGE = (0.25, 1.0, 2.2)
 GRAPH_POOL_GIB = 0.05
 #: Images: widths of the vision tower's hidden state alive a patch at the peak (attention inputs, rotary embedding in
 #: 32 bit, feed-forward), split over tensor parallel. From two families, 19 to 24; nothing when the
-#: service is told to be text-only, hence the 0.
+#: service is told to be text-only, hence the 0. For encoders of sound the same is assumed.
 _VISION_WIDTHS = (0.0, 20.0, 45.0)
 #: Width of the tower's hidden state where config.json does not say: between SigLIP's 1152 and Qwen-VL's 1280.
 _VISION_HIDDEN = 1152
@@ -214,6 +214,12 @@ def _latent_numbers(size: dict, tp: int) -> int:
 def _vision(size: dict, settings: dict, seqs: int, tokens: int) -> dict:
     """Return what profiling the encoder takes beside the language model."""
     family = size["family"]
+    if size["cross"]:
+        # sounds: at least one whole one, two frames a token before its convolutions (Whisper)
+        frames = 2 * max(tokens, size["cross"])
+        gib = tuple(frames * size["hidden"] * 2 * widths / GIB for widths in _VISION_WIDTHS)
+        text = "%d frames of sound x %d x 2 bytes x up to %d" % (frames, size["hidden"], _VISION_WIDTHS[2])
+        return {"name": "encoder", "gib": gib, "text": text}
     if family.startswith("mllama"):
         patches, wide, split = seqs * _MLLAMA_PATCHES, 1280, 1
     else:

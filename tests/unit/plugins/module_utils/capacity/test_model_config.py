@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from capacity_cases import MODELS, QWEN, SMALL
 
-from ansible_collections.myia.vllm.plugins.module_utils.capacity import model_config
+from ansible_collections.myia.vllm.plugins.module_utils.capacity import estimate, model_config
 
 
 @pytest.mark.parametrize(
@@ -141,3 +141,33 @@ def test_checkpoint_kv() -> None:
     """A checkpoint's own wish for an fp8 KV cache is seen."""
     assert model_config.checkpoint_kv_is_fp8(model_config.shape(MODELS["Qwen/Qwen3.6-27B-FP8"])["config"])
     assert not model_config.checkpoint_kv_is_fp8(QWEN)
+
+
+@pytest.mark.parametrize("value", ["x", [], [None], {"a": 1}, -1, 0, True])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "kv_lora_rank",
+        "num_key_value_heads",
+        "head_dim",
+        "block_configs",
+        "compress_ratios",
+        "mlp_only_layers",
+        "moe_layer_freq",
+        "linear_num_value_heads",
+        "num_kv_shared_layers",
+        "max_position_embeddings",
+        "index_topk_pattern",
+    ],
+)
+def test_values_of_another_kind(key, value) -> None:
+    """What is of another kind than expected counts as not said; nothing ends in a traceback."""
+    found = estimate.plan(model_config={**QWEN, "num_experts": 8, key: value}, gpu_memory_mib=81559, suggest=False)
+    assert found["kv_tokens"]["low"] <= found["kv_tokens"]["expected"] <= found["kv_tokens"]["high"]
+
+
+@pytest.mark.parametrize("names", [None, "Qwen2ForCausalLM", [1], {}])
+def test_architectures_of_another_kind(names) -> None:
+    """Names of classes are texts in a list, whatever a configuration has."""
+    found = model_config.shape({**QWEN, "architectures": names})["config"]["architectures"]
+    assert all(isinstance(name, str) for name in found)

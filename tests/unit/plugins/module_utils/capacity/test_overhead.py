@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from capacity_cases import MODELS
+from capacity_cases import MODELS, WHISPER
 
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import model_config, outside, vllm_rules
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import overhead as vllm_overhead
@@ -235,3 +235,13 @@ def test_speculation_checks_what_it_drafts() -> None:
     drafts = term(overhead("Qwen/Qwen3-32B", (0, 27, 0), draft_tokens=3), "sampler")
     assert drafts[0] == plain[0]
     assert drafts[2] > 1.5 * plain[2]
+
+
+def test_encoder_of_sound() -> None:
+    """Whisper's encoder takes frames of sound, not patches of an image."""
+    settings = {"tp": 1, "stage_layers": 32, "length": 448, "seqs": 16, "tokens": None, "eager": False}
+    settings |= {"capture_sizes": [], "gpu_name": ""}
+    rules = vllm_rules.rules((0, 32, 0))[-1]
+    found = vllm_overhead.overhead(model_config.shape(WHISPER), rules, settings, 24)
+    assert term(found, "vision") is None
+    assert term(found, "encoder")[2] < 1.0

@@ -99,9 +99,83 @@ def test_estimated_weights_widen() -> None:
     assert width["estimated"] > width["given"] * 1.05
 
 
+LLAMA4 = {
+    "model_type": "llama4",
+    "text_config": {
+        "model_type": "llama4_text",
+        "hidden_size": 5120,
+        "intermediate_size": 8192,
+        "intermediate_size_mlp": 16384,
+        "num_hidden_layers": 48,
+        "num_attention_heads": 40,
+        "num_key_value_heads": 8,
+        "num_local_experts": 128,
+        "interleave_moe_layer_step": 2,
+        "vocab_size": 202048,
+        "attention_chunk_size": 8192,
+    },
+}
+JAMBA = {
+    "model_type": "jamba",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "num_experts": 16,
+    "attn_layer_period": 8,
+    "attn_layer_offset": 4,
+    "expert_layer_period": 2,
+    "expert_layer_offset": 1,
+    "mamba_d_state": 16,
+    "mamba_expand": 2,
+    "vocab_size": 65536,
+}
+DBRX = {
+    "model_type": "dbrx",
+    "d_model": 6144,
+    "n_heads": 48,
+    "n_layers": 40,
+    "vocab_size": 100352,
+    "attn_config": {"kv_n_heads": 8},
+    "ffn_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16, "moe_top_k": 4},
+}
+LONGCAT = {
+    "model_type": "longcat_flash",
+    "hidden_size": 6144,
+    "num_layers": 28,
+    "num_attention_heads": 64,
+    "ffn_hidden_size": 12288,
+    "expert_ffn_hidden_size": 2048,
+    "n_routed_experts": 512,
+    "kv_lora_rank": 512,
+    "q_lora_rank": 1536,
+    "qk_rope_head_dim": 64,
+    "qk_nope_head_dim": 128,
+    "v_head_dim": 128,
+    "vocab_size": 131072,
+}
+MAMBA2 = {
+    "model_type": "mamba2",
+    "hidden_size": 2560,
+    "num_hidden_layers": 64,
+    "state_size": 128,
+    "num_heads": 80,
+    "head_dim": 64,
+    "n_groups": 1,
+    "vocab_size": 50288,
+    "tie_word_embeddings": True,
+}
+
+
 @pytest.mark.parametrize(
     ("config", "billions"),
     [
+        pytest.param(LLAMA4, 400.7, id="experts-in-every-second-layer"),
+        pytest.param(JAMBA, 51.6, id="mamba-attention-and-experts"),
+        pytest.param(DBRX, 132, id="sizes-in-parts"),
+        pytest.param(LONGCAT, 560, id="two-of-each-beside-experts"),
+        pytest.param(MAMBA2, 2.7, id="no-attention"),
         # as their model cards say
         pytest.param(NEMOTRON, 31.6, id="layers-of-one-thing-experts-without-a-gate"),
         pytest.param(WHISPER, 1.54, id="encoder-and-decoder"),
