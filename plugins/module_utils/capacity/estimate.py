@@ -263,9 +263,8 @@ def _way(size: dict, rules: dict, settings: dict, memory: dict, widths: tuple) -
 def _ends(ways: list[dict]) -> dict:
     """Return the worst and the best of all ways to start: ``low``, ``high``, ``overhead_gib``, ``best_tokens``."""
     return {
-        # more layers may be grouped better, so that fewer bytes a token are not always more tokens
-        "low": {key: min(way[end][key] for way in ways for end in ("low", "high")) for key in ways[0]["low"]},
-        "high": {key: max(way[end][key] for way in ways for end in ("low", "high")) for key in ways[0]["high"]},
+        "low": {key: min(way["low"][key] for way in ways) for key in ways[0]["low"]},
+        "high": {key: max(way["high"][key] for way in ways) for key in ways[0]["high"]},
         "overhead_gib": (
             min(way["overhead"]["gib"][0] for way in ways),
             max(way["overhead"]["gib"][2] for way in ways),

@@ -85,6 +85,12 @@ def test_mixers(changes, attention, recurrent, dense) -> None:
     assert found == (attention, recurrent, dense)
 
 
+def test_blocks_by_name() -> None:
+    """A layer of experts or of a feed-forward alone keeps nothing of a text."""
+    named = ["mamba", "moe", "attention", "mlp"] * 2
+    assert model_config.shape({**EXPERTS, "layers_block_type": named})["kinds"] == {"linear": 2, "none": 4, "full": 2}
+
+
 def test_searched_blocks() -> None:
     """Nemotron NAS: blocks without attention keep nothing, heads and widths are named block by block."""
     block = {"attention": {"n_heads_in_group": 4}, "ffn": {"ffn_mult": 3.0}}

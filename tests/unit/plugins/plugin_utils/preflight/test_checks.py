@@ -467,7 +467,13 @@ def test_length_that_vllm_chooses(length, host_with, medium) -> None:
             "64 full + 1 that draft",
             id="speculation",
         ),
-        pytest.param({"vllm_extra_options": {"runner": "pooling"}}, {}, "sampler", "Overhead, forward", id="pooling"),
+        pytest.param(
+            {"vllm_max_num_seqs": 512, "vllm_extra_options": {"runner": "pooling"}},
+            {},
+            "sampler",
+            "Overhead, forward",
+            id="pooling",
+        ),
         pytest.param(
             {},
             {"environment": {"VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": "0"}},
