@@ -97,7 +97,7 @@ class StartupLog:
 
     def _line(self, line: Line, now_s: float | None) -> None:
         self.lines += 1
-        if line.level == "INFO" and _NEW_START.search(line.text):
+        if line.level in ("INFO", "") and _NEW_START.search(line.text):
             if self._matches.ready or (self._matches.failing and (self._vllm_spoke or not self._early)):
                 self.begin_again()
             # what comes before the banner is of the same start: libraries speak while they are imported
