@@ -185,6 +185,8 @@ class ActionModule(ActionBase):
         """Return the message for a start that failed."""
         diagnosis = watch.diagnosis
         head = "%s did not start." % args["container"]
+        if diagnosis["outcome"] == "stopped":
+            head = "%s was ready, and was stopped by somebody." % args["container"]
         if watch.stalled == "total":
             head = "%s does not answer on %s/health after %s (vllm_health_timeout_s)." % (
                 args["container"], args["url"], duration(watch.waited_s))  # fmt: skip

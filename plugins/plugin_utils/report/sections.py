@@ -353,7 +353,7 @@ def _diagnosis(results: dict, snapshot: dict, message: str) -> dict:
         (results.get("vllm_health_result") or {}).get("diagnosis") or {},
         report_verdict.wanted_release(results),
     )
-    if found.get("outcome") == "failed":
+    if found.get("outcome") in ("failed", "stopped"):
         return {**found, "release": wanted}
     unverified = (results.get("vllm_verify_result") or {}).get("ok") is False
     # the way back has overwritten it; release.json remembers, and the message tells whether it is the one meant

@@ -20,6 +20,7 @@ PHASES = {
     "compile": "compiling",
     "memory": "measuring memory",
     "graphs": "capturing CUDA graphs",
+    "warmup": "warming up",
     "ready": "starting the server",
     "verify": "verification",
 }

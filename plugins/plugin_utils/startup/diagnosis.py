@@ -36,14 +36,22 @@ def worded(cause: Cause, matches: Matches, evidence: dict, secrets: tuple[str, .
         evidence: what is known besides the log.
         secrets: values that must not appear.
     """
+    if cause.stopped:
+        return _answer(matches, secrets, outcome="stopped", **_named(cause.match, _outside(evidence)))
     if not cause.failed:
         return _answer(matches, secrets, outcome="healthy" if matches.ready else "starting")
     if cause.match:
         more = matches.tracebacks.last_lines(cause.traceback) if cause.traceback else []
-        fields = _named(cause.match, more + _outside(evidence))
+        fields = _named(cause.match, _hinted(cause.match, matches) + more + _outside(evidence))
     else:
         fields = _unnamed(cause.traceback, matches, evidence)
     return _answer(matches, secrets, outcome="failed", **fields)
+
+
+def _hinted(match: Match, matches: Matches) -> list[str]:
+    """Return the line that hinted at the same entry before, such as what a compiler printed."""
+    hint = matches.found["hints"].get(match.entry.id)
+    return [hint.shown] if hint and match.strength != "hints" else []
 
 
 def _named(match: Match, more: list[str]) -> dict:
@@ -118,7 +126,8 @@ def _answer(
         "phase": phase or matches.phases.phase,
         "numbers": {key: redact(value, secrets) for key, value in (numbers or {}).items()},
         "at_s": at_s,
-        "certain": certain or outcome != "failed",
+        # an exception that is still to come can change everything
+        "certain": (certain or outcome != "failed") and not matches.tracebacks.pending,
         "also": sorted(others - {id}) if outcome == "failed" else [],
     }
 

@@ -4,7 +4,8 @@ r"""Cut the text of a container's log into lines and take off what others wrote 
 A line may come with colours, a time stamp of Docker, containerd or journald, the container's name as Compose prints it,
 the process it is from (``(Worker_TP0 pid=123)``, ``[rank0]:``) and vLLM's own head (level, time, file), or one of
 another format; what else its carriers wrote in front is learned from the log (``log_prefix``). It may be JSON: of
-Docker's json-file driver, of journald, or of a formatter. A progress bar overwrites itself by ``\r``: each state is a line.
+Docker's json-file driver, of journald, or of a formatter. A progress bar overwrites itself by ``\r``: each state is a
+line.
 
 Private to this collection; may change at any time.
 """
@@ -25,7 +26,7 @@ MAX_LINE = 20_000
 # some collectors drop the ESC character and leave the rest
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-B0-2]|(?:ESC)?\[\d{1,2}(?:;\d{1,3})*m")
 _ISO = re.compile(
-    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:?\d\d)[ \t]+(?:std(?:out|err)[ \t]+[FP][ \t]?)?"
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:?\d\d)[ \t](?:[ \t]*std(?:out|err)[ \t]+[FP][ \t]?)?"
 )
 _JOURNAL = re.compile(
     r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.+-]+) [\w.-]+ [\w@./:-]+(?:\[\d+\])?: "

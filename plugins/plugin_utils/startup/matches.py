@@ -25,6 +25,9 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.startup.tracebacks impor
     is_frame,
 )
 
+#: Strength of what a warning named, beside those of the catalogue.
+WARNINGS = "warnings"
+
 
 @dataclasses.dataclass
 class Match:
@@ -52,7 +55,7 @@ class Matches:
         self.catalogue = catalogue
         self.phases = phases
         self.tracebacks = Tracebacks(phases)
-        self.found: dict[str, dict[str, Match]] = {strength: {} for strength in STRENGTHS}
+        self.found: dict[str, dict[str, Match]] = {strength: {} for strength in (*STRENGTHS, WARNINGS)}
         self.wrappers: list[tuple[Wrapper, str]] = []
         self.ready = False
         self._groups: dict[tuple[str, int], set[int]] = {}
@@ -67,27 +70,33 @@ class Matches:
     def went_on(self) -> None:
         """Say that the start found its GPUs and went on: it did not fail of what it waited for."""
         self.found["hints"].clear()
+        self.found[WARNINGS].clear()
 
     def became_ready(self) -> None:
         """Say that the service answers: it survived what was seen so far."""
         self.ready = True
         self.tracebacks.kept.clear()
+        self.found[WARNINGS].clear()
         self.wrappers.clear()
 
     def take(self, line: Line) -> None:
         """Take in the next line."""
         self._number += 1
+        lower = line.text.lower()
         if line.level in ("DEBUG", "INFO", "WARNING"):
             # vLLM goes on after these
+            self.tracebacks.other(line)
             self._match(line, line.text, ordinary=True)
+            if line.level == "WARNING" and not self._harmless(line.text, lower):
+                self._warned(line)
             return
-        lower = line.text.lower()
-        harmless = any(expression.search(line.text, lower) for expression in self.catalogue.harmless)
-        self.tracebacks.take(line, self._number, harmless)
+        harmless = self._harmless(line.text, lower)
+        source = self.tracebacks.take(line, self._number, harmless)
         if harmless:
             self._match(line, line.text, ordinary=True)
+            self._wrapped(line, lower)
             return
-        if self.tracebacks.shows_source(line):
+        if source:
             # functions can still hint
             if is_frame(line.text):
                 self._match(line, line.text, ordinary=True)
@@ -97,10 +106,23 @@ class Matches:
             return
         if len(self._paragraph.lines) > 1 and self._paragraph.process == line.process:
             self._match(line, " ".join(self._paragraph.lines))
+        self._wrapped(line, lower)
+
+    def _wrapped(self, line: Line, lower: str) -> None:
+        """Note a line that only says that something failed."""
         for wrapper in self.catalogue.wrappers:
             if len(self.wrappers) < EXCEPTION_LINES and wrapper.pattern.search(line.text, lower):
                 self.wrappers.append((wrapper, line.shown()))
                 break
+
+    def _harmless(self, text: str, lower: str) -> bool:
+        return any(expression.search(text, lower) for expression in self.catalogue.harmless)
+
+    def _warned(self, line: Line) -> None:
+        """Note what a warning names: vLLM went on, but when somebody then stopped it, that is what it waited for."""
+        for sign in self.catalogue.signs_in(line.text):
+            if sign.strength in ("patterns", "symptoms") and sign.group < 0 and not self.ready:
+                self._note(sign.entry, WARNINGS, line, line.text)
 
     def _match(self, line: Line, text: str, ordinary: bool = False) -> bool:
         """Note each entry that knows this text for the first time; return whether one does."""
@@ -114,7 +136,7 @@ class Matches:
             known = known or sign.strength in ("patterns", "symptoms")
             self._note(sign.entry, sign.strength, line, text)
         if known:
-            self.tracebacks.explain(line.process)
+            self.tracebacks.explain()
         return known
 
     def _note(self, entry: Failure, strength: str, line: Line, text: str) -> None:

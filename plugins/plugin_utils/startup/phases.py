@@ -26,6 +26,7 @@ PHASES = (
     "compile",
     "memory",
     "graphs",
+    "warmup",
     "ready",
     "serving",
 )
@@ -57,6 +58,9 @@ _LINES = [
     ("download", r"Time spent downloading weights for \S+: (?P<download_s>[\d.]+) seconds"),
     # v1/worker/gpu_model_runner.py, model_executor/model_loader
     ("load", r"Starting to load model"),
+    # v1/worker/gpu_worker.py, gpu/model_runner.py: the second model runner says nothing else before the first shard
+    ("load", r"Using V2 Model Runner"),
+    ("load", r"Loading model from scratch"),
     ("load", r"Loading (?:safetensors|pt|npcache|gguf|np) checkpoint shards:.*?\|\s*(?P<x>\d+)/(?P<y>\d+)"),
     ("load", r"Loading \w+ using [\w ]+:.*?\|\s*(?P<x>\d+)/(?P<y>\d+)"),
     ("load", r"Multi-thread loading shards:.*?\|\s*(?P<x>\d+)/(?P<y>\d+)"),
@@ -84,7 +88,8 @@ _LINES = [
     # v1/worker/gpu_model_runner.py
     ("graphs", r"Capturing (?:CUDA graphs?|cudagraphs)[^(%|]*(?:\((?P<detail>[^)]*)\))?[^|]*\|[^|]*\|\s*(?P<x>\d+)/(?P<y>\d+)"),  # noqa: E501 one expression, one line
     ("graphs", r"Capturing (?:cudagraphs|CUDA graph|the model for CUDA graphs)"),
-    ("graphs", r"Graph capturing finished in (?P<graphs_s>[\d.]+) secs, took (?P<graphs_gib>-?[\d.]+) GiB"),
+    # what comes then is silent: FlashInfer compiles and tries its kernels, up to 80 s with cold caches (0.26 on H200)
+    ("warmup", r"Graph capturing finished in (?P<graphs_s>[\d.]+) secs, took (?P<graphs_gib>-?[\d.]+) GiB"),
     # v1/engine/core.py, entrypoints
     ("ready", r"init engine \(profile, create kv cache, warmup model\) took (?P<init_engine_s>[\d.]+) s"),
     ("ready", r"Supported[_ ]tasks: "),

@@ -39,6 +39,7 @@ WORDS = {
     "compile": "compiling",
     "memory": "measuring memory for the KV cache",
     "graphs": "capturing CUDA graphs",
+    "warmup": "warming up",
     "ready": "the engine is ready",
     "serving": "the server is up",
 }
@@ -143,7 +144,8 @@ class StartWatch:
         if loops and self._log.previous and self._log.diagnose()["outcome"] != "failed":
             found = self._log.previous
         docker_tries = look["restart_policy"] not in ("", "no") and not ended and not loops and not self.stalled
-        if found["outcome"] != "failed" or (docker_tries and found["class"] in (_TRANSIENT, _ONCE)):
+        stopped = found["outcome"] == "stopped" and ended
+        if (found["outcome"] != "failed" and not stopped) or (docker_tries and found["class"] in (_TRANSIENT, _ONCE)):
             self._uncertain_since_s = None
             self.gone = look["state"] == "missing"
             return
@@ -229,7 +231,7 @@ class StartWatch:
         text += " (%d %%)" % progress["percent"] if progress["percent"] is not None else ""
         if phase == "compile" and facts.get("compile_cache"):
             text += ", %s cache" % facts["compile_cache"]
-        if phase in ("memory", "graphs", "ready") and facts.get("kv_cache_tokens"):
+        if phase in ("memory", "graphs", "warmup", "ready") and facts.get("kv_cache_tokens"):
             text += ", KV cache %s tokens" % format(facts["kv_cache_tokens"], ",d")
         left_s = startup_eta.remaining_s(progress, self.phase_s, self._last)
         left = "about %s left" % duration(left_s) if left_s is not None else ""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts of a real vLLM 0.32 (CPU build, tiny model), recorded on the test bed: long lines cut, addresses changed.
+"""Starts of a real vLLM, recorded: of 0.32 (CPU build, tiny model) on the test bed, of 0.26 on H100 and H200. Long
+lines are cut, addresses changed.
 
 What no CPU can print stands as single lines in tests/unit/data/failure_lines.yml.
 """
@@ -30,7 +31,11 @@ FAILED = {
     "model-not-found": ("model-not-found", "container_up", {"exit_code": 1}),
     "model-gated": ("model-gated", "container_up", {"exit_code": 1}),
     "hub-busy": ("hub-busy", "container_up", {"exit_code": 1}),
-    "hub-not-reachable": ("hub-not-reachable", "container_up", {"exit_code": 1}),
+    "hub-offline-mode": ("hub-offline-mode", "container_up", {"exit_code": 1}),
+    # CUDA_VISIBLE_DEVICES=7 on a host with one GPU
+    "gpu-not-there": ("gpu-not-there", "container_up", {"exit_code": 1}),
+    # a gcc that could not link; the log of the container, its beginning cut off
+    "triton-no-compiler": ("triton-no-compiler", "container_up", {"exit_code": 1}),
     "weights-broken": ("weights-broken", "load", {"state": "running"}),
     "weights-broken-lfs-pointer": ("weights-broken", "config", {"exit_code": 1}),
     "shared-memory-too-small": ("shared-memory-too-small", "engine", {"exit_code": 1}),
@@ -51,8 +56,8 @@ SILENT = {
 #: Services that were ready before; vLLM ends with 0 even when its engine was killed.
 ENDED = {
     "killed-when-ready": ("engine-died", "serving", {"exit_code": 0, "state": "exited"}),
-    "stopped-when-ready": ("interrupted-by-signal", "serving", {"exit_code": 0, "state": "exited"}),
 }
+STOPPED = ("stopped-when-ready", "stopped-v2-model-runner")
 HEALTHY = {
     "healthy-eager": ["container_up", "config", "engine", "distributed", "load", "memory", "ready", "serving"],
     "healthy-tensor-parallel-2": [
@@ -68,7 +73,7 @@ def read(name: str) -> str:
 
 def test_every_recording_is_used() -> None:
     """No recording lies there unused."""
-    assert {path.stem for path in FOLDER.glob("*.log")} == {*FAILED, *SILENT, *ENDED, *HEALTHY}
+    assert {path.stem for path in FOLDER.glob("*.log")} == {*FAILED, *SILENT, *ENDED, *STOPPED, *HEALTHY}
 
 
 @pytest.mark.parametrize("name", [*FAILED, *SILENT, *ENDED])
@@ -77,6 +82,27 @@ def test_failed(name) -> None:
     identity, phase, evidence = {**FAILED, **SILENT, **ENDED}[name]
     diagnosis = classify(read(name), CATALOGUE, evidence)
     assert (diagnosis["outcome"], diagnosis["id"], diagnosis["phase"]) == ("failed", identity, phase)
+
+
+@pytest.mark.parametrize("evidence", [{}, {"exit_code": 0, "state": "exited"}, {"exit_code": 137, "state": "exited"}])
+@pytest.mark.parametrize("name", STOPPED)
+def test_stopped(name, evidence) -> None:
+    """A service that was ready and was asked to stop did not fail, whatever its parts say of each other."""
+    diagnosis = classify(read(name), CATALOGUE, evidence)
+    assert (diagnosis["outcome"], diagnosis["id"], diagnosis["certain"]) == ("stopped", "interrupted-by-signal", True)
+
+
+def test_phases_of_the_second_model_runner() -> None:
+    """It says when it begins to load; what it does after the graphs, without a word, is a phase of its own."""
+    log = StartupLog(CATALOGUE)
+    log.feed(read("stopped-v2-model-runner"))
+    steps = {step["phase"]: step for step in log.phases.durations()}
+    assert list(steps) == [
+        "container_up", "config", "engine", "distributed", "load", "compile", "memory", "graphs", "warmup", "ready",
+        "serving",
+    ]  # fmt: skip
+    assert steps["warmup"]["duration_s"] > 60
+    assert steps["graphs"]["duration_s"] < 10
 
 
 @pytest.mark.parametrize("name", SILENT)

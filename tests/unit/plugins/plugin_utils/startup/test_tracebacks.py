@@ -45,20 +45,43 @@ def test_only_the_first_few() -> None:
     assert len(long.lines) == EXCEPTION_LINES
 
 
+def code(lines: list[Line]) -> list[bool]:
+    """Which lines are a place or code."""
+    tracebacks = Tracebacks(Phases())
+    return [tracebacks.take(line, number, harmless=False) for number, line in enumerate(lines, 1)]
+
+
 def test_source_text() -> None:
-    """What stands between a traceback's head and its exception is code, and so is what raises."""
-    tracebacks = seen(*traceback("", HEAD % 0).split("\n")[:2])
-    shown = Line("    CUDA out of memory", process="Worker_TP0 pid=9")
-    assert tracebacks.shows_source(shown)
-    assert not tracebacks.shows_source(Line(shown.text, process="Worker_TP1 pid=9"))
-    assert tracebacks.shows_source(Line("    raise ValueError(x)", process="Worker_TP1 pid=9"))
+    """What stands under a place is code, and so is what raises; another process's lines are not."""
+    head, place, _code, error = traceback("OSError: x", HEAD % 0, "f").split("\n")
+    foreign = HEAD % 1 + "    CUDA out of memory"
+    parts = [head, place, HEAD % 0 + "    CUDA out of memory", HEAD % 0 + "    ^^^^", foreign, error, "    raise X()"]
+    lines = list(LineReader().feed("\n".join(parts) + "\n"))
+    assert code(lines) == [False, True, True, True, False, False, True]
+
+
+def test_without_indentation() -> None:
+    """A collector that cuts blanks off leaves a place, its code and the exception in one column."""
+    text = 'Traceback (most recent call last):\nFile "a.py", line 1, in f\nstart()\nOddError\n'
+    assert code(list(LineReader().feed(text))) == [False, True, True, False]
+    assert seen(text).kept[0].lines == ["OddError"]
+
+
+def test_wrapped_code() -> None:
+    """A terminal that wraps long lines puts code where an exception stands; the next place takes it back."""
+    kept = seen("Traceback (most recent call last):", '  File "a.py", line 1, in f', "    start(some,", "thing)",
+                '  File "b.py", line 2, in g', "    go()", "OSError: x").kept  # fmt: skip
+    assert [(t.where, t.lines) for t in kept] == [('File "b.py", line 2, in g', ["OSError: x"])]
 
 
 def test_explained() -> None:
-    """Only what its process writes right now is what an entry knows."""
+    """Only the exception whose text an entry knows is explained by it."""
     tracebacks = seen(traceback("OSError: 0", HEAD % 0), traceback("OSError: 1", HEAD % 1))
-    tracebacks.explain("Worker_TP1 pid=9")
+    tracebacks.explain()
     assert [t.known for t in tracebacks.kept] == [False, True]
+    tracebacks = seen(traceback("OSError: 0", HEAD % 0), "Killed")
+    tracebacks.explain()
+    assert [t.known for t in tracebacks.kept] == [False]
 
 
 def test_paragraph() -> None:

@@ -82,7 +82,7 @@ def test_nothing_was_read(watch) -> None:
         ("model-not-found", "model-not-found", 1),
         ("model-gated", "model-gated", 1),
         ("hub-busy", "hub-busy", 1),
-        ("hub-not-reachable", "hub-not-reachable", 1),
+        ("hub-offline-mode", "hub-offline-mode", 1),
         ("weights-broken", "weights-broken", 1),
         ("shared-memory-too-small", "shared-memory-too-small", 1),
         ("cache-not-writable", "cache-not-writable", 1),

@@ -73,7 +73,7 @@ def test_time_left(lines, now_s, left, watch) -> None:
     container = Container(lines)
     starts = [
         {**recorded("other", load=1.0), "model": "x"},
-        recorded("i", container_up=10.0, load=60.0, compile=100.0, graphs=20.0),
+        recorded("i", container_up=10.0, load=60.0, compile=100.0, graphs=15.0, warmup=5.0),
     ]
     watch.take(container.inspect(T0, starts=starts), "i", "m")
     watch.take(container.inspect(T0 + now_s))
