@@ -27,7 +27,11 @@ ansible localhost -m myia.vllm.startup_log_info -a path=vllm.log
 
 The first cause in the log is named, not what followed from it: other workers, the engine and the front end report the
 same failure again, and the last lines of a log are seldom the ones that matter. A failure that is not listed here is
-called `unknown`, with the last lines of its first traceback.
+called `unknown`, with the last lines of its first traceback. A service that was ready and was then asked to stop is
+called `stopped`.
+
+It does not matter how the log came: from `docker logs`, Compose, Docker Desktop, journald, a pod's collector, Ray, or a
+format of your own. What its lines share in front is found from the log itself.
 
 | class | what is done about it |
 |---|---|

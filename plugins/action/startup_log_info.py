@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
         evidence = {key: args[key] for key in ("exit_code", "oom_killed", "state", "docker_error")}
         result.update(
             changed=False,
-            diagnosis=log.diagnose(evidence),
+            diagnosis=log.settled(evidence),
             progress=log.progress(),
             phases=log.phases.durations(),
             facts=log.phases.facts,

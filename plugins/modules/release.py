@@ -321,6 +321,7 @@ def give_up(module: AnsibleModule, service: releases.Service) -> dict:
         docker = module.get_bin_path("docker")
         if docker and module.params["container"]:
             log = container_log.ends(docker, module.params["container"])
+            log += container_log.seen_besides(diagnosis.get("evidence") or [])
             service.write(service.folder(name), releases.FAILED_LOG, service_secrets.masked(log, secrets))
     result = answer(service, name, True, ["%s: failed" % name], "")
     log = os.path.join(service.folder(name), releases.FAILED_LOG)

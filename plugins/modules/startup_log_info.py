@@ -12,6 +12,9 @@ author: myia.vllm contributors (@myia)
 description:
   - Compares the log of a container with the failure catalogue (C(docs/troubleshooting.md)) and names the cause, not its
     echoes. A failure that the catalogue does not know is called V(unknown), with the last lines of its first traceback.
+  - It does not matter who carried the log (Compose, journald, a pod's collector, Ray, a terminal); what its lines share
+    in front is found from the log. The log that a deployment kept of a failed start (C(failed-start.log) in the release)
+    gives the answer of that deployment.
   - Never fails for what it finds in the log. Changes nothing. Evidence is shown without tokens, keys and passwords.
 extends_documentation_fragment:
   - myia.vllm.attributes.info
@@ -74,11 +77,12 @@ diagnosis:
   type: dict
   contains:
     outcome:
-      description: V(failed), V(healthy) or V(starting).
+      description: >-
+        V(failed), V(healthy), V(starting), or V(stopped) for a service that was ready and that somebody then stopped.
       type: str
       returned: always
     id:
-      description: Name of the failure; V(unknown) when no entry knows it, empty unless it failed.
+      description: Name of the failure; V(unknown) when no entry knows it, empty when it is starting or healthy.
       type: str
       returned: always
     ref: {description: Short reference of the entry., type: str, returned: always}
@@ -101,7 +105,9 @@ diagnosis:
       type: float
       returned: always
     certain:
-      description: Whether no line that is still to come can name the failure better.
+      description: >-
+        Whether no line that is still to come can name the failure better. Nothing is certain while the exception of a
+        traceback is still to come.
       type: bool
       returned: always
     also: {description: Ids of other entries that were found., type: list, elements: str, returned: always}

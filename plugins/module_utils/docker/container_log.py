@@ -23,6 +23,9 @@ END_BYTES = 2 * 1024 * 1024
 #: The log driver ``local`` of Docker before 25 writes the host's own time zone: daemon/logger/local/read.go.
 _STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)(?=\s)")
 
+#: What a diagnosis knows beside the log, as it words it.
+_BESIDES = re.compile(r"exit code (?:-?\d+|unknown)|OOMKilled|a time limit ran out")
+
 #: Lines from the end, when what came before is not asked for.
 TAIL = 5000
 
@@ -86,6 +89,16 @@ def ends(docker: str, container: str) -> str:
                 left_out += 1
     between = [b"... %d lines left out ...\n" % left_out] if left_out else []
     return b"".join([*head, *between, *tail]).decode("utf-8", "replace")
+
+
+def seen_besides(evidence: list[str]) -> str:
+    """Return the last line of a log that is saved: what Docker and the watch knew of the container's end beside it.
+
+    Args:
+        evidence: of a diagnosis, see plugin_utils/startup/diagnosis.py; lines of the log among it are left out.
+    """
+    known = [text for text in evidence if _BESIDES.fullmatch(text)]
+    return "myia.vllm saw: %s\n" % "; ".join(known) if known else ""
 
 
 @contextlib.contextmanager

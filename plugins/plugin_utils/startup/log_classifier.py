@@ -22,6 +22,12 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.startup.phases import PH
 #: A start that waits in the phase distributed for this long hangs, in seconds; vLLM itself reports every 60.
 _HANG_S = 180
 
+#: Failed runs of one container after which a log that is handed in whole, and a watch, call it a loop.
+LOOP = 3
+
+#: The last line of a log that was kept of a failed start: module_utils/docker/container_log.py.
+_SAW = re.compile(r"myia\.vllm saw: (.+)")
+
 _WAITING = re.compile(r"No available shared memory broadcast block found in (\d+) second")
 _NEW_START = re.compile(r"vLLM API server version|non-default args:")
 
@@ -37,6 +43,7 @@ class StartupLog:
         self._clock = ""
         self.lines = 0
         self.previous: dict | None = None
+        self._failed_runs = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -46,6 +53,7 @@ class StartupLog:
         self._early = True
         self._vllm_spoke = False
         self._waited_s = 0
+        self._saw: dict = {}
 
     def feed(self, text: str, now_s: float | None = None) -> dict:
         """Take more of the log in and return ``progress()``.
@@ -68,6 +76,9 @@ class StartupLog:
         found = self.diagnose()
         if found["outcome"] == "failed":
             self.previous = found
+            self._failed_runs += 1
+        elif found["outcome"] != "starting":
+            self._failed_runs = 0
         self._begin()
 
     def progress(self) -> dict:
@@ -88,15 +99,29 @@ class StartupLog:
             ``certain`` is false while a line that is still to come may name the failure better; ``also`` the ids of
             other entries that were found.
         """
-        known = dict(evidence or {})
+        told = {key: value for key, value in (evidence or {}).items() if value is not None and value is not False}
+        known = {**self._saw, **told}
         for line in str(known.get("docker_error") or "").splitlines():
             self._line(Line(line, process="docker"), None)
         waits = self._waited_s >= _HANG_S and self.phases.phase in ("engine", "distributed")
         cause = first_cause.find(self._matches, known, hangs=waits or bool(known.get("stalled")))
         return diagnosis.worded(cause, self._matches, known, self._secrets)
 
+    def settled(self, evidence: dict | None = None) -> dict:
+        """Return ``diagnose()`` of a log that is handed in whole.
+
+        A container that failed again and again failed, however far its newest run has come.
+        """
+        found = self.diagnose(evidence)
+        loops = self.previous and self._failed_runs >= LOOP
+        return self.previous if loops and found["outcome"] == "starting" else found
+
     def _line(self, line: Line, now_s: float | None) -> None:
         self.lines += 1
+        saw = _SAW.fullmatch(line.text)
+        if saw:
+            self._saw = _seen(saw[1])
+            return
         if line.level in ("INFO", "") and _NEW_START.search(line.text):
             if self._matches.ready or (self._matches.failing and (self._vllm_spoke or not self._early)):
                 self.begin_again()
@@ -127,6 +152,16 @@ class StartupLog:
         return now_s if self._clock == "now" else getattr(line, self._clock) if self._clock else None
 
 
+def _seen(text: str) -> dict:
+    """Return as evidence what was known beside a log that was kept."""
+    code = re.search(r"exit code (-?\d+)", text)
+    seen: dict = {"state": "exited"} if "exit code" in text else {}
+    seen.update({"exit_code": int(code[1])} if code else {})
+    if "OOMKilled" in text:
+        seen.update(oom_killed=True, state="exited")
+    return {**seen, "stalled": True} if "time limit" in text else seen
+
+
 def classify(log: str | Iterable[str], catalogue: Catalogue, evidence: dict | None = None, secrets=()) -> dict:
     """Return the diagnosis of a whole log; see ``StartupLog.diagnose``.
 
@@ -140,4 +175,4 @@ def classify(log: str | Iterable[str], catalogue: Catalogue, evidence: dict | No
     for piece in [log] if isinstance(log, str) else log:
         reader.feed(piece)
     reader.close()
-    return reader.diagnose(evidence)
+    return reader.settled(evidence)

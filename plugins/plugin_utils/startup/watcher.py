@@ -14,7 +14,7 @@ import gzip
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import duration, size
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup import eta as startup_eta
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.failure_catalogue import Catalogue
-from ansible_collections.myia.vllm.plugins.plugin_utils.startup.log_classifier import StartupLog
+from ansible_collections.myia.vllm.plugins.plugin_utils.startup.log_classifier import LOOP, StartupLog
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.log_lines import parse
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.phases import PHASES
 
@@ -25,9 +25,6 @@ UNCERTAIN_S = 3.0
 #: How long a container that was there may be gone before it counts as removed, in seconds: whoever replaces it removes
 #: the old one first.
 _GONE_S = 10.0
-
-#: Restarts by Docker during one watch that make a loop.
-_LOOP = 3
 
 WORDS = {
     "container_up": "the container is up",
@@ -136,8 +133,8 @@ class StartWatch:
         ended = look["ended"] and (look["state"] != "created" or bool(look["docker_error"]))
         if ended:
             self._log.close()
-        loops = look["restart_count"] - (self._restarts_at_first or 0) >= _LOOP or (
-            look["state"] == "restarting" and look["restart_count"] >= _LOOP
+        loops = look["restart_count"] - (self._restarts_at_first or 0) >= LOOP or (
+            look["state"] == "restarting" and look["restart_count"] >= LOOP
         )
         self.stalled = "" if ended else self._ran_out()
         found = self._log.diagnose(self._evidence(ended, loops))

@@ -308,7 +308,7 @@ def test_failed(run, service) -> None:
     run("current", name=name)
     run("good")
     diagnosis = {"id": "x", "ref": "V1", "class": "configuration", "phase": "load", "cause": "c", "certain": True,
-                 "evidence": ["line"], "verdict_s": 1.5, "fix": "long text", "numbers": {"a": "1"}}  # fmt: skip
+                 "evidence": ["line", "exit code 1"], "verdict_s": 1.5, "fix": "long", "numbers": {"a": "1"}}  # fmt: skip
     answer = run("failed", name=name, diagnosis=diagnosis, container="c", docker=LOGS)
     assert (answer["changed"], answer["summary"]) == (True, [name + ": failed"])
     assert (answer["release"]["good"], answer["release"]["last_good"], answer["release"]["same_failures"]) == (
@@ -317,7 +317,10 @@ def test_failed(run, service) -> None:
     assert set(failure) == {"at", *diagnosis} - {"fix", "numbers"}
     log = pathlib.Path(answer["log"])
     assert log.parent.name == name
-    assert log.read_text(encoding="utf-8") == "2026-01-01T00:00:01.000000000Z key ***\nthe end\n"
+    assert (
+        log.read_text(encoding="utf-8")
+        == "2026-01-01T00:00:01.000000000Z key ***\nthe end\nmyia.vllm saw: exit code 1\n"
+    )
     assert mode(log) == 0o640
     assert run("failed", name=name, diagnosis=diagnosis)["release"]["same_failures"] == 2
     answer = run("good")

@@ -109,3 +109,26 @@ def test_failure_before_the_banner() -> None:
         "RuntimeError: No CUDA GPUs are available\n"
     )
     assert classify(log, failure_catalogue.load())["id"] == "gpus-lost-after-reload"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("myia.vllm saw: exit code 137", ("failed", "killed-from-outside")),
+        ("myia.vllm saw: exit code 137; OOMKilled", ("failed", "host-memory-exhausted")),
+        ("myia.vllm saw: a time limit ran out", ("failed", "unknown")),
+        ("somebody saw: exit code 137", ("starting", "")),
+    ],
+)
+def test_what_was_seen_besides(line, expected) -> None:
+    """The last line of a kept log tells what Docker said of the container."""
+    assert result(ENGINE, LOADING, line) == expected
+
+
+def test_a_loop_in_one_log() -> None:
+    """A log with several runs: one that failed again and again failed, whatever the newest has come to."""
+    banner = "(APIServer pid=1) INFO 11-24 10:05:00 [api_server.py:1] vLLM API server version 0.11.0"
+    run = "\n".join([banner, LOADING, traceback(OOM), WRAPPER]) + "\n"
+    outcomes = [classify(run * runs + banner + "\n" + ENGINE + "\n", CATALOGUE)["outcome"] for runs in (1, 2, 3)]
+    assert outcomes == ["starting", "starting", "failed"]
+    assert classify(run * 3 + "\n".join([banner, ENGINE, READY]) + "\n", CATALOGUE)["outcome"] == "healthy"

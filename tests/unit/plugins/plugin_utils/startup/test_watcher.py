@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import pytest
 from startup_lines import CATALOGUE, ENGINE, LOADING, NCCL, READY, SHARDS, VERSION, WORKER_OOM
-from watched_container import T0, Container, follow, iso, limited, packed, recording
+from watched_container import FOLDER, T0, Container, follow, iso, limited, packed, recording
 
+from ansible_collections.myia.vllm.plugins.module_utils.docker import container_log
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup import watcher as startup_watcher
+from ansible_collections.myia.vllm.plugins.plugin_utils.startup.log_classifier import StartupLog
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.phases import PHASES
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.watcher import StartWatch
 
@@ -104,6 +106,26 @@ def test_failed(name, identity, exit_code, watch) -> None:
     # and it stays so
     watch.take(container.exited(container.end_s + 30, exit_code))
     assert watch.diagnosis["id"] == identity
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.log")))
+def test_the_kept_log_says_the_same(name, watch) -> None:
+    """The log that is kept of a failed start, handed in by its path, gives the answer of the watch."""
+    codes = {
+        "host-memory-exhausted": 137,
+        "stopped-while-starting": 137,
+        "killed-when-ready": 0,
+        "stopped-when-ready": 0,
+    }
+    container, code = Container(recording(name), gap_s=0.05), codes.get(name, 1)
+    kept = Container(recording(name), gap_s=0.05).text(container.end_s)
+    watch.take(container.exited(container.end_s + 1, code, oom_killed=name == "host-memory-exhausted"))
+    if not watch.failed:
+        pytest.skip("it did not fail")
+    log = StartupLog(CATALOGUE)
+    log.feed(kept + container_log.seen_besides(watch.diagnosis["evidence"]))
+    log.close()
+    assert {**log.settled(), "at_s": None} == {**watch.diagnosis, "at_s": None}
 
 
 def test_certain_line(watch) -> None:
