@@ -2,9 +2,9 @@
 """Score the failure catalogue on a file of labelled start-up logs: ``python tools/classify.py FILE`` (JSON lines).
 
 Each line is an object with ``id``, ``log``, ``outcome`` (failed, healthy or stopped), ``label`` (a ref, NEW:kind,
-or healthy) and ``form``; ``evidence`` is what is known besides the log. Right are: the label's own entry; for a NEW kind
-``unknown`` too; for a healthy or stopped log anything but failed. With ``--verbose`` each diagnosis is shown with its
-evidence, with ``--carried`` how many logs say the same behind each prefix of ``tests/resources/log_prefixes.py``.
+or healthy) and ``form``; ``evidence`` is what is known besides the log. Right are: the label's own entry; for a NEW
+kind ``unknown`` too; for a healthy or stopped log anything but failed. With ``--verbose`` each diagnosis is shown with
+its evidence, with ``--carried`` how many logs say the same behind each prefix of ``tests/resources/log_prefixes.py``.
 """
 
 from __future__ import annotations
@@ -57,10 +57,7 @@ def carried(cases: list[dict], classify: Callable[[str, dict | None], dict]) -> 
             if answer(log_prefixes.carried(case["log"], name), case)
             != answer(case["log"].replace("\r\n", "\n").replace("\r", "\n"), case)
         ]
-        print(
-            "%-24s the same: %d of %d%s"
-            % (name, len(cases) - len(other), len(cases), "".join(map(" %s".__mod__, other)))
-        )
+        print("%-24s the same: %d of %d" % (name, len(cases) - len(other), len(cases)), *other)
 
 
 def main(argv: list[str]) -> int:

@@ -13,8 +13,8 @@ description:
   - Compares the log of a container with the failure catalogue (C(docs/troubleshooting.md)) and names the cause, not its
     echoes. A failure that the catalogue does not know is called V(unknown), with the last lines of its first traceback.
   - It does not matter who carried the log (Compose, journald, a pod's collector, Ray, a terminal); what its lines share
-    in front is found from the log. The log that a deployment kept of a failed start (C(failed-start.log) in the release)
-    gives the answer of that deployment.
+    in front is found from the log. The log that a deployment kept of a failed start (C(failed-start.log) in the
+    release) gives the answer of that deployment.
   - Never fails for what it finds in the log. Changes nothing. Evidence is shown without tokens, keys and passwords.
 extends_documentation_fragment:
   - myia.vllm.attributes.info

@@ -308,7 +308,7 @@ def test_failed(run, service) -> None:
     run("current", name=name)
     run("good")
     diagnosis = {"id": "x", "ref": "V1", "class": "configuration", "phase": "load", "cause": "c", "certain": True,
-                 "evidence": ["line", "exit code 1"], "verdict_s": 1.5, "fix": "long", "numbers": {"a": "1"}}  # fmt: skip
+                 "evidence": ["line", "exit code 1"], "verdict_s": 1.5, "fix": "f", "numbers": {"a": "1"}}  # fmt: skip
     answer = run("failed", name=name, diagnosis=diagnosis, container="c", docker=LOGS)
     assert (answer["changed"], answer["summary"]) == (True, [name + ": failed"])
     assert (answer["release"]["good"], answer["release"]["last_good"], answer["release"]["same_failures"]) == (
