@@ -53,7 +53,7 @@ _LINES = [
     ("distributed", r"rank \d+ in world size (?P<world_size>\d+) is assigned as"),
     # huggingface_hub's bars: files of a repository, bytes of a file
     ("download", r"Fetching \d+ files:\s+\d+%\|.*?\|\s*(?P<x>\d+)/(?P<y>\d+)"),
-    ("download", r"(?P<detail>[\w.-]+\.(?:safetensors|bin|pt|gguf)):\s+\d+%\|.*?\|\s*(?P<x_size>[\d.]+[kMGT]?B?)/(?P<y_size>[\d.]+[kMGT]?B?)"),  # noqa: E501 one expression, one line
+    ("download", r"(?<![\w.-])(?P<detail>[\w.-]+\.(?:safetensors|bin|pt|gguf)):\s+\d+%\|.*?\|\s*(?P<x_size>[\d.]+[kMGT]?B?)/(?P<y_size>[\d.]+[kMGT]?B?)"),  # noqa: E501 one expression, one line
     ("download", r"Downloading (?:shards|weights|the model)"),
     ("download", r"Time spent downloading weights for \S+: (?P<download_s>[\d.]+) seconds"),
     # v1/worker/gpu_model_runner.py, model_executor/model_loader
