@@ -129,11 +129,16 @@ def releases(command: recipes.Command) -> list[str]:
 
 
 def judge(command: recipes.Command, options: dict) -> Verdict:
-    """Say how a command comes out in the release that suits it best; ``options`` are those of the role vllm."""
+    """Say how a command comes out in the newest release that has all of it; ``options`` are those of the role vllm."""
     if command.beyond:
         return Verdict("cannot", command.beyond)
-    verdicts = [judge_in(command, version, options) for version in releases(command)]
-    return next((item for item in verdicts if item.word == "exactly"), verdicts[0])
+    verdicts = []
+    for version in releases(command):
+        verdicts.append(judge_in(command, version, options))
+        # an older release is asked only where the newest lacks something: it must not hide another fault
+        if verdicts[-1].word != "refused rightly":
+            return verdicts[-1]
+    return verdicts[0]
 
 
 def judge_in(command: recipes.Command, version: str, options: dict) -> Verdict:
@@ -145,11 +150,12 @@ def judge_in(command: recipes.Command, version: str, options: dict) -> Verdict:
     values = {**{name: option.get("default") for name, option in options.items()}, **given}
     made, problems, _warnings = definition.define(values, options)
     if problems:
-        text = "; ".join("%s: %s" % (item["variable"], item["message"]) for item in problems)
+        other = [item for item in problems if not any(is_about(item["message"], lack) for lack in lacks)]
+        text = "; ".join("%s: %s" % (item["variable"], item["message"]) for item in other)
         return (
-            Verdict("refused rightly", "%s has no %s" % (version, ", ".join(lacks)))
-            if lacks
-            else Verdict("refused wrongly", text)
+            Verdict("refused wrongly", text)
+            if other
+            else Verdict("refused rightly", "%s has no %s" % (version, ", ".join(lacks)))
         )
     if lacks:
         return Verdict("wrong", "taken, though %s has no %s" % (version, ", ".join(lacks)))
@@ -165,6 +171,12 @@ def judge_in(command: recipes.Command, version: str, options: dict) -> Verdict:
         command.env,
         {name: entries[entry] for name, entry in made["environment"].items()},
     )
+
+
+def is_about(message: str, lack: str) -> bool:
+    """Tell whether a problem names what a release lacks: an option, or a value that it does not know."""
+    name, _space, value = lack.removeprefix("option ").partition(" ")
+    return name.removeprefix("no-") in message or (bool(value) and repr(value) in message)
 
 
 def rendered(argument: str, entries: dict[str, str]) -> str:

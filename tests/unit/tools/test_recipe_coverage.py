@@ -212,6 +212,9 @@ def test_exact(words, tool, options) -> None:
         # the collection's own rules, not the release's
         (["--ssl-keyfile", "/k"], {}, "refused wrongly", "vllm_extra_options"),
         ([], {"env": {"LD_PRELOAD": "x"}}, "refused wrongly", "LD_PRELOAD"),
+        # one reason does not excuse another, and the problem is told that is none
+        (["--no-such", "1"], {"env": {"LD_PRELOAD": "x"}}, "refused wrongly", "LD_PRELOAD"),
+        (["-q", "awqq"], {}, "refused rightly", "0.33.0 has no quantization awqq"),
     ],
 )
 def test_judge(words, changes, word, reason, tool, options) -> None:
@@ -219,6 +222,26 @@ def test_judge(words, changes, word, reason, tool, options) -> None:
     found = tool.judge(command(tool, *words, **changes), options)
     assert found.word == word, found
     assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["exactly", "refused wrongly"], "exactly"),
+        (["refused rightly", "exactly"], "exactly"),
+        (["refused rightly", "wrong"], "wrong"),
+        (["refused rightly", "refused rightly"], "refused rightly"),
+        (["refused wrongly", "exactly"], "refused wrongly"),
+        (["wrong", "exactly"], "wrong"),
+        (["leaking", "exactly"], "leaking"),
+    ],
+    ids=str,
+)
+def test_an_older_release_hides_no_fault(words, expected, tool, options, monkeypatch) -> None:
+    """It is asked only where the newest lacks something."""
+    by_version = dict(zip([NEWEST, "0.20.0"], words))
+    monkeypatch.setattr(tool, "judge_in", lambda _command, version, _options: tool.Verdict(by_version[version]))
+    assert tool.judge(command(tool, minimum="0.20.0"), options).word == expected
 
 
 @pytest.mark.parametrize(
