@@ -5,11 +5,12 @@ Each command is written into variables as an operator would, with no profile: th
 the rest in ``vllm_extra_options`` and ``vllm_extra_env``. What the collection makes of them is then held against the
 recipe's command, both as vLLM reads them, and the environment too. Nothing is deployed.
 
-exactly          the same options with the same values, and the same environment
+exactly          the same options with the same values, and the same environment; where the newest release lacks
+                 something, in the one that the recipe was written for, which is named
 leaking          options or environment variables that nobody asked for
 wrong            an option or variable is missing or has another value, or the release lacks it and nobody refused
 refused wrongly  refused, although the release takes it
-refused rightly  the release lacks an option or does not know a value of it
+refused rightly  the release lacks an option or does not know a value or key of it
 cannot           more than one process, container or host; accelerators of another maker
 
 vLLM-Omni's options are its own, so vllm_check_options is false for them; only the command is compared.
@@ -58,7 +59,7 @@ EXAMPLES = 2
 
 
 class Verdict(NamedTuple):
-    """How a command came out, with the reason where it is not exact."""
+    """How a command came out, with the reason where it is not exact in the newest release."""
 
     word: str
     reason: str = ""
@@ -136,6 +137,8 @@ def judge(command: recipes.Command, options: dict) -> Verdict:
     for version in releases(command):
         verdicts.append(judge_in(command, version, options))
         # an older release is asked only where the newest lacks something: it must not hide another fault
+        if verdicts[-1].word == "exactly" and len(verdicts) > 1:
+            return Verdict("exactly", "in %s, since %s" % (version, verdicts[0].reason))
         if verdicts[-1].word != "refused rightly":
             return verdicts[-1]
     return verdicts[0]
@@ -176,7 +179,8 @@ def judge_in(command: recipes.Command, version: str, options: dict) -> Verdict:
 def is_about(message: str, lack: str) -> bool:
     """Tell whether a problem names what a release lacks: an option, or a value that it does not know."""
     name, _space, value = lack.removeprefix("option ").partition(" ")
-    return name.removeprefix("no-") in message or (bool(value) and repr(value) in message)
+    option = re.escape(name.partition(".")[0].removeprefix("no-"))
+    return bool(re.search(r"(?<![\w-])%s(?![\w-])" % option, message)) or (bool(value) and repr(value) in message)
 
 
 def rendered(argument: str, entries: dict[str, str]) -> str:
@@ -223,10 +227,10 @@ def table(judged: list[tuple[recipes.Command, Verdict]]) -> list[str]:
 
 
 def reasons(judged: list[tuple[recipes.Command, Verdict]], examples: int) -> list[str]:
-    """Return why commands are not exact: each reason with its number and some examples."""
+    """Return why commands are not exact in the newest release: each reason with its number and some examples."""
     found = collections.defaultdict(list)
     for command, verdict in judged:
-        if verdict.word != "exactly":
+        if verdict.reason:
             found[verdict].append("%s (%s)" % (command.recipe, command.which) if command.which else command.recipe)
     lines = []
     for verdict, where in sorted(found.items(), key=lambda item: (VERDICTS.index(item[0].word), -len(item[1]))):

@@ -132,12 +132,13 @@ def _value(facts: dict, words: list[str]) -> object:
 
 
 def lacking(argv: list[str], version: str, names_too: bool = True) -> list[str]:
-    """Return what a release does not take of a command: options that it lacks, values that it does not know.
+    """Return what a release does not take of a command: options that it lacks, values and keys that it does not know.
 
     Args:
         argv: the command.
         version: vLLM release.
-        names_too: whether the names of parsers, backends and the like count, to which an image of one's own may add.
+        names_too: whether the names of parsers, backends and the like count, and keys of JSON, to which an image of
+            one's own may add.
     """
     command = read(argv, version)
     found = ["option %s" % name for name in command.unknown]
@@ -150,4 +151,6 @@ def lacking(argv: list[str], version: str, names_too: bool = True) -> list[str]:
             names = []  # a file or a class of one's own
         if (choices and facts["form"] == "value" and text not in choices) or (names and text.lower() not in names):
             found.append("%s %s" % (name, text))
+        keys = facts.get("keys") if names_too and isinstance(value, dict) else None
+        found += ["%s key %s" % (name, key) for key in value if key not in keys] if keys else []
     return found

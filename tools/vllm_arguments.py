@@ -14,6 +14,7 @@ import operator
 import re
 from collections.abc import Callable
 
+from vllm_keys import read_keys
 from vllm_source import OPAQUE, ClassRef, Opaque, SourceError, Sources, Symbol, hints, literal_values
 
 #: The module of ``vllm serve``. It imports ``make_arg_parser``, whose own module has moved three times.
@@ -61,6 +62,9 @@ class Parser:
         kwargs: dict = {"default": self._default(module, node.value), "help": ""}
         if "dataclass" in kinds:
             kwargs["type"] = "json"
+            classes = [self.sources.class_ref(module, hint[1]) for hint in found if hint[0] == "dataclass"]
+            if len(classes) == 1 and classes[0]:
+                kwargs["keys"] = read_keys(self.sources, classes[0])
         elif self.optional_flags and kinds == {"plain"} and plain == {"bool", "str", "None"}:
             kwargs.update(type="str", nargs="?")
         elif "bool" in plain:
@@ -303,6 +307,8 @@ class Parser:
         choices = kwargs.get("choices")
         if isinstance(choices, list) and choices and not any(isinstance(item, (Opaque, Symbol)) for item in choices):
             result["choices"] = choices
+        if kwargs.get("keys") and kind == "json":  # not where add_argument gives another reader of JSON
+            result["keys"] = kwargs["keys"]
         default = kwargs.get("default")
         if isinstance(default, (bool, int, float, str)) and not isinstance(default, Symbol) and default != "":
             result["default"] = default

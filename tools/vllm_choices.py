@@ -124,6 +124,10 @@ def read_known(read: Callable[[str], str | None], paths: Iterable[str]) -> dict[
             "def parse_reasoning_parser" in arg_utils,
         ),
         "tokenizer-mode": tables.tokenizers,
+        "config-format": lambda: _with(
+            tables.keys("vllm.transformers_utils.config", "_CONFIG_FORMAT_TO_CONFIG_PARSER"), "auto", True
+        ),
+        "mamba-backend": lambda: tables.members("vllm.config.mamba", "MambaBackendEnum"),
     }
     found = {}
     for option, way in ways.items():

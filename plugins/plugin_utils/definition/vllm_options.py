@@ -26,8 +26,15 @@ _WHOLE_NUMBER = re.compile(r"^(-?\d+|\d+(\.\d+)?[kKmMgGtT]|auto)$")
 _UNSET = ("", "None")
 
 #: Options whose known values vLLM reads without regard to case (vllm/config: load.py, model.py, attention.py,
-#: multimodal.py).
-_ANY_CASE = ("quantization", "load-format", "tokenizer-mode", "attention-backend", "mm-encoder-attn-backend")
+#: multimodal.py; vllm/engine/arg_utils.py).
+_ANY_CASE = (
+    "quantization",
+    "load-format",
+    "tokenizer-mode",
+    "attention-backend",
+    "mm-encoder-attn-backend",
+    "mamba-backend",
+)
 
 #: The option whose file adds to what vLLM knows, by the option that it adds to.
 _PLUGINS = {"tool-call-parser": "tool-parser-plugin", "reasoning-parser": "reasoning-parser-plugin"}
@@ -143,7 +150,8 @@ def check_options(version: str, given: dict, names_too: bool = True) -> list[dic
         version: vLLM release; one that is not in the data file is treated as ``nearest_known`` says.
         given: value by option name without leading dashes, underscores already turned into dashes. True stands for the
             bare option, False for its ``--no-`` form, a list for several values, a dictionary for JSON.
-        names_too: whether a value must be among ``known_values``; an image of one's own may know more.
+        names_too: whether a value must be among ``known_values``, and a key of JSON among ``known_keys``; an image of
+            one's own may know more.
 
     Returns:
         Problems as {"option", "message"}; a message names the option, the release, and what to do.
@@ -152,7 +160,7 @@ def check_options(version: str, given: dict, names_too: bool = True) -> list[dic
     for name, value in given.items():
         message = _problem(version, str(name), value)
         if names_too and not message:
-            message = _not_known(version, str(name), value, given)
+            message = _not_known(version, str(name), value, given) or _no_key(version, str(name), value)
         if message:
             problems.append({"option": str(name), "message": message})
     return problems
@@ -205,6 +213,45 @@ def _not_known(version: str, name: str, value: object, given: dict) -> str:
     hint = "Did you mean %s?" % folded[near[0]] if near else "It knows " + ", ".join(names) + "."
     plugin = " Set %s for one of your own." % _PLUGINS[long] if long in _PLUGINS else ""
     return "%s: vLLM %s knows no %r. %s%s" % (name, version, str(value), hint, plugin)
+
+
+def known_keys(version: str, option: str) -> list[str]:
+    """Return the keys that a release takes in the JSON of an option (long name); nothing where it takes any, or where
+    that is not known."""
+    known, newer = nearest_known(version)
+    return [] if newer else _at("options", known).get(option, {}).get("keys", [])
+
+
+def keys_of(name: str, value: object) -> list[str]:
+    """Return the outermost keys that a value gives to a JSON option; ``name`` may have one behind a dot."""
+    if "." in name:
+        return [name.split(".")[1]]
+    if isinstance(value, str) and value.lstrip().startswith("{") and _reads(json.loads, value):
+        value = json.loads(value)
+    return [str(key) for key in value] if isinstance(value, dict) else []
+
+
+def _no_key(version: str, name: str, value: object) -> str:
+    """Say which key of a JSON option vLLM would not take, or ""."""
+    head, known = name.partition(".")[0], nearest_known(version)[0]
+    long = _spellings(known).get(head, head)
+    names = known_keys(version, long)
+    wrong = [key for key in keys_of(name, value) if names and key not in names]
+    if not wrong:
+        return ""
+    key, order = wrong[0], versions()
+    others = [item for item in order if key in known_keys(item, long)]
+    later = [item for item in others if order.index(item) > order.index(known)]
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+    if others and not later:
+        hint = "%s still has it. Leave it out, or lower vllm_version." % others[-1]
+    elif others:
+        hint = "%s has it. Leave it out, or raise vllm_version." % later[0]
+    elif near:
+        hint = "Did you mean %s?" % near[0]
+    else:
+        hint = "It knows " + ", ".join(names) + "."
+    return "%s: vLLM %s knows no key %r in it. %s" % (head, version, key, hint)
 
 
 def _unknown(version: str, known: str, name: str) -> str:

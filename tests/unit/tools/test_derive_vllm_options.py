@@ -313,6 +313,16 @@ OPTIONAL = 'def f(value):\n    if value.lower() == "auto":\n        return None\
             {},
             id="dictionary with more",
         ),
+        pytest.param(
+            {"vllm/transformers_utils/config.py": "_CONFIG_FORMAT_TO_CONFIG_PARSER: dict = {'hf': X, 'b': Y}\n"},
+            {"config-format": ["auto", "b", "hf"]},
+            id="formats of configurations",
+        ),
+        pytest.param(
+            {"vllm/config/mamba.py": ENUM.replace("Attention", "Mamba")},
+            {"mamba-backend": ["CUSTOM", "FLASH"]},
+            id="Mamba",
+        ),
         pytest.param({"vllm/config/model.py": 'TokenizerMode = Literal["auto"]\n'}, {}, id="half of the tokenizers"),
         pytest.param(
             {
@@ -342,6 +352,82 @@ def test_known_goes_to_its_option(tool, wheel) -> None:
     layers = {"vllm/model_executor/layers/quantization/__init__.py": 'QuantizationMethods = Literal["a"]\n'}
     found = tool.read_wheel(wheel(**{path: text, **layers}))["options"]
     assert found["quantization"]["known"] == ["a"]
+
+
+DECORATOR = {
+    "vllm/config/utils.py": """
+@overload
+def config(cls): ...
+def config(cls=None, *, config=None, **kwargs):
+    merged = ConfigDict(extra="forbid")
+    return dataclass(cls, config=merged)
+"""
+}
+FIELDS = """
+    one: int = 1
+    two: InitVar[int] = 2
+    three: ClassVar[int] = 3
+    four: int = field(init=False)
+"""
+KEYS = ["four", "one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "expected"),
+    [
+        pytest.param("@config\nclass C:" + FIELDS, DECORATOR, KEYS, id="vLLM's decorator"),
+        pytest.param("@config(kw_only=True)\nclass C:" + FIELDS, DECORATOR, KEYS, id="with arguments"),
+        pytest.param(
+            "@config(config=ConfigDict(extra='ignore'))\nclass C:" + FIELDS, DECORATOR, [], id="it allows others"
+        ),
+        pytest.param("@config\n@dataclass\nclass C:" + FIELDS, {}, [], id="a decorator that forbids nothing"),
+        pytest.param(
+            "@config\n@dataclass(config=ConfigDict(extra='forbid'))\nclass C:" + FIELDS, {}, KEYS, id="by itself"
+        ),
+        pytest.param("@dataclass\nclass C:" + FIELDS, DECORATOR, [], id="without the decorator"),
+        pytest.param(
+            "@config\nclass B:\n    zero: int = 0\n@config\nclass C(B):" + FIELDS,
+            DECORATOR,
+            [*KEYS, "zero"],
+            id="what it inherits",
+        ),
+        pytest.param("@config\nclass C(Foreign):" + FIELDS, DECORATOR, [], id="inherits what is not vLLM's"),
+        pytest.param("@config\nclass C:\n    five: int = Field(1, alias='x')" + FIELDS, DECORATOR, [], id="alias"),
+        pytest.param('@config\nclass C:\n    """An alias= here."""' + FIELDS, DECORATOR, KEYS, id="the word"),
+        pytest.param(
+            "@config\nclass C:" + FIELDS + "    @model_validator(mode='before')\n    def f(cls, data): return data\n",
+            DECORATOR,
+            [],
+            id="changes what it is given",
+        ),
+        pytest.param(
+            "@config\nclass C:" + FIELDS + "    @model_validator(mode='after')\n    def f(self): return self\n",
+            DECORATOR,
+            KEYS,
+            id="looks at what it was given",
+        ),
+        pytest.param(
+            "@config\nclass C:" + FIELDS + "    def __get_pydantic_core_schema__(cls): ...\n",
+            DECORATOR,
+            [],
+            id="its own reader",
+        ),
+    ],
+)
+def test_keys(text, files, expected, tool) -> None:
+    """The fields of a class that forbids others; nothing of one that may take more."""
+    sources = tool.vllm_source.Sources({"vllm/config/c.py": text, **files}.get)
+    assert tool.vllm_arguments.read_keys(sources, sources.class_ref("vllm.config.c", "C")) == sorted(expected)
+
+
+def test_keys_go_to_their_option(tool, wheel) -> None:
+    """Where the class is what reads the option; not where add_argument gives another reader."""
+    path, old = "vllm/engine/arg_utils.py", '"--inner", **kwargs["inner"]'
+    assert old in SOURCES[path]
+    assert tool.read_wheel(wheel(**DECORATOR))["options"]["inner"]["keys"] == ["x"]
+    other = SOURCES[path].replace(old, '"--inner", **{**kwargs["inner"], "type": json.loads}')
+    found = tool.read_wheel(wheel(**{path: other, **DECORATOR}))["options"]["inner"]
+    assert (found["type"], "keys" in found) == ("json", False)
 
 
 RELEASES = {

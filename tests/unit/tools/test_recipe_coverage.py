@@ -79,13 +79,16 @@ def test_read(words, expected, tool) -> None:
         (["--tool-call-parser", "hermez", "--tool-parser-plugin", "/x.py"], NEWEST, []),
         (["--attention-backend", "flashinfer"], NEWEST, []),
         (["--distributed-executor-backend", "own.Executor"], NEWEST, []),
+        (["-ac.use_fp4_indexer_cache", "True"], NEWEST, ["attention-config key use_fp4_indexer_cache"]),
+        (["-ac.use_fp4_indexer_cache", "True"], "0.29.0", []),
+        (["-cc", '{"no_such": 1, "mode": 3}'], NEWEST, ["compilation-config key no_such"]),
     ],
 )
 def test_lacking(words, version, expected, tool) -> None:
     """What a release does not have, and what it does not know."""
     argv = ["vllm", "serve", "org/model", *words]
     assert tool.serve_arguments.lacking(argv, version) == expected
-    without = [item for item in expected if not item.startswith("tool-call")]
+    without = [item for item in expected if not item.startswith("tool-call") and " key " not in item]
     assert tool.serve_arguments.lacking(argv, version, names_too=False) == without
 
 
@@ -165,7 +168,7 @@ EXACT = [
     ["-O3"],
     ["-cc.mode", "3", "-cc.pass_config.fuse_x", "True"],
     ["-cc", '{"cudagraph_mode": "FULL", "pass_config": {"a": false}}'],
-    ["--attention_config.use_x=True", "--default-chat-template-kwargs.thinking", "false"],
+    ["--attention_config.use_non_causal=True", "--default-chat-template-kwargs.thinking", "false"],
     ["--limit-mm-per-prompt.video", "0", "--mm-processor-cache-gb", "0"],
     ["--no-enable-prefix-caching", "--async-scheduling"],
     ["--disable-prefix-caching"],
@@ -175,7 +178,7 @@ EXACT = [
     ["--speculative-config", '{"method":"eagle3","model":"org/draft","num_speculative_tokens":3}'],
     ["--speculative_config.method", "mtp", "--speculative-config.num_speculative_tokens", "1"],
     ["--override-generation-config", '{"max_new_tokens": null, "temperature": 0.6}'],
-    ["--kv-transfer-config", '{"kv_connector": "C", "kv_role": "kv_both", "extra": {"a": [1, "b"]}}'],
+    ["--kv-transfer-config", '{"kv_connector": "C", "kv_connector_extra_config": {"a": [1, "b"]}}'],
     ["--hf-overrides", '{"architectures": ["X"], "rope_parameters": {"factor": 4.0}}'],
     ["--hf-overrides.num_labels", "2"],
     ["--max-num-seqs", "8", "--max-num-seqs", "16"],
@@ -200,7 +203,7 @@ def test_exact(words, tool, options) -> None:
         ([], {"beyond": "two hosts"}, "cannot", "two hosts"),
         (["--no-such", "1"], {}, "refused rightly", "0.33.0 has no option no-such"),
         (["--tool-call-parser", "hermez"], {}, "refused rightly", "tool-call-parser hermez"),
-        (["--swap-space", "4"], {"minimum": "0.17.0"}, "exactly", ""),
+        (["--swap-space", "4"], {"minimum": "0.17.0"}, "exactly", "in 0.17.0, since 0.33.0 has no option swap-space"),
         (
             ["--swap-space", "4"],
             {"image": "vllm/vllm-openai:v0.30.0"},
@@ -209,6 +212,9 @@ def test_exact(words, tool, options) -> None:
         ),
         (["--tool-call-parser", "own"], {"image": "own/image:1"}, "exactly", ""),
         (["--no-such", "1"], {"kind": "omni"}, "exactly", ""),
+        (["-ac.use_fp4_indexer_cache", "True"], {}, "refused rightly", "has no attention-config key use_fp4_"),
+        (["-ac.use_fp4_indexer_cache", "True"], {"minimum": "0.25.0"}, "exactly", ""),
+        (["-ac.no_such", "True"], {"image": "own/image:1"}, "exactly", ""),
         # the collection's own rules, not the release's
         (["--ssl-keyfile", "/k"], {}, "refused wrongly", "vllm_extra_options"),
         ([], {"env": {"LD_PRELOAD": "x"}}, "refused wrongly", "LD_PRELOAD"),
@@ -222,6 +228,23 @@ def test_judge(words, changes, word, reason, tool, options) -> None:
     found = tool.judge(command(tool, *words, **changes), options)
     assert found.word == word, found
     assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("message", "lack", "expected"),
+    [
+        ("vllm_extra_options: swap-space is not taken by vLLM 0.30.0", "option swap-space", True),
+        ("such has no --no- form", "option no-such", True),
+        ("ac is no option of vLLM 0.11.0.", "option ac.use_x", True),
+        ("the accelerator is not there", "option ac.use_x", False),
+        ("max-swap-space is wrong", "option swap-space", False),
+        ("q: vLLM 0.33.0 knows no 'awqq'.", "quantization awqq", True),
+        ("LD_PRELOAD is refused", "quantization awqq", False),
+    ],
+)
+def test_is_about(message, lack, expected, tool) -> None:
+    """A whole name, or the value as messages write it."""
+    assert tool.is_about(message, lack) is expected
 
 
 @pytest.mark.parametrize(
@@ -286,10 +309,11 @@ def test_table(tool) -> None:
 
 
 def test_reasons(tool) -> None:
-    """Each once, with its number and some examples; exact ones have none."""
+    """Each once, with its number and some examples; only those have none that are exact in the newest release."""
     judged = [(command(tool, which="w%d" % number), tool.Verdict("wrong", "why")) for number in range(3)]
-    judged += [(command(tool), tool.Verdict("exactly"))]
-    assert [line.strip() for line in tool.reasons(judged, 1)] == ["3 wrong: why", "org/model (w0)"]
+    judged += [(command(tool), tool.Verdict("exactly")), (command(tool), tool.Verdict("exactly", "in 0.17.0"))]
+    expected = ["1 exactly: in 0.17.0", "org/model", "3 wrong: why", "org/model (w0)"]
+    assert [line.strip() for line in tool.reasons(judged, 1)] == expected
 
 
 # --- rendering --------------------------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def test_every_reference_has_its_line(define, env_of, planted) -> None:
         "vllm_tensor_parallel_size": 1,
         "vllm_max_num_seqs": 8,
         "vllm_max_num_batched_tokens": 4096,
-        "vllm_extra_options": {"chat-template": "x", "logits-processors": ["a", "b"], "kernel-config.a": {"b": 1}},
+        "vllm_extra_options": {"chat-template": "x", "logits-processors": ["a", "b"], "mm-processor-kwargs.a": {}},
         "vllm_extra_env": {"A": 1, "b": True, "EMPTY": ""},
     }
     found, problems, _warnings = define(**changes)

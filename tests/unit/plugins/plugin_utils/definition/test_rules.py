@@ -194,7 +194,7 @@ BAD = [
         id="option-no",
     ),
     pytest.param(
-        {"vllm_extra_options": {"kernel-config.a_b": 1, "kernel-config.a.b": 2}},
+        {"vllm_extra_options": {"mm-processor-kwargs.a_b": 1, "mm-processor-kwargs.a.b": 2}},
         ["vllm_extra_options"],
         "same",
         id="options-with-one-env-name",

@@ -98,7 +98,7 @@ CASES = [
     ("0.32.0", "logits-processors", ["a", "b"], ""),
     ("0.32.0", "logits-processors", "a", ""),
     ("0.32.0", "logits-processors", [], "needs a value"),
-    ("0.32.0", "compilation-config", {"a": 1}, ""),
+    ("0.32.0", "compilation-config", {"mode": 1}, ""),
     ("0.32.0", "kv-transfer-config", '{"cpu_bytes_to_use": 80m}', ""),
     ("0.32.0", "compilation-config.mode", 3, ""),
     ("0.32.0", "enable-prefix-caching.x", 1, "nothing can follow a dot"),
@@ -175,6 +175,12 @@ KNOWN_CASES = [
     ("0.29.0", {"tokenizer-mode": "slow"}, ""),
     ("0.12.0", {"tokenizer-mode": "of-ones-own"}, ""),
     ("0.32.0", {"quantization": "None"}, ""),
+    ("0.32.0", {"config-format": "mistrall"}, "Did you mean mistral?"),
+    ("0.32.0", {"config-format": "auto"}, ""),
+    ("0.32.0", {"mamba-backend": "triton"}, ""),
+    ("0.32.0", {"mamba-backend": "tritonn"}, "Did you mean TRITON?"),
+    ("0.26.0", {"mamba-backend": "cpu"}, "knows no 'cpu'"),
+    ("0.27.0", {"mamba-backend": "cpu"}, ""),
     # may have come with a release that nobody here knows
     ("0.99.0", {"quantization": "newer"}, ""),
     ("0.99.0", {"tool-call-parser": "newer"}, ""),
@@ -189,15 +195,66 @@ def test_known_values(version, given, words) -> None:
     assert not words or words in problems[0]["message"]
 
 
+#: version, options, words of the problem ("" for none)
+KEY_CASES = [
+    ("0.32.0", {"attention-config.backend": "FLASHINFER"}, ""),
+    ("0.32.0", {"attention-config.bakend": "x"}, "vLLM 0.32.0 knows no key 'bakend' in it. Did you mean backend?"),
+    ("0.32.0", {"attention-config": {"bakend": "x"}}, "attention-config: vLLM 0.32.0 knows no key 'bakend'"),
+    ("0.32.0", {"attention-config": '{"bakend": "x"}'}, "knows no key 'bakend'"),
+    ("0.32.0", {"ac.bakend": "x"}, "ac: vLLM 0.32.0 knows no key 'bakend'"),
+    ("0.32.0", {"attention_config.backend": "x"}, "no option"),  # the caller turns underscores into dashes
+    ("0.29.0", {"attention-config.use_fp4_indexer_cache": True}, ""),
+    (
+        "0.33.0",
+        {"attention-config.use_fp4_indexer_cache": True},
+        "key 'use_fp4_indexer_cache' in it. 0.29.0 still has it.",
+    ),
+    ("0.13.0", {"compilation-config": {"use_inductor": False}}, "knows no key 'use_inductor'"),
+    ("0.12.0", {"compilation-config": {"use_inductor": False}}, ""),  # its class forbids nothing
+    ("0.13.0", {"compilation-config.fast_moe_cold_start": True}, "key 'fast_moe_cold_start' in it. 0.16.0 has it."),
+    ("0.32.0", {"compilation-config.qqqqqq": 1}, "It knows backend, "),
+    ("0.32.0", {"compilation-config.pass_config.no_such": 1}, ""),  # only the outermost is looked at
+    ("0.32.0", {"compilation-config": '{"mode": 3'}, ""),  # no JSON: vLLM says so
+    ("0.32.0", {"kv-transfer-config": {"kv_connector": "C", "kv_role": "kv_both"}}, ""),
+    ("0.32.0", {"kv-transfer-config": {"kv_conector": "C"}}, "Did you mean kv_connector?"),
+    # read by another reader than the class, or into a class that takes more than its fields
+    ("0.32.0", {"speculative-config": {"anything": 1}}, ""),
+    ("0.32.0", {"pooler-config": {"anything": 1}}, ""),
+    ("0.32.0", {"default-chat-template-kwargs": {"anything": 1}}, ""),
+    ("0.99.0", {"attention-config.newer": 1}, ""),
+]
+
+
+@pytest.mark.parametrize(("version", "given", "words"), KEY_CASES, ids=[str(case[:2])[1:-1] for case in KEY_CASES])
+def test_known_keys(version, given, words) -> None:
+    """A key that the option's class forbids is refused; where it takes any, or nobody can know, it is not."""
+    problems = vllm_options.check_options(version, given)
+    assert len(problems) == bool(words), problems
+    assert not words or words in problems[0]["message"]
+    if "key" in words:
+        assert vllm_options.check_options(version, given, names_too=False) == []
+
+
+@pytest.mark.parametrize("version", [item for item in vllm_options.versions() if item.split(".") >= ["0", "16"]])
+def test_every_release_has_keys(version) -> None:
+    """Lists that vanish would mean that vLLM moved its decorator, and every misspelt key would pass."""
+    with_keys = [option for option in vllm_options.options(version) if vllm_options.known_keys(version, option)]
+    assert {"compilation-config", "kv-transfer-config", "structured-outputs-config"} <= set(with_keys)
+    assert len(with_keys) >= 10
+
+
 def test_no_release_refuses_what_it_knows() -> None:
     """Each value of each list is taken by the release that the list was read in."""
     checked = 0
     for version in vllm_options.versions():
         for option, spans in vllm_options.data()["options"].items():
-            if not any("known" in span for span in spans):
+            if not any("known" in span or "keys" in span for span in spans):
                 continue
             for value in vllm_options.known_values(version, option):
                 assert vllm_options.check_options(version, {option: value}) == [], (version, option, value)
+                checked += 1
+            for key in vllm_options.known_keys(version, option):
+                assert vllm_options.check_options(version, {option: {key: 1}}) == [], (version, option, key)
                 checked += 1
     assert checked > 5000
 
