@@ -14,7 +14,7 @@ import re
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import compose_override
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import HUB_CACHE_OF_USER, plain_path
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems, size_bytes
 
 #: Where vLLM's compile cache is for a user of one's own.
 COMPILE_CACHE_OF_USER = "/var/cache/vllm"
@@ -29,7 +29,6 @@ _USER_ENV = {
 }
 
 _USER = re.compile(r"^(\d{1,10}|[a-z_][a-z0-9_-]{0,31})(:(\d{1,10}|[a-z_][a-z0-9_-]{0,31}))?\Z")
-_SIZE = re.compile(r"^[1-9][0-9]*([kKmMgG][bB]?|[bB])?\Z")
 _ULIMIT = re.compile(r"^[a-z]{2,16}\Z")
 _HOST_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\Z")
 #: A name of a network, an alias, a secret or a log driver.
@@ -37,6 +36,10 @@ _NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 #: A log driver may be a plugin: repository and tag.
 _DRIVER = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_./:-]*\Z")
 _FILE = re.compile(r"^/[A-Za-z0-9_./+@-]+\Z")
+
+#: Smallest limit of the memory that is taken, in bytes: a bound of ours, far below what any vLLM needs, which a number
+#: without its unit does not reach.
+_LEAST_MEMORY_BYTES = 1024**3
 
 _NETWORK_KEYS = ("name", "external", "aliases", "internal")
 
@@ -174,8 +177,16 @@ def _check_user(v: dict, problems: Problems, warnings: list[str]) -> None:
 
 
 def _check_limits(v: dict, problems: Problems) -> None:
-    if v["vllm_memory_limit"] and not _SIZE.match(v["vllm_memory_limit"]):
-        problems.add("vllm_memory_limit", "%r is no size. Use for example 64g." % v["vllm_memory_limit"])
+    limit = v["vllm_memory_limit"]
+    size = size_bytes(limit)
+    if limit and size is None:
+        problems.add("vllm_memory_limit", "%r is no size. Use for example 64g." % limit)
+    elif limit and size < _LEAST_MEMORY_BYTES:
+        problems.add(
+            "vllm_memory_limit",
+            "%r is %d bytes to Docker, and vLLM does not start with less than 1 GiB. Give a unit, for example 64g."
+            % (limit, size),
+        )
     cpus = v["vllm_cpu_limit"]
     # moby, daemon/daemon_unix.go: 0.01 is the least
     if cpus is not None and not problems.about("vllm_cpu_limit") and not 0.01 <= cpus <= 4096:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import compose_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import compose_options, compose_override
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import HUB_CACHE_OF_USER, plain_path
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems
 
@@ -27,6 +27,20 @@ _NEVER = {
     "/var/run/docker.sock": "it hands Docker, and so the host, to the container",
     "/run/docker.sock": "it hands Docker, and so the host, to the container",
 }
+
+#: Folders of the image, with its programs, libraries and settings (Filesystem Hierarchy Standard 3.0): in them a model
+#: has nothing to hide.
+_IMAGE_FOLDERS = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "sys", "usr")
+
+#: Further folders that the image's programs need, below which a model may lie. /vllm-workspace is where the images of
+#: vLLM start in.
+_SHARED_FOLDERS = ("/opt", "/root", "/run", "/tmp", "/var", "/var/cache", "/var/lib", "/var/tmp", "/vllm-workspace")
+
+#: Folders of the image that nothing may be laid over; single files and folders further inside may.
+_NEVER_HIDDEN = (
+    *("/%s" % name for name in _IMAGE_FOLDERS if name != "boot"),
+    *("/usr/%s" % name for name in ("bin", "lib", "lib64", "local", "sbin", "local/bin", "local/lib")),
+)
 
 #: Options behind the second colon (Compose's short form).
 _MODES = ("ro", "rw", "z", "Z", "cached", "consistent", "delegated", "nocopy", "rshared", "rslave", "shared", "slave")
@@ -48,12 +62,16 @@ def check(v: dict, extra_env: dict, problems: Problems) -> None:
         )
     elif folder:
         taken[folder] = "the model"
+    _check_model_place(v, problems)
     for mount in v["vllm_extra_volumes"]:
         wrong = _wrong(mount, taken)
         if wrong:
             problems.add("vllm_extra_volumes", "%r is refused: %s." % (mount, wrong))
         else:
             taken[_target(mount)] = "another mount"
+    if v["vllm_model"].startswith("/"):
+        taken[plain_path(folder or v["vllm_model"])] = "the model"
+    _check_tmpfs(v, taken, problems)
     for name in ("HF_HOME", "HF_HUB_CACHE"):
         where = extra_env.get(name, "")
         if where and not any(_within(where, target) for target in taken):
@@ -62,6 +80,41 @@ def check(v: dict, extra_env: dict, problems: Problems) -> None:
                 "%s is a folder inside the container that nothing is mounted to, so every container would download the "
                 "model anew. Leave it out, or mount something there (vllm_extra_volumes)." % name,
             )
+
+
+def _check_model_place(v: dict, problems: Problems) -> None:
+    """Refuse a place of a model on the host by which it would hide what the image needs."""
+    name = "vllm_model_container_path" if v["vllm_model_container_path"] else "vllm_model"
+    place = plain_path(v[name])
+    if problems.about(name) or not v["vllm_model"].startswith("/"):
+        return
+    if place == "/" or place.split("/")[1] in _IMAGE_FOLDERS or place in _SHARED_FOLDERS:
+        problems.add(
+            name,
+            "%s belongs to the image, and the model would hide what is there. Set vllm_model_container_path to a "
+            "folder of its own, for example /models/qwen." % v[name],
+        )
+
+
+def _check_tmpfs(v: dict, taken: dict[str, str], problems: Problems) -> None:
+    """Refuse folders in RAM over what is mounted. Docker mounts what lies deeper later, so one around it does no harm
+    (moby, daemon/volumes.go: the order of mounts; seen with 20.10)."""
+    for target in compose_override.tmpfs_targets(v["vllm_compose_override"]):
+        place = plain_path(target)
+        hidden = next((what for folder, what in taken.items() if _within(place, folder)), "")
+        if not target.startswith("/"):
+            wrong = "%r is no absolute path. Use for example /tmp:size=1g" % target
+        elif place == "/dev/shm":
+            wrong = "%s is what vllm_shm_size sets. Set that" % target
+        elif place == "/" or place in _NEVER_HIDDEN:
+            wrong = "%s would hide what the image needs. Name a folder of its own" % target
+        elif hidden:
+            wrong = "%s would hide %s, and what is written there would be lost with the container. Remove it" % (
+                target, hidden,
+            )  # fmt: skip
+        else:
+            continue
+        problems.add("vllm_compose_override", "tmpfs: %s." % wrong)
 
 
 def volumes(v: dict) -> list[str]:
@@ -122,6 +175,6 @@ def _wrong(mount: object, taken: dict[str, str]) -> str:
         wrong = "%s is no way to mount. Use ro to mount it read-only" % parts[2]
     elif source.startswith("/") and plain_path(source) in _NEVER:
         wrong = _NEVER[plain_path(source)]
-    elif hidden:
-        wrong = "%s would hide %s" % (target, hidden)
+    elif hidden or target in _NEVER_HIDDEN:
+        wrong = "%s would hide %s" % (target, hidden or "what the image needs")
     return wrong

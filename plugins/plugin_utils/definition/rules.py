@@ -31,6 +31,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import
     Problems,
     option_text,
     parse_gpu_devices,
+    size_bytes,
 )
 
 #: Folders of the system (Filesystem Hierarchy Standard 3.0), in which no service may lie.
@@ -67,6 +68,9 @@ _SHARED_FOLDERS = [
 #: Largest whole number that is taken, C's int: a bound of ours, far above what any service counts.
 _MOST = 2**31 - 1
 
+#: Smallest /dev/shm that is taken, in bytes: a bound of ours, which a size without its unit does not reach.
+_LEAST_SHM_BYTES = 1024**2
+
 #: GPUs of one host at most: a bound of ours, so that a mistyped number lists no millions.
 _MOST_GPUS = 64
 
@@ -76,8 +80,6 @@ _OLDEST_VERSION = (0, 11)
 SERVICE_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,39}\Z")
 
 _CONTAINER_NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]+$")
-
-_SIZE = re.compile(r"^[1-9][0-9]*\s*([kKmMgG][bB]?|[bB])?$")
 
 VERSION = re.compile(r"^\d+\.\d+(\.\d+)?([.+-][0-9A-Za-z.]+|rc\d+|\.post\d+)?\Z")
 
@@ -317,8 +319,14 @@ def _check_memory(v: dict, problems: Problems) -> None:
         )
     elif v["vllm_ipc"] == "private" and not size:
         problems.add("vllm_shm_size", "is empty, and 64 MiB is too little for tensor parallel. Set for example 16gb.")
-    elif size and not _SIZE.match(size):
+    elif size and size_bytes(size) is None:
         problems.add("vllm_shm_size", "%r is no size. Use for example 16gb." % size)
+    elif size and size_bytes(size) < _LEAST_SHM_BYTES:
+        problems.add(
+            "vllm_shm_size",
+            "%r is %d bytes to Docker, which no process can use. Give a unit, for example 16gb."
+            % (size, size_bytes(size)),
+        )
 
 
 def _check_secrets(v: dict, problems: Problems) -> None:

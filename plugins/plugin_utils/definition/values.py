@@ -17,6 +17,8 @@ _LENGTH = re.compile(r"^(\d+(?:\.\d+)?)([kKmMgGtT]?)\Z")
 
 _GPU_UUID = re.compile(r"^(GPU|MIG)-[0-9A-Za-z-]+$")
 
+_DOCKER_SIZE = re.compile(r"^([1-9][0-9]*)\s*([kmg]?)b?\Z")
+
 
 #: What null stands for where the specs have no default.
 _NOTHING: dict[str, object] = {"list": [], "dict": {}}
@@ -35,6 +37,13 @@ class Problems:
     def about(self, *variables: str) -> bool:
         """Tell whether any of ``variables`` already has a problem (so that a follow-up check can stay silent)."""
         return any(item["variable"] in variables for item in self.found)
+
+
+def size_bytes(text: str) -> int | None:
+    """Return the bytes of a size as Docker reads it (docker/go-units: a number alone is bytes, units are powers of
+    1024); None for a text that is none."""
+    found = _DOCKER_SIZE.match(text.strip().lower())
+    return int(found[1]) * 1024 ** " kmg".index(found[2] or " ") if found else None
 
 
 def parse_gpu_devices(value: object) -> list[str]:

@@ -7,10 +7,10 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 import os
-import re
 
 from ansible_collections.myia.vllm.plugins.module_utils.common.versions import at_least
 from ansible_collections.myia.vllm.plugins.module_utils.host.facts import GIB
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import size_bytes
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import finding
 
 #: Supported releases by os-release ID: those whose major version may be used.
@@ -163,12 +163,6 @@ def _needs(definition: dict, host: dict, pull: str, min_free_gib: float | None) 
     return needs
 
 
-def _size_mib(text: str) -> float:
-    """Return the MiB of a size as Docker reads it: ``16gb``, ``512m``, ``1073741824``; units are powers of 1024."""
-    number, unit = re.fullmatch(r"(\d+)\s*([a-z]?)b?", text.strip().lower()).groups()
-    return int(number) * {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}[unit] / 1024**2
-
-
 def shm(definition: dict, host: dict) -> dict:
     """The workers of one service talk through /dev/shm: the container's own, or the host's."""
     workers = definition["tensor_parallel_size"] * definition["pipeline_parallel_size"]
@@ -179,7 +173,8 @@ def shm(definition: dict, host: dict) -> dict:
             "/dev/shm."
         )
     else:
-        there, whose = _size_mib(definition["shm_size"]), "in the container's /dev/shm (vllm_shm_size)"
+        there = (size_bytes(definition["shm_size"]) or 0) / 1024**2
+        whose = "in the container's /dev/shm (vllm_shm_size)"
         fix = "Set vllm_shm_size to 16gb; memory is only taken for what lies there."
     needed = _SHM_NEEDED_MIB if workers > 1 else 0
     return finding(

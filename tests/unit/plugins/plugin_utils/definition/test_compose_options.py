@@ -10,6 +10,10 @@ NETWORK = [{"name": "ai", "external": True, "aliases": ["vllm"]}]
 BAD = [
     ({"vllm_user": "a b"}, "vllm_user", "2000:2000"),
     ({"vllm_memory_limit": "lots"}, "vllm_memory_limit", "64g"),
+    ({"vllm_memory_limit": "64"}, "vllm_memory_limit", "is 64 bytes to Docker"),
+    ({"vllm_memory_limit": 64}, "vllm_memory_limit", "Give a unit, for example 64g"),
+    ({"vllm_memory_limit": "1023m"}, "vllm_memory_limit", "less than 1 GiB"),
+    ({"vllm_shm_size": "16"}, "vllm_shm_size", "is 16 bytes to Docker"),
     ({"vllm_cpu_limit": 0}, "vllm_cpu_limit", "0.01 to 4096"),
     ({"vllm_cpu_limit": "nan"}, "vllm_cpu_limit", "0.01 to 4096"),
     ({"vllm_ulimits": {"memlock": "unlimited"}}, "vllm_ulimits", "-1 for none"),
@@ -50,8 +54,76 @@ BAD = [
     ({"vllm_compose_override": {"a b": 1}}, "vllm_compose_override", "no key"),
     ({"vllm_compose_override": {"dns": None}}, "vllm_compose_override", "no value"),
     ({"vllm_compose_override": {"devices": ["/dev/nvidia0"]}}, "vllm_compose_override", "may name no GPU"),
+    ({"vllm_compose_override": {"devices": ["/dev:/dev"]}}, "vllm_compose_override", "may name no GPU"),
     ({"vllm_compose_override": {"pid": "container:x"}}, "vllm_compose_override", "another container"),
+    ({"vllm_compose_override": {"provider": {"type": "x"}}}, "vllm_compose_override", "in place of the container"),
+    ({"vllm_compose_override": {"use_api_socket": True}}, "vllm_compose_override", "hands Docker"),
+    ({"vllm_compose_override": {"models": ["x"]}}, "vllm_compose_override", "of its own"),
+    ({"vllm_compose_override": {"develop": {}}}, "vllm_compose_override", "watch"),
+    ({"vllm_compose_override": {"stop_signal": "SIGKILL"}}, "vllm_compose_override", "SIGTERM"),
+    ({"vllm_compose_override": {"stop_signal": 9}}, "vllm_compose_override", "SIGTERM"),
+    ({"vllm_compose_override": {"device_cgroup_rules": ["c 195:* rwm"]}}, "vllm_compose_override", "found c 195:*"),
+    ({"vllm_compose_override": {"device_cgroup_rules": ["a *:* rwm"]}}, "vllm_compose_override", "may allow no GPU"),
+    ({"vllm_compose_override": {"device_cgroup_rules": ["c *:* r"]}}, "vllm_compose_override", "may allow no GPU"),
+    ({"vllm_compose_override": {"device_cgroup_rules": "all"}}, "vllm_compose_override", "c 231:* rwm"),
+    ({"vllm_compose_override": {"tmpfs": "/root/.cache/vllm"}}, "vllm_compose_override", "hide vLLM's compile cache"),
+    (
+        {"vllm_compose_override": {"tmpfs": ["/tmp", "/root/.cache/huggingface/hub:size=1g"]}},
+        "vllm_compose_override",
+        "hide the downloaded models",
+    ),
+    (
+        {"vllm_model": "/data/qwen", "vllm_compose_override": {"tmpfs": "/data/qwen/"}},
+        "vllm_compose_override",
+        "hide the model",
+    ),
+    (
+        {
+            "vllm_model": "/data/qwen",
+            "vllm_model_container_path": "/models/q",
+            "vllm_compose_override": {"tmpfs": "/models/q/x"},
+        },
+        "vllm_compose_override",
+        "hide the model",
+    ),
+    (
+        {"vllm_extra_volumes": ["/srv/t:/templates"], "vllm_compose_override": {"tmpfs": "/templates"}},
+        "vllm_compose_override",
+        "hide another mount",
+    ),
+    ({"vllm_compose_override": {"tmpfs": "/usr/local/lib"}}, "vllm_compose_override", "what the image needs"),
+    ({"vllm_compose_override": {"tmpfs": "/"}}, "vllm_compose_override", "what the image needs"),
+    ({"vllm_compose_override": {"tmpfs": "/dev/shm:size=1g"}}, "vllm_compose_override", "vllm_shm_size"),
+    ({"vllm_compose_override": {"tmpfs": "cache"}}, "vllm_compose_override", "no absolute path"),
+    *[
+        ({"vllm_model": "/m", "vllm_model_container_path": place}, "vllm_model_container_path", "belongs to the image")
+        for place in ("/usr", "/etc", "/usr/local/lib", "/lib64", "/opt", "/tmp", "/var/lib", "/vllm-workspace")
+    ],
+    ({"vllm_model": "/opt"}, "vllm_model", "belongs to the image"),
+    ({"vllm_extra_volumes": ["/srv/usr:/usr"]}, "vllm_extra_volumes", "what the image needs"),
 ]
+
+#: What an expert may write.
+GOOD = [
+    {"vllm_memory_limit": "1g"},
+    {"vllm_memory_limit": str(64 * 1024**3)},
+    {"vllm_shm_size": "64m"},
+    {"vllm_compose_override": {"stop_signal": "SIGINT"}},
+    {"vllm_compose_override": {"stop_signal": "TERM"}},
+    {"vllm_compose_override": {"device_cgroup_rules": ["c 231:* rwm"], "devices": ["/dev/infiniband"]}},
+    {"vllm_compose_override": {"read_only": True, "tmpfs": ["/tmp:exec", "/root", "/run", "/var/run"]}},
+    {"vllm_model": "/data/qwen", "vllm_compose_override": {"tmpfs": "/data"}},
+    {"vllm_model": "/opt/models/qwen", "vllm_extra_volumes": ["/opt/models:/opt/models:ro"]},
+    {"vllm_model": "/m", "vllm_model_container_path": "/opt/models"},
+    {"vllm_model": "/usr/m", "vllm_model_container_path": "/models"},
+    {"vllm_extra_volumes": ["/etc/localtime:/etc/localtime:ro", "/srv/ca:/usr/local/share/ca-certificates"]},
+]
+
+
+@pytest.mark.parametrize("changes", GOOD, ids=str)
+def test_taken(changes, define) -> None:
+    """Nothing is said of it."""
+    assert define(**changes)[1] == []
 
 
 @pytest.mark.parametrize(("changes", "variable", "words"), BAD, ids=[str(case[0])[:60] for case in BAD])
