@@ -39,6 +39,16 @@ options:
     type: list
     elements: path
     default: []
+  files:
+    description: Files of the host that the service reads when it starts.
+    type: list
+    elements: path
+    default: []
+  networks:
+    description: Docker networks that the service joins.
+    type: list
+    elements: str
+    default: []
   model_path:
     description: Folder of a local model; empty for a model from a hub.
     type: str
@@ -151,6 +161,16 @@ host:
     cache_dir: {description: Folder of the hub's cache on the host., type: str, returned: always}
     shm_free_mib: {description: Free MiB in the host's /dev/shm; null without one., type: float, returned: always}
     missing_mounts: {description: Those of O(mounts) that are not there., type: list, elements: str, returned: always}
+    missing_files:
+      description: Those of O(files) that are not there, or are no files.
+      type: list
+      elements: str
+      returned: always
+    networks:
+      description:
+        - The Compose project of each of O(networks) that is there, by its name; empty where Compose has not made it.
+      type: dict
+      returned: always
     image_present: {description: Whether the engine has the image., type: bool, returned: always}
     model:
       description:
@@ -287,6 +307,8 @@ def read_now(run, p: dict, docker: dict) -> dict:
         "cache_dir": cache_dir,
         "shm_free_mib": host_facts.free_mib("/dev/shm"),
         "missing_mounts": [path for path in p["mounts"] if not os.path.exists(path)],
+        "missing_files": [path for path in p["files"] if not os.path.isfile(path)],
+        "networks": host_facts.networks(run, p["networks"]) if docker["answering"] and p["networks"] else {},
     }
 
 
@@ -299,6 +321,8 @@ def main() -> None:
             "container_name": {"type": "str", "default": ""},
             "paths": {"type": "list", "elements": "path", "default": []},
             "mounts": {"type": "list", "elements": "path", "default": []},
+            "files": {"type": "list", "elements": "path", "default": []},
+            "networks": {"type": "list", "elements": "str", "default": []},
             "model_path": {"type": "str", "default": ""},
             "model": {"type": "str", "default": ""},
             "revision": {"type": "str", "default": ""},

@@ -40,6 +40,17 @@ options:
   env:
     description: Text of C(.env). Required for O(state=staged).
     type: str
+  files:
+    description:
+      - Files of the host that the container reads when it starts. What they hold is part of the release, so that a
+        changed one makes a new release, and Docker Compose a new container. For O(state=staged).
+    type: list
+    elements: path
+    default: []
+  files_variable:
+    description: Name of the line in C(.env) that stands for what O(files) hold.
+    type: str
+    default: ""
   description:
     description: Facts to keep in C(release.json). For O(state=staged).
     type: dict
@@ -160,6 +171,10 @@ from ansible_collections.myia.vllm.plugins.module_utils.service import secrets a
 def stage(module: AnsibleModule, service: releases.Service) -> dict:
     """Stage a release; see DOCUMENTATION."""
     compose, env = module.params["compose"], module.params["env"]
+    try:
+        env += files_line(module)
+    except OSError as error:
+        return answer(service, "", False, [], "%s cannot be read: %s." % (error.filename, error.strerror))
     problem = ambient_problem(env)
     name = service.find(compose, env)
     if name or problem:
@@ -193,6 +208,13 @@ def stage(module: AnsibleModule, service: releases.Service) -> dict:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return {**answer(service, name, True, summary, ""), "diff": diff}
+
+
+def files_line(module: AnsibleModule) -> str:
+    """Return the line of ``.env`` that says what the files of the host hold; nothing without any."""
+    paths = module.params["files"]
+    line = "%s=%s\n" % (module.params["files_variable"], dotenv.quote(releases.files_hash(paths))) if paths else ""
+    return line
 
 
 def answer(service: releases.Service, name: str, changed: bool, summary: list[str], problem: str) -> dict:
@@ -373,6 +395,8 @@ def main() -> None:
             },
             "compose": {"type": "str"},
             "env": {"type": "str", "no_log": True},
+            "files": {"type": "list", "elements": "path", "default": []},
+            "files_variable": {"type": "str", "default": ""},
             "description": {"type": "dict", "default": {}},
             "name": {"type": "str"},
             "keep": {"type": "int", "default": 3},

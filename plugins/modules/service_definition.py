@@ -100,7 +100,13 @@ compose:
     - Further keys of the Compose file, C(service), C(prefetch) (the container that downloads) and C(top).
   type: dict
   returned: success
-secret_files: {description: Files on the host that hold secrets., type: list, elements: str, returned: success}
+files:
+  description:
+    - Files on the host that are read when the service starts, by path, each with the variable that names it. What they
+      hold belongs to the release.
+  type: dict
+  returned: success
+files_variable: {description: Name in C(.env) of what the files hold., type: str, returned: success}
 api_key_required: {description: Whether clients must send a key., type: bool, returned: success}
 ipc: {description: V(private) or V(host)., type: str, returned: success}
 shm_size: {description: Size of the container's /dev/shm; empty for the host's., type: str, returned: success}

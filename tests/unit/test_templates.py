@@ -348,8 +348,11 @@ OPTIONS = {
     "limits": ({"vllm_memory_limit": "26g", "vllm_cpu_limit": "2.5"}, {"mem_limit": str(26 * 1024**3), "cpus": 2.5}),
     "extra-hosts": ({"vllm_extra_hosts": {"hub": "10.0.0.7"}}, {"extra_hosts": ["hub=10.0.0.7"]}),
     "secret": (
-        {"vllm_secret_files": {"hf": "/srv/hf-token"}},
-        {"secrets": [{"source": "hf", "target": "/run/secrets/hf"}]},
+        {"vllm_secret_files": {"hf": "/srv/hf-token"}, "vllm_labels": {"a": "b"}},
+        {
+            "secrets": [{"source": "hf", "target": "/run/secrets/hf"}],
+            "labels": {"a": "b", "myia.vllm.files": "what they hold"},
+        },
     ),
     "networks": (
         {"vllm_networks": ["own", {"name": "ai", "external": True, "aliases": ["vllm"]}]},
@@ -369,6 +372,8 @@ def test_options_arrive(case, render, compose, tmp_path) -> None:
     """Each key stands in the file as Docker Compose understands it, and in none that does not ask for it."""
     changes, expected = OPTIONS[case]
     found, compose_text, env_text = render(**changes)
+    if found["files"]:  # the host adds the line
+        env_text += "%s='what they hold'\n" % found["files_variable"]
     (tmp_path / "compose.yml").write_text(compose_text, encoding="utf-8")
     (tmp_path / ".env").write_text(env_text, encoding="utf-8")
     done = compose(tmp_path, "--profile", "prefetch", "config", "--format", "json")

@@ -118,6 +118,15 @@ def container_named(run, name: str) -> dict | None:
     return {"name": name, "project": found.partition("\t")[2]} if found else None
 
 
+def networks(run, names: list[str]) -> dict[str, str]:
+    """Return the Compose project of each of the Docker networks that is there, by its name; empty for none."""
+    status, out, _err = run([
+        "docker", "network", "ls", "--format", '{{.Name}}\t{{.Label "com.docker.compose.project"}}',
+    ])  # fmt: skip
+    there = [line.partition("\t")[::2] for line in out.splitlines()] if status == 0 else []
+    return {name: project for name, project in there if name in names}
+
+
 def own_containers(run, project: str) -> list[str]:
     """Return the names of all containers, running or not, of the Compose project."""
     status, out, _err = run([

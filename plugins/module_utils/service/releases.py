@@ -46,6 +46,20 @@ def content_hash(compose: str, env: str) -> str:
     return digest.hex()[:12]
 
 
+def files_hash(paths: list[str]) -> str:
+    """Return 12 hexadecimal digits for what files of the host hold, which a container reads when it starts.
+
+    Raises:
+        OSError: one cannot be read; it names the file.
+    """
+    texts = []
+    for path in sorted(paths):
+        with open(path, "rb") as handle:
+            texts.append(b"%s\0%s" % (path.encode(), hashlib.sha256(handle.read()).digest()))
+    # it stands in a label of the container, and may cover a password
+    return hashlib.pbkdf2_hmac("sha256", b"".join(texts), b"files", _ROUNDS).hex()[:12]
+
+
 def new_name(digest: str, now: float | None = None) -> str:
     """Return the name of a release made at ``now`` (seconds since the epoch; default: this moment), UTC."""
     return "%s-%s" % (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)), digest)

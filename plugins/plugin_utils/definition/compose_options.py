@@ -41,6 +41,9 @@ _FILE = re.compile(r"^/[A-Za-z0-9_./+@-]+\Z")
 #: without its unit does not reach.
 _LEAST_MEMORY_BYTES = 1024**3
 
+#: Label of a container that says what its files on the host held when it was made.
+_FILES_LABEL = "myia.vllm.files"
+
 _NETWORK_KEYS = ("name", "external", "aliases", "internal")
 
 #: Addresses where vLLM may listen in the host's network: what asks it inside the container asks 127.0.0.1.
@@ -109,8 +112,13 @@ def base_url(v: dict) -> str:
     return "http://%s:%d" % (("[%s]" % host) if ":" in host else host, v["vllm_port"])
 
 
-def rendered(v: dict) -> dict:
-    """Return the keys of the Compose file: ``service``, ``prefetch`` (the container that downloads), ``top``."""
+def rendered(v: dict, suffix: str) -> dict:
+    """Return the keys of the Compose file: ``service``, ``prefetch`` (the container that downloads), ``top``.
+
+    Args:
+        v: the values of the variables.
+        suffix: end of the service's names in ``.env``.
+    """
     common: dict[str, object] = {}
     if v["vllm_user"]:
         common["user"] = v["vllm_user"]
@@ -131,6 +139,9 @@ def rendered(v: dict) -> dict:
         }
     if v["vllm_labels"]:
         service["labels"] = _texts(v["vllm_labels"])
+    if files(v):
+        # a container whose files hold something else now is another one to Compose
+        service["labels"] = {**service.get("labels", {}), _FILES_LABEL: "${%s}" % files_variable(suffix)}
     if v["vllm_ulimits"]:
         service["ulimits"] = dict(sorted(v["vllm_ulimits"].items()))
     if v["vllm_memory_limit"]:
@@ -146,9 +157,14 @@ def rendered(v: dict) -> dict:
     return {"service": service, "prefetch": common, "top": top}
 
 
-def secret_files(v: dict) -> list[str]:
-    """Return the files on the host that hold secrets."""
-    return sorted(v["vllm_secret_files"].values())
+def files(v: dict) -> dict[str, str]:
+    """Return the files on the host that are read when the service starts: by path, the variable that names it."""
+    return dict.fromkeys(sorted(v["vllm_secret_files"].values()), "vllm_secret_files")
+
+
+def files_variable(suffix: str) -> str:
+    """Return the name in ``.env`` of what those files hold."""
+    return "VLLM_FILES_%s" % suffix
 
 
 def _network(item: dict) -> dict:
@@ -220,6 +236,8 @@ def _check_texts(v: dict, problems: Problems) -> None:
                 problems.add(
                     variable, "%s belongs to Docker Compose, which knows its containers by it. Remove it." % name
                 )
+            elif variable == "vllm_labels" and name == _FILES_LABEL:
+                problems.add(variable, "%s belongs to this collection. Remove it." % name)
     driver = v["vllm_log_driver"]
     if driver and not _DRIVER.match(driver):
         problems.add("vllm_log_driver", "%r is no log driver. Use for example local or json-file." % driver)

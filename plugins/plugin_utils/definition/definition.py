@@ -157,8 +157,10 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "container_port": inside["vllm_port"],
         "base_url": compose_options.base_url(v),
         # further keys of the Compose file
-        "compose": compose_options.rendered(v),
-        "secret_files": compose_options.secret_files(v),
+        "compose": compose_options.rendered(v, suffix),
+        # on the host, by path the variable that names them; what they hold belongs to the release
+        "files": compose_options.files(v),
+        "files_variable": compose_options.files_variable(suffix),
         "api_key_required": has_key,
         "ipc": v["vllm_ipc"],
         "shm_size": v["vllm_shm_size"] if v["vllm_ipc"] == "private" else "",

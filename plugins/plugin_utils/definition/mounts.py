@@ -129,11 +129,14 @@ def volumes(v: dict) -> list[str]:
 
 
 def own_sources(definition: dict) -> list[str]:
-    """Return the paths on the host that the operator mounts beside caches and model, files of secrets among them."""
+    """Return the paths on the host that the operator mounts beside caches, model and ``files``."""
     # the first two are the caches
     sources = [mount.split(":")[0] for mount in definition["volumes"][2:]]
-    mounted = [source for source in sources if source.startswith("/") and source != definition["model"]]
-    return mounted + definition["secret_files"]
+    return [
+        source
+        for source in sources
+        if source.startswith("/") and source != definition["model"] and source not in definition["files"]
+    ]
 
 
 def named(v: dict) -> list[str]:

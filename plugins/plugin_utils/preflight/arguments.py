@@ -72,6 +72,8 @@ def module_args(definition: dict, values: dict) -> dict:
         "container_name": definition["container_name"],
         "paths": [definition["dir"]],
         "mounts": mounts.own_sources(definition),
+        "files": list(definition["files"]),
+        "networks": list(definition["compose"]["top"].get("networks", {})),
         "model_path": definition["model"] if local else "",
         "model": "" if local else definition["model"],
         "revision": definition["model_revision"],

@@ -23,7 +23,8 @@ IDS = (
     "driver_missing", "secure_boot", "driver_module_missing", "driver_library_mismatch", "nvidia_smi", "gpu_lost",
     "device_nodes_missing", "gpu_devices", "driver_cuda",
     "mounts", "model_path", "hub", "adapters", "model_kind", "tensor_parallel", "max_model_len", "capacity",
-    "gpu_memory", "gpu_shared", "shm", "port", "container_name", "disk", "docker", "compose", "registry", "clock",
+    "gpu_memory", "gpu_shared", "shm", "port", "container_name", "networks", "disk", "docker", "compose",
+    "registry", "clock",
 )  # fmt: skip
 
 #: What of the operator's variables matters beside the definition, with the defaults of the roles.
@@ -67,7 +68,7 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
         healthy = driver[-1]["id"] == "gpu_devices" and driver[-1]["ok"]
     if healthy:
         found.append(preflight_gpu.driver_cuda(definition, host, c["cuda_compatibility"]))
-    found.append(preflight_host.mounts(host))
+    found.append(preflight_host.mounts(definition, host))
     if definition["model_is_local"]:
         found.append(preflight_host.model_path(definition, host))
     else:
@@ -91,6 +92,7 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
         preflight_host.shm(definition, host),
         preflight_host.port(definition, host),
         preflight_host.container_name(definition, host),
+        preflight_host.networks(definition, host),
         preflight_host.disk(definition, host, c["pull"], min_free_gib),
         *preflight_host.docker(definition, host, c),
         preflight_host.registry(definition, host, c["pull"]),

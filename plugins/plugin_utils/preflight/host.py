@@ -271,15 +271,52 @@ def clock(host: dict, blocked: bool) -> dict:
     )
 
 
-def mounts(host: dict) -> dict:
+def mounts(definition: dict, host: dict) -> dict:
     """What is mounted from the host is there: Docker would make an empty folder of it, also where a file is meant."""
-    missing = host["missing_mounts"]
+    missing, no_files = host["missing_mounts"], host["missing_files"]
+    named = ["vllm_extra_volumes"] if missing else []
+    named += dict.fromkeys(definition["files"][path] for path in no_files)
+    variables = " and ".join(named or ["vllm_extra_volumes"])
+    wrong = ["%s missing" % ", ".join(missing)] if missing else []
+    wrong += ["%s missing, or no file" % ", ".join(no_files)] if no_files else []
     return finding(
         "mounts",
-        not missing,
-        "%s missing" % ", ".join(missing) if missing else "what is mounted is there",
-        "every path of vllm_extra_volumes on the host",
-        "Put the file there or make the folder, or correct vllm_extra_volumes.",
+        not wrong,
+        "; ".join(wrong) or "what is mounted is there",
+        "every path of %s on the host" % variables,
+        "Put the file there or make the folder, or correct %s." % variables,
+    )
+
+
+def networks(definition: dict, host: dict) -> dict | None:
+    """Networks of others are there, and the service's own are nobody else's: Compose finds that out at the switch.
+
+    None where the service names no network, or the engine does not answer.
+    """
+    wanted = definition["compose"]["top"].get("networks", {})
+    if not wanted or (host["docker"]["installed"] and not host["docker"]["answering"]):
+        return None
+    there = host["networks"]
+    gone = [name for name, item in wanted.items() if item.get("external") and name not in there]
+    foreign = [
+        name
+        for name, item in wanted.items()
+        if not item.get("external") and there.get(name, definition["project"]) != definition["project"]
+    ]
+    wrong = ["no network %s" % ", ".join(gone)] if gone else []
+    wrong += ["network %s, which this service did not make" % ", ".join(foreign)] if foreign else []
+    create = "; ".join("docker network create %s" % name for name in gone)
+    fix = "Make it (%s), or correct vllm_networks (docker network ls shows what there is)." % create
+    if not host["docker"]["installed"]:
+        fix = "Install Docker first (deploy_medium.yml --tags engine). " + fix
+    if not gone:
+        fix = "Set external: true for it in vllm_networks, or name another one."
+    return finding(
+        "networks",
+        not wrong,
+        "; ".join(wrong) or "the networks of vllm_networks there, or free to be made",
+        "external networks of vllm_networks on the host, and the others this service's own",
+        fix,
     )
 
 

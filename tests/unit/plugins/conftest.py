@@ -60,6 +60,8 @@ HOST = {
     "file_systems": {"/opt/vllm": "1", "/var/lib/docker": "2", "/cache": "2"},
     "docker_root": "/var/lib/docker",
     "missing_mounts": [],
+    "missing_files": [],
+    "networks": {},
     "cache_dir": "/cache",
     "shm_free_mib": 32000.0,
     "image_present": False,

@@ -41,6 +41,8 @@ def test_passes(run) -> None:
         "query_adapters": True,
         "paths": ["/opt/vllm/medium"],
         "mounts": [],
+        "files": [],
+        "networks": [],
         "model_path": "",
         "model": "Qwen/Qwen2.5-32B-Instruct-AWQ",
         "revision": "",

@@ -29,6 +29,7 @@ END
 "ps --all") echo myia ;;
 "ps --no-trunc") echo %s ;;
 "inspect %s") echo '%s' ;;
+"network ls") printf 'bridge\\t\\nai\\tstack\\nmade-by-hand\\t\\n' ;;
 "image inspect") [ "$5" = 127.0.0.1:9/there:1 ] ;;
 *) echo "unexpected: $*" >&2; exit 99 ;;
 esac""" % (
@@ -73,7 +74,8 @@ def run(run_module, tools, bare_path):
 
 def test_everything(run, tmp_path, documentation) -> None:
     """One call reads all, under the documented keys."""
-    host = run(paths=[str(tmp_path / "not" / "yet")], mounts=["/no/such/file", str(tmp_path)])
+    host = run(paths=[str(tmp_path / "not" / "yet")], mounts=["/no/such/file", str(tmp_path)],
+               files=["/no/such/file", str(tmp_path), __file__], networks=["ai", "made-by-hand", "gone"])  # fmt: skip
     assert set(host) == set(documentation("host_info", "RETURN")["host"]["contains"])
     assert host["uid"] == os.geteuid()
     assert host["os"]["id"]
@@ -106,6 +108,8 @@ def test_everything(run, tmp_path, documentation) -> None:
     assert (host["docker_root"], host["image_present"], host["registry"]) == ("/", False, {})
     assert host["shm_free_mib"] > 0
     assert host["missing_mounts"] == ["/no/such/file"]
+    assert host["missing_files"] == ["/no/such/file", str(tmp_path)]
+    assert host["networks"] == {"ai": "stack", "made-by-hand": ""}
     assert host["model"] == {
         "config": None, "weights_bytes": None, "weights_source": "", "cached": False, "error": None,
         "files": dict.fromkeys(("pooling_module", "chat_template", "mistral_tokenizer")),

@@ -72,6 +72,26 @@ def test_same_content_is_no_change(run, service) -> None:
     assert (again["changed"], again["release"]["current"]) == (False, True)
 
 
+def test_changed_file_is_a_change(run, tmp_path) -> None:
+    """What a file of the host holds belongs to the release, and stands in no answer."""
+    secret = tmp_path / "hf-token"
+    secret.write_text("hf_PLANTED1")
+    asked = {"files": [str(secret)], "files_variable": "VLLM_FILES_MEDIUM"}
+    first = run("staged", diff=True, **asked)
+    run("current", name=first["release"]["name"])
+    assert run("staged", **asked)["changed"] is False
+    secret.write_text("hf_PLANTED2")
+    answer = run("staged", diff=True, **asked)
+    assert (answer["changed"], answer["summary"]) == (
+        True, [".env: -VLLM_FILES_MEDIUM=(old)", ".env: +VLLM_FILES_MEDIUM=(new)"]
+    )  # fmt: skip
+    assert answer["release"]["name"] != first["release"]["name"]
+    assert "PLANTED" not in json.dumps([first, answer])
+    secret.unlink()
+    gone = run("staged", **asked)
+    assert (gone["changed"], gone["problem"]) == (False, "%s cannot be read: No such file or directory." % secret)
+
+
 def test_changed_value_shows_its_name_only(run) -> None:
     """What differs is shown line by line in the Compose file, by name in .env."""
     run("current", name=run("staged")["release"]["name"])

@@ -22,6 +22,7 @@ BAD = [
     ({"vllm_labels": {"a": ["b"]}}, "vllm_labels", "no plain value"),
     ({"vllm_labels": {"a": "x\ny"}}, "vllm_labels", "cannot be used"),
     ({"vllm_labels": {"com.docker.compose.project": "x"}}, "vllm_labels", "belongs to Docker Compose"),
+    ({"vllm_labels": {"myia.vllm.files": "x"}}, "vllm_labels", "belongs to this collection"),
     ({"vllm_log_driver": "none"}, "vllm_log_driver", "local"),
     ({"vllm_log_driver": "a b"}, "vllm_log_driver", "no log driver"),
     ({"vllm_log_options": {"cache-disabled": True}}, "vllm_log_options", "docker logs"),

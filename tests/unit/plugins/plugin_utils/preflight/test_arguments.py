@@ -67,8 +67,10 @@ def test_mounts(read, medium) -> None:
     changes = {
         "vllm_model": "/m", "vllm_hf_cache": "/cache/hf", "vllm_extra_volumes": ["/a.jinja:/t/a.jinja:ro", "named:/n"]
     }  # fmt: skip
+    changes["vllm_secret_files"] = {"hf": "/srv/hf"}
+    changes["vllm_networks"] = ["own", {"name": "ai", "external": True}]
     args = preflight_arguments.module_args(medium(changes), read())
-    assert args["mounts"] == ["/a.jinja"]
+    assert (args["mounts"], args["files"], args["networks"]) == (["/a.jinja"], ["/srv/hf"], ["own", "ai"])
 
 
 def test_endpoint(read, medium) -> None:

@@ -43,6 +43,10 @@ def dead_engine(said: str = "Cannot connect") -> dict:
 
 
 NO_DOCKER = {**dead_engine("not installed"), "docker.installed": False, "docker.compose_version": ""}
+#: A file and a network of the host.
+SECRET = {"vllm_secret_files": {"hf": "/srv/hf"}}
+EXTERNAL = {"vllm_networks": [{"name": "ai", "external": True}]}
+
 
 #: id of the check, severity, changes of the host, changed variables, settings, words of the report
 FAILING = [
@@ -107,6 +111,15 @@ FAILING = [
         "container_name", "error", {"named_container": {"name": OURS["name"], "project": ""}}, {}, {},
         "nobody's Compose project",
     ),
+    ("mounts", "error", {"missing_files": ["/srv/hf"]}, SECRET, {}, "every path of vllm_secret_files"),
+    (
+        "mounts", "error", {"missing_files": ["/srv/hf"], "missing_mounts": ["/a"]}, SECRET, {},
+        "/a missing; /srv/hf missing, or no file, needed every path of vllm_extra_volumes and vllm_secret_files",
+    ),
+    ("networks", "error", {}, EXTERNAL, {}, "docker network create ai"),
+    ("networks", "error", {"networks": {"ai": "other"}}, {"vllm_networks": ["ai"]}, {}, "external: true"),
+    ("networks", "error", {"networks": {"ai": ""}}, {"vllm_networks": ["ai"]}, {}, "did not make"),
+    ("networks", "error", NO_DOCKER, EXTERNAL, {}, "--tags engine"),
     ("max_model_len", "error", {}, NO_YARN, {}, "more than the model's config.json allows (32768)"),
     (
         "max_model_len", "warning", {}, NO_YARN, {"longer_allowed": True}, "set vllm_hf_overrides",
@@ -192,6 +205,8 @@ PASSING = [
     ("model_path", {}, {**LOCAL, "vllm_tensor_parallel_size": 2, "vllm_max_model_len": 8192}, {}),
     ("hub", {"model.cached": True}, {}, {"hub_skipped": "HF_HUB_OFFLINE"}),
     ("container_name", {"named_container": OURS}, {}, {}),
+    ("networks", {"networks": {"ai": "stack"}}, EXTERNAL, {}),
+    ("networks", {"networks": {"ai": "vllm-medium"}}, {"vllm_networks": ["ai", "new"]}, {}),
     ("adapters", {"adapters": {"sql": {"rank": 16, "error": None}}}, LORA, {}),
     ("max_model_len", {}, {"vllm_version": "0.11.0", "vllm_max_num_seqs": 16}, {}),
     ("max_model_len", {}, {"vllm_max_model_len": 32768, **NO_YARN}, {}),
@@ -241,7 +256,7 @@ def test_good_host(host_with, medium) -> None:
     assert time.monotonic() - start < 1.0
     assert failed(result["findings"]) == []
     assert [item["id"] for item in result["findings"]] == [
-        name for name in preflight_checks.IDS if name not in ("model_path", "adapters")
+        name for name in preflight_checks.IDS if name not in ("model_path", "adapters", "networks")
     ]
     assert all(item["fix"] == "" for item in result["findings"])
     assert (result["capacity"]["fits"], result["no_capacity"]) == ("yes", "")
