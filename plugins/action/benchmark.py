@@ -93,7 +93,8 @@ class ActionModule(ActionBase):
                 "myia.vllm.service_query",
                 {
                     "container": definition["container_name"],
-                    "port": definition["port"],
+                    "port": definition["container_port"],
+                    "scheme": definition["scheme"],
                     "model": definition["served_model_name"],
                     "questions": endpoint_checks.kind_questions(definition),
                     "tasks": True,

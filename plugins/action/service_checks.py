@@ -100,6 +100,7 @@ class ActionModule(ActionBase):
             {
                 "container": definition["container_name"],
                 "port": definition["container_port"],
+                "scheme": definition["scheme"],
                 "model": definition["served_model_name"],
                 "questions": questions,
                 "budget_s": self._budget_s,

@@ -25,6 +25,11 @@ options:
     description: Port that vLLM listens on inside the container.
     type: int
     required: true
+  scheme:
+    description: How it is asked there. The certificate of V(https) is not looked at.
+    type: str
+    choices: [http, https]
+    default: http
   model:
     description: Name that clients ask for.
     type: str
@@ -126,7 +131,7 @@ def query(module: AnsibleModule) -> dict:
     docker = module.get_bin_path("docker")
     if docker is None:
         module.fail_json(msg="docker is not installed on this host. Run deploy_medium.yml first.")
-    order = {key: params[key] for key in ("port", "model", "questions", "budget_s", "timeout_s")}
+    order = {key: params[key] for key in ("scheme", "port", "model", "questions", "budget_s", "timeout_s")}
     order["more"] = inspect.getsource(kind_questions)
     # the root of the image's Python path may be the service's working directory, with a file that hides a library
     command = [docker, "exec", "--interactive", "--workdir", "/tmp", params["container"], "python3", "-c",
@@ -158,6 +163,7 @@ def main() -> None:
             "token": {"type": "str", "no_log": False},
             "container": {"type": "str", "required": True},
             "port": {"type": "int", "required": True},
+            "scheme": {"type": "str", "choices": ["http", "https"], "default": "http"},
             "model": {"type": "str", "required": True},
             "questions": {"type": "list", "elements": "dict", "required": True},
             "budget_s": {"type": "float", "default": 20.0},

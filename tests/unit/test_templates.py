@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import re
 import stat
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -400,6 +402,25 @@ def test_container_port(render, compose, tmp_path) -> None:
     assert [(port["target"], port["published"]) for port in result["ports"]] == [(8000, "5002")]
     assert result["command"][result["command"].index("--port") + 1] == "8000"
     assert "http://127.0.0.1:8000/health" in result["healthcheck"]["test"][3]
+
+
+def test_health_check_by_tls(render, compose, tmp_path, tls_server) -> None:
+    """Run as Docker runs it, the health check takes a certificate of nobody known; without TLS it asks plain HTTP."""
+    given = {"vllm_ssl_certfile": "/srv/llm.pem", "vllm_ssl_keyfile": "/srv/llm.key", "vllm_container_port": tls_server}
+    found, compose_text, env_text = render(**given)
+    (tmp_path / "compose.yml").write_text(compose_text, encoding="utf-8")
+    (tmp_path / ".env").write_text(env_text + "%s='x'\n" % found["files_variable"], encoding="utf-8")
+    done = compose(tmp_path, "config", "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    service = json.loads(done.stdout)["services"]["medium"]
+    program = service["healthcheck"]["test"][3]
+    assert "https://127.0.0.1:%d/health" % tls_server in program
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=20).returncode == 0
+    plain = program.replace("https:", "http:")
+    assert subprocess.run([sys.executable, "-c", plain], check=False, timeout=20, capture_output=True).returncode != 0
+    mounted = {item["target"]: item["read_only"] for item in service["volumes"] if "vllm-tls" in item["target"]}
+    assert mounted == {"/etc/vllm-tls/certfile.pem": True, "/etc/vllm-tls/keyfile.pem": True}
+    assert service["command"][service["command"].index("--ssl-keyfile") + 1] == "/etc/vllm-tls/keyfile.pem"
 
 
 def test_compose_refuses_what_is_no_key(render, compose, tmp_path) -> None:

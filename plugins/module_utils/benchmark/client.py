@@ -26,12 +26,14 @@ Python standard library only. Private to this collection; may change at any time
 from __future__ import annotations
 
 import glob
+import importlib.util
 import json
 import os
 import random
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -80,14 +82,26 @@ def say(name: str, **more: object) -> None:
     sys.stdout.flush()
 
 
-def query(port: int, path: str, body: dict | None = None, timeout_s: float = _ASK_S) -> tuple[int, str]:
-    """Return (HTTP status, text) of the service's answer; status 0 and the reason when nothing answered."""
+def address(settings: dict) -> str:
+    """Return where the service is asked."""
+    return "%s://127.0.0.1:%d" % (settings["scheme"], settings["port"])
+
+
+def query(base: str, path: str, body: dict | None = None, timeout_s: float = _ASK_S) -> tuple[int, str]:
+    """Return (HTTP status, text) of the service's answer; status 0 and the reason when nothing answered.
+
+    A certificate is not looked at: it names what clients ask for, not 127.0.0.1.
+    """
     key = os.environ.get("OPENAI_API_KEY")
     headers = {"Content-Type": "application/json", **({"Authorization": "Bearer " + key} if key else {})}
     data = json.dumps(body).encode() if body else None
-    request = urllib.request.Request("http://127.0.0.1:%d%s" % (port, path), data, headers)
+    request = urllib.request.Request(base + path, data, headers)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    ways = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=timeout_s) as answer:
+        with urllib.request.build_opener(*ways).open(request, timeout=timeout_s) as answer:
             return answer.status, answer.read().decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode("utf-8", "replace")
@@ -110,11 +124,11 @@ def check_service(settings: dict, sleep=time.sleep) -> str:
     Raises:
         ServiceError: it does not answer, serves another model or shorter requests, or is busy.
     """
-    port, name = settings["port"], settings["served_model_name"]
-    status, text = query(port, "/health")
+    base, name = address(settings), settings["served_model_name"]
+    status, text = query(base, "/health")
     if status != 200:
         raise ServiceError("The service does not answer: /health gives %s." % (status or text or "nothing"))
-    status, text = query(port, "/v1/models")
+    status, text = query(base, "/v1/models")
     if status != 200:
         raise ServiceError("/v1/models answers %s: %s" % (status or "nothing", text.strip()[:200]))
     models = {str(model.get("id")): model for model in json.loads(text).get("data") or []}
@@ -130,12 +144,12 @@ def check_service(settings: dict, sleep=time.sleep) -> str:
             "vllm_benchmark_profiles." % (longest, limit)
         )
     if not settings["on_busy"]:
-        _check_idle(port, sleep)
-    status, text = query(port, "/version")
+        _check_idle(base, sleep)
+    status, text = query(base, "/version")
     return str(json.loads(text).get("version", "")) if status == 200 else ""
 
 
-def _check_idle(port: int, sleep=time.sleep) -> None:
+def _check_idle(base: str, sleep=time.sleep) -> None:
     """Look several times whether the service has requests of others.
 
     Raises:
@@ -144,7 +158,7 @@ def _check_idle(port: int, sleep=time.sleep) -> None:
     for look in range(_LOOKS):
         if look:
             sleep(_LOOK_GAP_S)
-        _status, text = query(port, "/metrics")
+        _status, text = query(base, "/metrics")
         found = gauges(text)
         if found["running"] is None or found["waiting"] is None:
             raise ServiceError(
@@ -169,7 +183,7 @@ def warm_up(settings: dict, run: dict) -> None:
     """
     path, body = _warm_request(settings, run)
     # no limit of its own: whoever runs this has one for the whole benchmark
-    status, text = query(settings["port"], path, body, timeout_s=settings["timeout_s"] or 86400)
+    status, text = query(address(settings), path, body, timeout_s=settings["timeout_s"] or 86400)
     if status == 404 or (status in (400, 501) and "does not support" in text):
         what = "generates no text" if path == "/v1/completions" else "does no such work"
         raise ServiceError("The model %s (%s answers %d), so there is nothing to measure." % (what, path, status))
@@ -193,6 +207,28 @@ def _warm_request(settings: dict, run: dict) -> tuple[str, dict]:
     return "/v1/completions", {**model, "prompt": tokens, **more}
 
 
+def check_tls(settings: dict) -> None:
+    """See to it that vLLM's benchmark can ask a service whose certificate does not name 127.0.0.1.
+
+    Raises:
+        ServiceError: it cannot: 0.17.0 is the first release of which it can.
+    """
+    if settings["scheme"] != "https":
+        return
+    found = importlib.util.find_spec("vllm")  # without importing it
+    file = os.path.join(os.path.dirname(found.origin), "benchmarks", "serve.py") if found and found.origin else ""
+    try:
+        with open(file, encoding="utf-8") as handle:
+            able = '"--insecure"' in handle.read()
+    except OSError:
+        able = False
+    if not able:
+        raise ServiceError(
+            "The benchmark of this vLLM asks no service by TLS whose certificate does not name 127.0.0.1. Use vLLM "
+            "0.17.0 or later, or measure it without vllm_ssl_certfile."
+        )
+
+
 def tokenizer_of(settings: dict) -> str:
     """Return what vLLM's benchmark shall load as tokenizer. It knows no revision: a pinned one becomes its folder."""
     name, revision = settings["tokenizer"], settings["tokenizer_revision"]
@@ -213,7 +249,8 @@ def argv(settings: dict, run: dict, seed: int, folder: str, name: str) -> list[s
     work = settings.get("work", "generate")
     backend, endpoint, dataset = BACKENDS[work]
     command = ["vllm", "bench", "serve", "--backend", backend, "--endpoint", endpoint]
-    command += ["--base-url", "http://127.0.0.1:%d" % settings["port"]]
+    command += ["--base-url", address(settings)]
+    command += ["--insecure"] if settings["scheme"] == "https" else []
     # the served name, so that its own questions (/tokenize) are answered too
     command += ["--model", settings["served_model_name"], "--tokenizer", settings["tokenizer"]]
     command += ["--tokenizer-mode", settings["tokenizer_mode"]] if settings["tokenizer_mode"] else []
@@ -261,7 +298,7 @@ class Client:
         """Take the settings.
 
         Args:
-            settings: ``port``, ``served_model_name``, ``tokenizer`` (id or folder), ``tokenizer_revision``,
+            settings: ``scheme``, ``port``, ``served_model_name``, ``tokenizer`` (id or folder), ``tokenizer_revision``,
                 ``tokenizer_mode`` (empty for vLLM's choice), ``trust_remote_code``, ``on_busy``, ``timeout_s``,
                 ``seed``, ``work`` (a key of BACKENDS), and ``runs``, each with ``num_prompts``, ``request_rate``
                 (requests a second, None for all at once), ``max_concurrency`` (None for no limit), ``input_tokens``
@@ -280,6 +317,7 @@ class Client:
         try:
             try:
                 version = check_service(self.settings)
+                check_tls(self.settings)
                 self.settings["tokenizer"] = tokenizer_of(self.settings)
                 say("begun", vllm_version=version)
             except (ServiceError, ValueError) as error:  # an answer that is no JSON

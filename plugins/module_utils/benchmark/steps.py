@@ -55,7 +55,7 @@ def served(arguments: list[str]) -> dict:
     """Return what the arguments of a running ``vllm serve`` say that a benchmark must know.
 
     Returns:
-        ``{model, port, served_model_name, tokenizer, tokenizer_revision, tokenizer_mode, trust_remote_code}``.
+        ``{model, scheme, port, served_model_name, tokenizer, tokenizer_revision, tokenizer_mode, trust_remote_code}``.
     """
     arguments = arguments[1:] if arguments[:1] == ["serve"] else arguments
     model = arguments[0] if arguments and not arguments[0].startswith("-") else _option(arguments, "model")
@@ -63,6 +63,7 @@ def served(arguments: list[str]) -> dict:
     revision = _option(arguments, "tokenizer-revision") or ("" if tokenizer else _option(arguments, "revision"))
     return {
         "model": model,
+        "scheme": "https" if _option(arguments, "ssl-certfile") else "http",
         "port": int(_option(arguments, "port") or 8000),
         "served_model_name": _option(arguments, "served-model-name") or model,
         "tokenizer": tokenizer or model,

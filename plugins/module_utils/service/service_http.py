@@ -10,6 +10,7 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 import http.client
+import ssl
 import urllib.parse
 
 
@@ -31,8 +32,21 @@ def seen_from_host(url: str, container: str, run) -> str:
     status, out, _err = run(["docker", "container", "inspect", "--format", form, container])[:3]
     addresses = out.split() if status == 0 else []
     # nobody answers at port 0: a container that does not run has no address
-    place = "%s:%d" % (addresses[0], parts.port or 80) if addresses else "0.0.0.0:0"
+    place = (
+        "%s:%d" % (addresses[0], parts.port or (443 if parts.scheme == "https" else 80)) if addresses else "0.0.0.0:0"
+    )
     return urllib.parse.urlunsplit(parts._replace(netloc=place))
+
+
+def _connection(parts: urllib.parse.SplitResult, timeout_s: float) -> http.client.HTTPConnection:
+    """Return a connection to an address. With TLS the certificate is not looked at: it may be of an authority that this
+    host does not know, and names what clients ask for, which is not this address."""
+    if parts.scheme != "https":
+        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout_s, context=context)
 
 
 def query(
@@ -41,7 +55,7 @@ def query(
     """Send one request, a POST when it has a body.
 
     Args:
-        url: an http address.
+        url: an http or https address.
         timeout_s: longest silence, in seconds.
         body: what to send.
         headers: more headers.
@@ -55,7 +69,7 @@ def query(
     path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
     wrong = "no answer from %s" % url
     try:
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+        connection = _connection(parts, timeout_s)
         try:
             connection.request("GET" if body is None else "POST", path, body, headers or {})
             response = connection.getresponse()

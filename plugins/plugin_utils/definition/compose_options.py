@@ -12,8 +12,12 @@ import ipaddress
 import re
 
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import compose_override
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import HUB_CACHE_OF_USER, plain_path
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import compose_override, tls
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import (
+    HOST_PATH,
+    HUB_CACHE_OF_USER,
+    plain_path,
+)
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems, size_bytes
 
 #: Where vLLM's compile cache is for a user of one's own.
@@ -35,7 +39,6 @@ _HOST_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\Z")
 _NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 #: A log driver may be a plugin: repository and tag.
 _DRIVER = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_./:-]*\Z")
-_FILE = re.compile(r"^/[A-Za-z0-9_./+@-]+\Z")
 
 #: Smallest limit of the memory that is taken, in bytes: a bound of ours, far below what any vLLM needs, which a number
 #: without its unit does not reach.
@@ -79,7 +82,7 @@ def user_env(v: dict, extra_env: list[tuple[str, str]]) -> list[tuple[str, str]]
 
 def told(v: dict) -> dict:
     """Return the values as vLLM is told them: what it sees inside the container."""
-    changed = {"vllm_port": container_port(v)}
+    changed = {"vllm_port": container_port(v), **tls.told(v)}
     if v["vllm_model_container_path"]:
         changed["vllm_model"] = v["vllm_model_container_path"]
     if v["vllm_network_mode"] == "host":
@@ -105,11 +108,11 @@ def base_url(v: dict) -> str:
     On the host the container's name then stands for the address that Docker gave it (service_http.seen_from_host).
     """
     if not v["vllm_publish"]:
-        return "http://%s:%d" % (v["vllm_container_name"], container_port(v))
+        return "%s://%s:%d" % (tls.scheme(v), v["vllm_container_name"], container_port(v))
     publish = publish_address(v)
     # Docker publishes "::" for IPv6 alone, also where the host has both (seen with 20.10)
     host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(publish, publish)
-    return "http://%s:%d" % (("[%s]" % host) if ":" in host else host, v["vllm_port"])
+    return "%s://%s:%d" % (tls.scheme(v), ("[%s]" % host) if ":" in host else host, v["vllm_port"])
 
 
 def rendered(v: dict, suffix: str) -> dict:
@@ -159,7 +162,7 @@ def rendered(v: dict, suffix: str) -> dict:
 
 def files(v: dict) -> dict[str, str]:
     """Return the files on the host that are read when the service starts: by path, the variable that names it."""
-    return dict.fromkeys(sorted(v["vllm_secret_files"].values()), "vllm_secret_files")
+    return {**dict.fromkeys(sorted(v["vllm_secret_files"].values()), "vllm_secret_files"), **tls.files(v)}
 
 
 def files_variable(suffix: str) -> str:
@@ -185,6 +188,11 @@ def _check_user(v: dict, problems: Problems, warnings: list[str]) -> None:
         problems.add("vllm_user", '%r is no user. Use "uid" or "uid:gid", for example "2000:2000".' % v["vllm_user"])
     elif own_user(v):
         volumes = [name for name in ("vllm_hf_cache", "vllm_compile_cache") if not v[name].startswith("/")]
+        if v["vllm_ssl_keyfile"]:
+            warnings.append(
+                "vllm_user: vLLM reads vllm_ssl_keyfile %s as user %s, which its owner on the host must let it."
+                % (v["vllm_ssl_keyfile"], v["vllm_user"])
+            )
         if volumes:
             warnings.append(
                 "vllm_user: Docker makes the volumes of %s for root. Give them to user %s before, or set folders of "
@@ -266,7 +274,7 @@ def _check_extra_hosts(v: dict, problems: Problems) -> None:
 
 def _check_secret_files(v: dict, problems: Problems) -> None:
     for name, path in v["vllm_secret_files"].items():
-        if not _NAME.match(str(name)) or not isinstance(path, str) or not _FILE.match(path):
+        if not _NAME.match(str(name)) or not isinstance(path, str) or not HOST_PATH.match(path):
             problems.add(
                 "vllm_secret_files",
                 "%s: %r is no file on the host. Use its absolute path; the container finds it at /run/secrets/%s."
@@ -340,5 +348,5 @@ def _check_model_path(v: dict, problems: Problems) -> None:
         return
     if not v["vllm_model"].startswith("/"):
         problems.add(name, "has no effect, since vllm_model %s is no folder on the host. Unset it." % v["vllm_model"])
-    elif not _FILE.match(path) or plain_path(path) != path:
+    elif not HOST_PATH.match(path) or plain_path(path) != path:
         problems.add(name, "%r is no plain absolute path. Use for example /models/qwen." % path)

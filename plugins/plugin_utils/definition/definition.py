@@ -25,6 +25,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     profiles,
     rules,
     serve_options,
+    tls,
 )
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import IMAGES, LOOPBACK
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import (
@@ -155,6 +156,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "published": v["vllm_publish"],
         "network_mode": v["vllm_network_mode"],
         "container_port": inside["vllm_port"],
+        "scheme": tls.scheme(v),
         "base_url": compose_options.base_url(v),
         # further keys of the Compose file
         "compose": compose_options.rendered(v, suffix),

@@ -9,17 +9,20 @@ from __future__ import annotations
 import re
 
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import compose_options, compose_override
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import HUB_CACHE_OF_USER, plain_path
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import compose_options, compose_override, tls
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import (
+    HOST_PATH,
+    HUB_CACHE_OF_USER,
+    plain_path,
+)
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems
 
 #: Where the caches are inside the container: those of the user root, as which the images run. Nobody else may enter
 #: /root.
 HF_CACHE, COMPILE_CACHE = "/root/.cache/huggingface", "/root/.cache/vllm"
 
-#: A Docker volume (moby, volume/names.go) and an absolute path.
+#: A Docker volume (moby, volume/names.go).
 _NAMED = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
-_PATH = re.compile(r"^/[A-Za-z0-9_./+@-]+\Z")
 
 #: What hands the whole host to the container, with the reason.
 _NEVER = {
@@ -49,7 +52,7 @@ _MODES = ("ro", "rw", "z", "Z", "cached", "consistent", "delegated", "nocopy", "
 def check(v: dict, extra_env: dict, problems: Problems) -> None:
     """Note what is wrong with the mounts of the values ``v``; ``extra_env`` is (name, value) of ``vllm_extra_env``."""
     for name in ("vllm_hf_cache", "vllm_compile_cache"):
-        if not (_NAMED.match(v[name]) or _PATH.match(v[name])):
+        if not (_NAMED.match(v[name]) or HOST_PATH.match(v[name])):
             problems.add(name, "%r is neither a Docker volume name nor an absolute path." % v[name])
     if v["vllm_hf_cache"] == v["vllm_compile_cache"]:
         problems.add("vllm_compile_cache", "is the same as vllm_hf_cache. Give each its own.")
@@ -63,6 +66,7 @@ def check(v: dict, extra_env: dict, problems: Problems) -> None:
     elif folder:
         taken[folder] = "the model"
     _check_model_place(v, problems)
+    taken.update(dict.fromkeys(tls.told(v).values(), "what TLS needs"))
     for mount in v["vllm_extra_volumes"]:
         wrong = _wrong(mount, taken)
         if wrong:
@@ -125,7 +129,7 @@ def volumes(v: dict) -> list[str]:
         found.append("%s:%s:ro" % (v["vllm_model"], v["vllm_model_container_path"] or v["vllm_model"]))
     adapters = [str(given["source"]) for given in v["vllm_lora_adapters"] or []]
     found += ["%s:%s:ro" % (path, path) for path in dict.fromkeys(adapters) if path.startswith("/")]
-    return found + [str(mount) for mount in v["vllm_extra_volumes"]]
+    return found + tls.mounts(v) + [str(mount) for mount in v["vllm_extra_volumes"]]
 
 
 def own_sources(definition: dict) -> list[str]:

@@ -66,14 +66,13 @@ UNREACHABLE = {
     "config": "the options that this collection gives would override what the file says, without a word; set variables",
     "headless": "such a process serves no API, so it would never be healthy",
     "uds": "the API would listen on a socket inside the container, which no port leads to",
-    **dict.fromkeys(
-        ("ssl-keyfile", "ssl-certfile", "ssl-ca-certs", "ssl-cert-reqs"),
-        "the service is asked by plain HTTP inside the host; let a proxy in front of it speak TLS",
-    ),
 }
 
 #: Where downloaded models are inside the container for a user of one's own (module_utils/hub/cache.py knows it too).
 HUB_CACHE_OF_USER = "/var/cache/huggingface"
+
+#: An absolute path on the host that can be mounted.
+HOST_PATH = re.compile(r"^/[A-Za-z0-9_./+@-]+\Z")
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -16,6 +16,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     extra,
     mounts,
     serve_options,
+    tls,
     vllm_options,
     vllm_versions,
 )
@@ -116,6 +117,7 @@ def check(
     extra_options = extra.check_options(v, problems)
     gpus = _check_gpus(v, dict(extra_options), problems)
     _check_reachable(v, dict(extra_options), problems)
+    tls.check(v, dict(extra_options), problems)
     _check_parsers(dict(extra_options), problems)
     extra_env = extra.check_env(v, problems)
     adapters.check(v, dict(extra_options), v["vllm_extra_env"], problems)

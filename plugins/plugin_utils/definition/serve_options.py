@@ -94,6 +94,9 @@ SERVE_OPTIONS = (
     ServeOption("trust-remote-code", "vllm_trust_remote_code", own=False),
     ServeOption("host", "vllm_host", "VLLM_HOST_%s"),
     ServeOption("port", "vllm_port", "VLLM_PORT_%s", least=1, most=65535),
+    ServeOption("ssl-certfile", "vllm_ssl_certfile", "VLLM_SSL_CERTFILE_%s", own=""),
+    ServeOption("ssl-keyfile", "vllm_ssl_keyfile", "VLLM_SSL_KEYFILE_%s", own=""),
+    ServeOption("ssl-ca-certs", "vllm_ssl_ca_certs", "VLLM_SSL_CA_CERTS_%s", own=""),
     ServeOption("api-key", "vllm_api_key", told_by="environment"),
     ServeOption("hf-token", "vllm_hf_token", told_by="environment"),
 )

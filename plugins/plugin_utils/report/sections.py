@@ -32,6 +32,7 @@ def access(about: dict, results: dict) -> dict:
     local = published and str(definition.get("publish_address", "")) in LOOPBACK
     return {
         "base_url": definition["base_url"],
+        "scheme": definition["scheme"],
         "model": definition.get("served_model_name", ""),
         "max_model_len": definition.get("max_model_len"),
         "api_key_required": bool(definition.get("api_key_required")),
@@ -61,6 +62,11 @@ _EXAMPLES = {
 }  # fmt: skip
 
 
+def _ask(part: dict) -> str:
+    """Return how curl asks: on the host itself a certificate, which names what clients ask for, is not looked at."""
+    return "curl --insecure" if part["scheme"] == "https" else "curl"
+
+
 def curl(part: dict) -> str:
     """Return a command that asks the service; the key is the variable VLLM_API_KEY of the shell, never its value."""
     path, more = _EXAMPLES.get(part["kind"], _EXAMPLES["chat"])
@@ -69,8 +75,8 @@ def curl(part: dict) -> str:
         key = ['-H "Authorization: Bearer $VLLM_API_KEY"'] if part["api_key_required"] else []
         url = shlex.quote(part["base_url"] + "/v1/audio/transcriptions")
         model = "-F %s" % shlex.quote("model=%s" % part["model"])
-        return " \\\n  ".join(["curl %s" % url, *key, model, "-F file=@speech.wav"])
-    lines = ["curl %s" % shlex.quote(part["base_url"] + path), "-H 'Content-Type: application/json'"]
+        return " \\\n  ".join(["%s %s" % (_ask(part), url), *key, model, "-F file=@speech.wav"])
+    lines = ["%s %s" % (_ask(part), shlex.quote(part["base_url"] + path)), "-H 'Content-Type: application/json'"]
     if part["api_key_required"]:
         lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
     return " \\\n  ".join([*lines, "-d %s" % shlex.quote(json.dumps(body, ensure_ascii=False))])

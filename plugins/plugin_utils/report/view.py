@@ -78,14 +78,17 @@ def key_figures(document: dict) -> list[dict]:
 def _access(part: dict) -> list[dict]:
     key = "needed; put it into VLLM_API_KEY" if part["api_key_required"] else "not needed"
     reach = "from the host itself only (vllm_publish_address)" if part["local"] else (
-        "from outside as http://%s:%s, where the network allows it" % (part["address"], part["port"])
+        "from outside as %s://%s:%s, where the network allows it" % (part["scheme"], part["address"], part["port"])
     )  # fmt: skip
     if not part.get("published", True):
         reach = "by containers of its networks only (vllm_publish)"
+    tls = [("Certificate", "not looked at by the checks, which ask 127.0.0.1; clients should (curl --cacert)")]
+    tls = tls if part["scheme"] == "https" else []
     blocks = [
         facts(
             ("Address on the host", "%s/v1" % part["base_url"]),
             ("Reachable", reach),
+            *tls,
             ("Model name", part["model"]),
             ("Longest request and answer", "%s tokens" % number(part["max_model_len"])),
             ("API key", key),

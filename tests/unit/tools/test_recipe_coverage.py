@@ -216,7 +216,7 @@ def test_exact(words, tool, options) -> None:
         (["-ac.use_fp4_indexer_cache", "True"], {"minimum": "0.25.0"}, "exactly", ""),
         (["-ac.no_such", "True"], {"image": "own/image:1"}, "exactly", ""),
         # the collection's own rules, not the release's
-        (["--ssl-keyfile", "/k"], {}, "refused wrongly", "vllm_extra_options"),
+        (["--ssl-keyfile", "/k"], {}, "refused wrongly", "vllm_ssl_certfile"),
         ([], {"env": {"LD_PRELOAD": "x"}}, "refused wrongly", "LD_PRELOAD"),
         # one reason does not excuse another, and the problem is told that is none
         (["--no-such", "1"], {"env": {"LD_PRELOAD": "x"}}, "refused wrongly", "LD_PRELOAD"),

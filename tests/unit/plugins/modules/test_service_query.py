@@ -59,7 +59,7 @@ def test_asks_in_the_container(run, documentation) -> None:
     order = json.loads((folder / "docker.order").read_text())
     assert order.pop("questions") == [{"id": "a", "kind": "paths"}]
     assert "def ranking(" in order.pop("more")
-    assert order == {"port": 5002, "model": "qwen", "budget_s": 20.0, "timeout_s": 120.0}
+    assert order == {"scheme": "http", "port": 5002, "model": "qwen", "budget_s": 20.0, "timeout_s": 120.0}
     assert set(answer) - {"changed", "invocation", "_output"} == set(documentation("service_query", "RETURN"))
 
 
@@ -126,3 +126,11 @@ def test_published_address_is_asked_from_the_host(run, status: int) -> None:
     answer, _folder = run("echo '%s'" % json.dumps(TOLD), url=url)
     assert answer["published"]["status"] < 1
     assert "refused" in answer["published"]["error"]
+
+
+def test_tls(run, tls_server) -> None:
+    """The program in the container and the host ask by TLS."""
+    url = "https://127.0.0.1:%d" % tls_server
+    answer, folder = run("echo '%s'" % json.dumps(TOLD), url=url, scheme="https")
+    assert (answer["published"]["status"], answer["published"]["error"]) == (200, "")
+    assert json.loads((folder / "docker.order").read_text())["scheme"] == "https"

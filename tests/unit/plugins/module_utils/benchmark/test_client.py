@@ -71,9 +71,15 @@ def service():
 
 def settings(port: int = 1, **more: object) -> dict:
     """Settings of a benchmark of one run."""
-    return {"port": port, "served_model_name": "tiny", "tokenizer": "/srv/tiny", "tokenizer_revision": "",
-            "tokenizer_mode": "", "trust_remote_code": False, "on_busy": False, "timeout_s": 60, "seed": 7,
+    return {"scheme": "http", "port": port, "served_model_name": "tiny", "tokenizer": "/srv/tiny",
+            "tokenizer_revision": "", "tokenizer_mode": "", "trust_remote_code": False, "on_busy": False, "timeout_s": 60, "seed": 7,
             "runs": [RUN], **more}  # fmt: skip
+
+
+def test_tls(tls_server) -> None:
+    """A certificate of nobody known is taken."""
+    assert benchmark_client.query(benchmark_client.address(settings(tls_server, scheme="https")), "/health")[0] == 200
+    assert benchmark_client.query(benchmark_client.address(settings(tls_server)), "/health")[0] != 200
 
 
 @pytest.mark.parametrize("step", [0, 1, 7])
@@ -203,6 +209,30 @@ def test_argv(run, more, there, not_there) -> None:
     )
     assert there in command
     assert not_there not in command
+
+
+def test_argv_with_tls() -> None:
+    """A certificate that does not name 127.0.0.1 is no reason to measure nothing."""
+    command = benchmark_client.argv(settings(80, scheme="https"), RUN, 9, "/tmp/x", "0.json")
+    assert command[command.index("--base-url") + 1] == "https://127.0.0.1:80"
+    assert "--insecure" in command
+    assert "--insecure" not in benchmark_client.argv(settings(80), RUN, 9, "/tmp/x", "0.json")
+
+
+@pytest.mark.parametrize(("text", "able"), [('add_argument("--insecure")', True), ("", False), (None, False)])
+def test_check_tls(text, able, monkeypatch, tmp_path) -> None:
+    """Only a benchmark that can leave the certificate alone is begun; without TLS any."""
+    (tmp_path / "vllm" / "benchmarks").mkdir(parents=True)
+    (tmp_path / "vllm" / "__init__.py").write_text("raise RuntimeError('imported')")
+    if text is not None:
+        (tmp_path / "vllm" / "benchmarks" / "serve.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    benchmark_client.check_tls(settings())
+    if able:
+        benchmark_client.check_tls(settings(scheme="https"))
+        return
+    with pytest.raises(benchmark_client.ServiceError, match=r"0\.17\.0 or later"):
+        benchmark_client.check_tls(settings(scheme="https"))
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def ended(found: benchmark_steps.Steps) -> dict:
     return answer
 
 
-DEFAULT = {"model": "m", "port": 8000, "served_model_name": "m", "tokenizer": "m", "tokenizer_revision": "",
-           "tokenizer_mode": "", "trust_remote_code": False}  # fmt: skip
+DEFAULT = {"model": "m", "scheme": "http", "port": 8000, "served_model_name": "m", "tokenizer": "m",
+           "tokenizer_revision": "", "tokenizer_mode": "", "trust_remote_code": False}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,7 @@ DEFAULT = {"model": "m", "port": 8000, "served_model_name": "m", "tokenizer": "m
         (["m", "--revision", "abc", "--tokenizer", "t"], {"tokenizer": "t"}),
         (["m", "--tokenizer-mode", "mistral", "--trust-remote-code"],
          {"tokenizer_mode": "mistral", "trust_remote_code": True}),
+        (["m", "--ssl-certfile", "/c.pem", "--ssl-keyfile", "/k.pem"], {"scheme": "https"}),
         (["m", "--port"], {}),
         ([], {"model": "", "served_model_name": "", "tokenizer": ""}),
     ],

@@ -53,6 +53,12 @@ def test_post(server) -> None:
     assert asked[0][0::3] == ("POST", b"{}")
 
 
+def test_tls(tls_server) -> None:
+    """A certificate of nobody known is taken, since what answers is this host's own; plain HTTP is not."""
+    assert service_http.query("https://127.0.0.1:%d/health" % tls_server, 5) == (200, b"ok", "")
+    assert service_http.query("http://127.0.0.1:%d/health" % tls_server, 5)[0] != 200
+
+
 def test_refused(server) -> None:
     """A refusal has its answer."""
     assert service_http.query(server[0] + "/503", 5) == (503, b"hello", "HTTP 503 Service Unavailable")

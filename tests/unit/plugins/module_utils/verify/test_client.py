@@ -44,6 +44,22 @@ class Service:
         return self.chats(messages, more)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_how_it_asks(scheme, monkeypatch) -> None:
+    """By the scheme of the service, past any proxy, and without a look at the certificate."""
+    asked = []
+    httpx, openai = types.ModuleType("httpx"), types.ModuleType("openai")
+    httpx.Client = lambda **more: asked.append(more)
+    openai.OpenAI = lambda **more: asked.append(more)
+    monkeypatch.setitem(sys.modules, "httpx", httpx)
+    monkeypatch.setitem(sys.modules, "openai", openai)
+    verify_client.Service({"scheme": scheme, "port": 5002, "model": "qwen", "timeout_s": 5})
+    direct, for_openai, library = asked
+    assert direct["base_url"] == "%s://127.0.0.1:5002" % scheme
+    assert library["base_url"] == "%s://127.0.0.1:5002/v1" % scheme
+    assert [(item["verify"], item["trust_env"]) for item in (direct, for_openai)] == [(False, False)] * 2
+
+
 def test_http_keeps_both_ends_of_a_long_body() -> None:
     """The end of a stream tells whether it ended well."""
     long = "a" * verify_client.KEPT + "data: [DONE]"

@@ -143,8 +143,7 @@ BAD = [
             ("config", "/srv/vllm.yml"),
             ("headless", True),
             ("uds", "/run/vllm.sock"),
-            ("ssl-keyfile", "/k.pem"),
-            ("ssl_certfile", "/c.pem"),
+            ("ssl-cert-reqs", 2),
         )
     ],
     pytest.param(

@@ -45,6 +45,7 @@ def dead_engine(said: str = "Cannot connect") -> dict:
 NO_DOCKER = {**dead_engine("not installed"), "docker.installed": False, "docker.compose_version": ""}
 #: A file and a network of the host.
 SECRET = {"vllm_secret_files": {"hf": "/srv/hf"}}
+TLS = {"vllm_ssl_certfile": "/srv/c", "vllm_ssl_keyfile": "/srv/k"}
 EXTERNAL = {"vllm_networks": [{"name": "ai", "external": True}]}
 
 
@@ -116,6 +117,7 @@ FAILING = [
         "mounts", "error", {"missing_files": ["/srv/hf"], "missing_mounts": ["/a"]}, SECRET, {},
         "/a missing; /srv/hf missing, or no file, needed every path of vllm_extra_volumes and vllm_secret_files",
     ),
+    ("mounts", "error", {"missing_files": ["/srv/k"]}, TLS, {}, "correct vllm_ssl_keyfile"),
     ("networks", "error", {}, EXTERNAL, {}, "docker network create ai"),
     ("networks", "error", {"networks": {"ai": "other"}}, {"vllm_networks": ["ai"]}, {}, "external: true"),
     ("networks", "error", {"networks": {"ai": ""}}, {"vllm_networks": ["ai"]}, {}, "did not make"),

@@ -16,6 +16,7 @@ DEFINITION = {
     "version": "0.32.0",
     "api_key_required": True,
     "publish_address": "0.0.0.0",
+    "scheme": "http",
     "base_url": "http://127.0.0.1:5002",
 }
 ROUTES = [
@@ -357,6 +358,12 @@ def test_published(seen: dict, status: str, reason: str) -> None:
     found = endpoint_checks.published(DEFINITION, seen)
     assert (found["status"], found["must"]) == (status, True)
     assert reason in found["reason"]
+
+
+def test_published_by_tls() -> None:
+    """What is not tested is said."""
+    found = endpoint_checks.published({**DEFINITION, "scheme": "https"}, {"status": 200, "error": ""})
+    assert (found["status"], "certificate was not looked at" in found["evidence"]) == ("passed", True)
 
 
 def test_not_asked_fails_whatever_was_asked() -> None:
