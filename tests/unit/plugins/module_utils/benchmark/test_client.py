@@ -72,8 +72,8 @@ def service():
 def settings(port: int = 1, **more: object) -> dict:
     """Settings of a benchmark of one run."""
     return {"scheme": "http", "port": port, "served_model_name": "tiny", "tokenizer": "/srv/tiny",
-            "tokenizer_revision": "", "tokenizer_mode": "", "trust_remote_code": False, "on_busy": False, "timeout_s": 60, "seed": 7,
-            "runs": [RUN], **more}  # fmt: skip
+            "tokenizer_revision": "", "tokenizer_mode": "", "trust_remote_code": False, "on_busy": False,
+            "timeout_s": 60, "seed": 7, "runs": [RUN], **more}  # fmt: skip
 
 
 def test_tls(tls_server) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 import pytest
@@ -10,6 +11,7 @@ from report_samples import ABOUT, FOLDER, NEW, OLD, diagnosis, release, start, v
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import sections as report_sections
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as report_verdict
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import view as report_view
 
 
 def part(case: tuple, maker: str, *more: object) -> dict:
@@ -177,6 +179,21 @@ def test_curl(name, required, report_cases) -> None:
     pooling = report_sections.curl({**found, "kind": "embed", "model": "it's"})
     assert "/v1/embeddings" in pooling
     assert shlex.split(pooling.replace("\\\n", ""))[-1] == '{"model": "it\'s", "input": "Hello"}'
+
+
+def test_tls(report_cases) -> None:
+    """A command for the host itself works, and the report says what was not looked at."""
+    about, results, _snapshot, _failure = report_cases.case("deployed")
+    definition = {**results["vllm_definition"], "scheme": "https", "base_url": "https://127.0.0.1:5002"}
+    found = report_sections.access({**about, "address": "192.0.2.7"}, {**results, "vllm_definition": definition})
+    words = shlex.split(report_sections.curl(found).replace("\\\n", ""))
+    assert words[:3] == ["curl", "--insecure", "https://127.0.0.1:5002/v1/chat/completions"]
+    shown = json.dumps(report_view._access({**found, "local": False, "curl": "x"}))
+    assert "https://192.0.2.7:5002" in shown
+    assert "not looked at by the checks" in shown
+    plain = json.dumps(report_view._access({**found, "scheme": "http", "local": False, "curl": "x"}))
+    assert "http://192.0.2.7:5002" in plain
+    assert "looked at" not in plain
 
 
 def test_changes(report_cases) -> None:
