@@ -81,6 +81,8 @@ def container_env(v: dict, suffix: str, extra_env: list[tuple[str, str]]) -> lis
     if not v["vllm_usage_stats"]:
         result.append(("VLLM_NO_USAGE_STATS", "VLLM_NO_USAGE_STATS", "1"))
         result.append(("DO_NOT_TRACK", "DO_NOT_TRACK", "1"))
+    if v["vllm_dev_mode"]:
+        result.append(("VLLM_SERVER_DEV_MODE", "VLLM_SERVER_DEV_MODE", "1"))
     for name, value in extra_env:
         result.append((name, "EXTRA_ENV_%s" % name, value))
     return result

@@ -122,6 +122,11 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
             "vllm_publish_address: the service is reachable on %s without any key. Set vllm_api_key, or leave "
             "vllm_publish_address empty to publish it on 127.0.0.1 only." % publish
         )
+    if v["vllm_dev_mode"]:
+        warnings.append(
+            "vllm_dev_mode: whoever reaches %s may put the engine to sleep and call its workers, with no key. Keep "
+            "everybody else from it, or leave it out." % compose_options.base_url(v)
+        )
     if v["vllm_trust_remote_code"]:
         warnings.append(
             "vllm_trust_remote_code: code from the repository of %s will run inside the container. Pin it with "

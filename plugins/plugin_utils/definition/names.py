@@ -43,6 +43,7 @@ FIRST_CLASS_ENV = {
     "CUDA_VISIBLE_DEVICES": "vllm_gpu_devices",
     "VLLM_NO_USAGE_STATS": "vllm_usage_stats",
     "DO_NOT_TRACK": "vllm_usage_stats",
+    "VLLM_SERVER_DEV_MODE": "vllm_dev_mode",
 }
 
 #: The same for ``vllm_accelerator: cpu`` only; on GPUs they mean nothing and stay free.
@@ -54,7 +55,6 @@ FIRST_CLASS_ENV_CPU = {
 #: Container variables that break the service, with the reason.
 FORBIDDEN_ENV = {
     "VLLM_PORT": "vLLM takes it for its internal ports, not for the API; use vllm_port",
-    "VLLM_SERVER_DEV_MODE": "it opens unauthenticated development endpoints",
     "PATH": "the image's own programs would not be found any more",
     "LD_PRELOAD": "it puts foreign code into every program of the container",
     "LD_LIBRARY_PATH": "the image's own libraries would not be found any more",

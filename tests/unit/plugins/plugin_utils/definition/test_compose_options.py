@@ -162,6 +162,16 @@ def test_where_it_answers(changes, base_url, inside, host, define, env_of) -> No
     assert host in lines.values()
 
 
+def test_dev_mode(define, env_of) -> None:
+    """The operator has to say by a variable of its own that the endpoints without a key are meant."""
+    found, problems, warnings = define(vllm_dev_mode=True)
+    assert problems == []
+    assert found["environment"]["VLLM_SERVER_DEV_MODE"] == "VLLM_SERVER_DEV_MODE"
+    assert env_of(vllm_dev_mode=True)["VLLM_SERVER_DEV_MODE"] == "1"
+    assert [text for text in warnings if text.startswith("vllm_dev_mode: whoever reaches http://127.0.0.1:5002")]
+    assert "VLLM_SERVER_DEV_MODE" not in define()[0]["environment"]
+
+
 def test_model_folder(define, env_of) -> None:
     """The host's folder is what is read here, the container's what vLLM gets and serves."""
     changes = {"vllm_model": "/data/qwen", "vllm_model_container_path": "/models/qwen", "vllm_gpu_devices": [0]}

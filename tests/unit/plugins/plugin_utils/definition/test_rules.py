@@ -205,7 +205,7 @@ BAD = [
     pytest.param({"vllm_extra_env": {"A": [1]}}, ["vllm_extra_env"], "no plain value", id="env-list"),
     pytest.param({"vllm_extra_env": {"VLLM_PORT": "1"}}, ["vllm_extra_env"], "use vllm_port", id="env-vllm-port"),
     pytest.param(
-        {"vllm_extra_env": {"VLLM_SERVER_DEV_MODE": "1"}}, ["vllm_extra_env"], "unauthenticated", id="env-dev-mode"
+        {"vllm_extra_env": {"VLLM_SERVER_DEV_MODE": "1"}}, ["vllm_extra_env"], "set vllm_dev_mode", id="env-dev-mode"
     ),
 ]
 
