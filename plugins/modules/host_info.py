@@ -44,6 +44,14 @@ options:
     type: list
     elements: path
     default: []
+  certificate:
+    description: File with the certificate by which the service speaks TLS; empty for none.
+    type: str
+    default: ""
+  certificate_key:
+    description: File with its key.
+    type: str
+    default: ""
   networks:
     description: Docker networks that the service joins.
     type: list
@@ -165,6 +173,10 @@ host:
       description: Those of O(files) that are not there, or are no files.
       type: list
       elements: str
+      returned: always
+    tls_problem:
+      description: Why O(certificate) and O(certificate_key) could not be used; empty where they can, or without them.
+      type: str
       returned: always
     networks:
       description:
@@ -308,6 +320,7 @@ def read_now(run, p: dict, docker: dict) -> dict:
         "shm_free_mib": host_facts.free_mib("/dev/shm"),
         "missing_mounts": [path for path in p["mounts"] if not os.path.exists(path)],
         "missing_files": [path for path in p["files"] if not os.path.isfile(path)],
+        "tls_problem": host_facts.tls_problem(p["certificate"], p["certificate_key"]) if p["certificate"] else "",
         "networks": host_facts.networks(run, p["networks"]) if docker["answering"] and p["networks"] else {},
     }
 
@@ -322,6 +335,8 @@ def main() -> None:
             "paths": {"type": "list", "elements": "path", "default": []},
             "mounts": {"type": "list", "elements": "path", "default": []},
             "files": {"type": "list", "elements": "path", "default": []},
+            "certificate": {"type": "str", "default": ""},
+            "certificate_key": {"type": "str", "default": "", "no_log": False},
             "networks": {"type": "list", "elements": "str", "default": []},
             "model_path": {"type": "str", "default": ""},
             "model": {"type": "str", "default": ""},

@@ -10,6 +10,7 @@ import glob
 import json
 import os
 import re
+import ssl
 
 #: Bytes in a GiB.
 GIB = 1024**3
@@ -116,6 +117,25 @@ def container_named(run, name: str) -> dict | None:
     ])  # fmt: skip
     found = out.splitlines()[0] if status == 0 and out.strip() else ""
     return {"name": name, "project": found.partition("\t")[2]} if found else None
+
+
+def tls_problem(certificate: str, key: str) -> str:
+    """Return why Python's TLS, and so vLLM's, would not take a certificate with a key; empty where it would.
+
+    A file that is not there is none of this function's concern.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_password)
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+    return ""
+
+
+def _no_password() -> bytes:
+    # without it Python would ask on a terminal
+    raise ValueError("the key needs a password")
 
 
 def networks(run, names: list[str]) -> dict[str, str]:

@@ -73,6 +73,8 @@ def module_args(definition: dict, values: dict) -> dict:
         "paths": [definition["dir"]],
         "mounts": mounts.own_sources(definition),
         "files": list(definition["files"]),
+        "certificate": definition["ssl_certfile"],
+        "certificate_key": definition["ssl_keyfile"],
         "networks": list(definition["compose"]["top"].get("networks", {})),
         "model_path": definition["model"] if local else "",
         "model": "" if local else definition["model"],

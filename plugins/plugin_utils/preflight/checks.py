@@ -22,7 +22,7 @@ IDS = (
     "operating_system", "root",
     "driver_missing", "secure_boot", "driver_module_missing", "driver_library_mismatch", "nvidia_smi", "gpu_lost",
     "device_nodes_missing", "gpu_devices", "driver_cuda",
-    "mounts", "model_path", "hub", "adapters", "model_kind", "tensor_parallel", "max_model_len", "capacity",
+    "mounts", "tls", "model_path", "hub", "adapters", "model_kind", "tensor_parallel", "max_model_len", "capacity",
     "gpu_memory", "gpu_shared", "shm", "port", "container_name", "networks", "disk", "docker", "compose",
     "registry", "clock",
 )  # fmt: skip
@@ -68,7 +68,7 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
         healthy = driver[-1]["id"] == "gpu_devices" and driver[-1]["ok"]
     if healthy:
         found.append(preflight_gpu.driver_cuda(definition, host, c["cuda_compatibility"]))
-    found.append(preflight_host.mounts(definition, host))
+    found += [preflight_host.mounts(definition, host), preflight_host.tls(definition, host)]
     if definition["model_is_local"]:
         found.append(preflight_host.model_path(definition, host))
     else:

@@ -288,6 +288,25 @@ def mounts(definition: dict, host: dict) -> dict:
     )
 
 
+def tls(definition: dict, host: dict) -> dict | None:
+    """Certificate and key belong together and can be read: vLLM would die of it when the model is loaded.
+
+    None without TLS, and where a file is missing (see :func:`mounts`).
+    """
+    files = [definition[name] for name in ("ssl_certfile", "ssl_keyfile")]
+    if definition["scheme"] != "https" or set(files) & set(host["missing_files"]):
+        return None
+    wrong = host["tls_problem"]
+    return finding(
+        "tls",
+        not wrong,
+        "%s with %s%s" % (*files, ": " + wrong if wrong else ""),
+        "a certificate in PEM form with its own key, without a password",
+        "Correct vllm_ssl_certfile and vllm_ssl_keyfile (openssl x509 -noout -pubkey -in CERTIFICATE and openssl pkey "
+        "-pubout -in KEY must print the same).",
+    )
+
+
 def networks(definition: dict, host: dict) -> dict | None:
     """Networks of others are there, and the service's own are nobody else's: Compose finds that out at the switch.
 

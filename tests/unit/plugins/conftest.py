@@ -62,6 +62,7 @@ HOST = {
     "missing_mounts": [],
     "missing_files": [],
     "networks": {},
+    "tls_problem": "",
     "cache_dir": "/cache",
     "shm_free_mib": 32000.0,
     "image_present": False,

@@ -42,6 +42,8 @@ def test_passes(run) -> None:
         "paths": ["/opt/vllm/medium"],
         "mounts": [],
         "files": [],
+        "certificate": "",
+        "certificate_key": "",
         "networks": [],
         "model_path": "",
         "model": "Qwen/Qwen2.5-32B-Instruct-AWQ",

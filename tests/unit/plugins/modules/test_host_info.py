@@ -109,6 +109,7 @@ def test_everything(run, tmp_path, documentation) -> None:
     assert host["shm_free_mib"] > 0
     assert host["missing_mounts"] == ["/no/such/file"]
     assert host["missing_files"] == ["/no/such/file", str(tmp_path)]
+    assert host["tls_problem"] == ""
     assert host["networks"] == {"ai": "stack", "made-by-hand": ""}
     assert host["model"] == {
         "config": None, "weights_bytes": None, "weights_source": "", "cached": False, "error": None,
@@ -277,3 +278,10 @@ def test_process_with_its_container(run) -> None:
     process = run(smi=smi)["gpu"]["gpus"][0]["processes"][0]
     assert process["pid"] == os.getpid()
     assert {"container", "project"} <= set(process)
+
+
+def test_certificate(run, certificate) -> None:
+    """One that vLLM could not use is told."""
+    asked = {"certificate": str(certificate), "gpus": False}
+    assert run(**asked, certificate_key=str(certificate))["tls_problem"] == ""
+    assert run(**asked, certificate_key=__file__)["tls_problem"]

@@ -8,6 +8,8 @@ import pathlib
 import socket
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.myia.vllm.plugins.module_utils.host import facts as host_facts
 
@@ -140,3 +142,23 @@ def test_own_containers() -> None:
     assert "label=com.docker.compose.project=vllm-medium" in asked
     assert "--all" in asked
     assert host_facts.own_containers(lambda argv: (1, "x", ""), "p") == []
+
+
+def test_tls_problem(certificate, tmp_path) -> None:
+    """What vLLM would die of minutes later is said now, without a question on a terminal."""
+    other = ec.generate_private_key(ec.SECP256R1())
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    plain, locked, text = (tmp_path / name for name in ("plain.key", "locked.key", "text"))
+    plain.write_bytes(other.private_bytes(*form, serialization.NoEncryption()))
+    locked.write_bytes(other.private_bytes(*form, serialization.BestAvailableEncryption(b"PLANTED")))
+    text.write_text("no certificate")
+
+    def problem(first: pathlib.Path, second: pathlib.Path) -> str:
+        return host_facts.tls_problem(str(first), str(second))
+
+    assert problem(certificate, certificate) == ""
+    assert problem(certificate, tmp_path / "gone") == ""
+    assert problem(certificate, plain) == "KEY_VALUES_MISMATCH"
+    assert problem(certificate, locked) == "the key needs a password"
+    assert problem(text, certificate)
+    assert problem(tmp_path, certificate)

@@ -118,6 +118,7 @@ FAILING = [
         "/a missing; /srv/hf missing, or no file, needed every path of vllm_extra_volumes and vllm_secret_files",
     ),
     ("mounts", "error", {"missing_files": ["/srv/k"]}, TLS, {}, "correct vllm_ssl_keyfile"),
+    ("tls", "error", {"tls_problem": "KEY_VALUES_MISMATCH"}, TLS, {}, "/srv/c with /srv/k: KEY_VALUES_MISMATCH"),
     ("networks", "error", {}, EXTERNAL, {}, "docker network create ai"),
     ("networks", "error", {"networks": {"ai": "other"}}, {"vllm_networks": ["ai"]}, {}, "external: true"),
     ("networks", "error", {"networks": {"ai": ""}}, {"vllm_networks": ["ai"]}, {}, "did not make"),
@@ -207,6 +208,7 @@ PASSING = [
     ("model_path", {}, {**LOCAL, "vllm_tensor_parallel_size": 2, "vllm_max_model_len": 8192}, {}),
     ("hub", {"model.cached": True}, {}, {"hub_skipped": "HF_HUB_OFFLINE"}),
     ("container_name", {"named_container": OURS}, {}, {}),
+    ("tls", {}, TLS, {}),
     ("networks", {"networks": {"ai": "stack"}}, EXTERNAL, {}),
     ("networks", {"networks": {"ai": "vllm-medium"}}, {"vllm_networks": ["ai", "new"]}, {}),
     ("adapters", {"adapters": {"sql": {"rank": 16, "error": None}}}, LORA, {}),
@@ -258,7 +260,7 @@ def test_good_host(host_with, medium) -> None:
     assert time.monotonic() - start < 1.0
     assert failed(result["findings"]) == []
     assert [item["id"] for item in result["findings"]] == [
-        name for name in preflight_checks.IDS if name not in ("model_path", "adapters", "networks")
+        name for name in preflight_checks.IDS if name not in ("model_path", "adapters", "networks", "tls")
     ]
     assert all(item["fix"] == "" for item in result["findings"])
     assert (result["capacity"]["fits"], result["no_capacity"]) == ("yes", "")
