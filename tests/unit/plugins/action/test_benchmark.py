@@ -41,14 +41,15 @@ def run(action, monkeypatch, medium, printed):
     ``service`` is what the module service_query tells of the service.
     """
 
-    def call(*answers, check: bool = False, service: dict | None = None, **args):
-        given = {"definition": medium({}), "profile": "latency", "profiles": PROFILES, **args}
+    def call(*answers, check: bool = False, service: dict | None = None, variables: dict | None = None, **args):
+        given = {"definition": medium(variables or {}), "profile": "latency", "profiles": PROFILES, **args}
         plugin = action("benchmark", args=given)
         plugin._task.check_mode = check
         asked, left, now = [], list(answers), [0.0]
 
         def execute(module_name, module_args, task_vars=None, wrap_async=False):
             if module_name == "myia.vllm.service_query":
+                call.queried = module_args
                 return {"failed": True, "msg": "no container"} if service is None else service
             assert module_name == "myia.vllm.benchmark_step"
             asked.append(dict(module_args))
@@ -86,6 +87,20 @@ def test_measured(run, documentation, printed) -> None:
     assert asked[0]["who"]
     assert len(asked[0]["token"].split(":")) == 4
     assert printed[0] == "gpu-1: myia-vllm-medium-qwen3 | latency: run 1 of 1 (1 at a time), begins"
+
+
+@pytest.mark.parametrize(
+    ("variables", "port", "scheme"),
+    [
+        ({}, 5002, "http"),
+        ({"vllm_container_port": 8000}, 8000, "http"),
+        ({"vllm_ssl_certfile": "/c", "vllm_ssl_keyfile": "/k"}, 5002, "https"),
+    ],
+)
+def test_where_the_kind_is_asked_for(variables, port, scheme, run) -> None:
+    """Inside the container, so at its port."""
+    run(ANSWER, *OVER, variables=variables)
+    assert (run.queried["port"], run.queried["scheme"]) == (port, scheme)
 
 
 @pytest.mark.parametrize("fail", [True, False])

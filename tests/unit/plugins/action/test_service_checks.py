@@ -20,6 +20,7 @@ DEFINITION = {
     "version": "0.32.0",
     "api_key_required": True,
     "publish_address": "0.0.0.0",
+    "scheme": "http",
     "base_url": "http://127.0.0.1:5002",
     "container_name": "vllm-medium",
     "container_port": 5002,
@@ -88,6 +89,7 @@ def test_healthy_service(run) -> None:
     assert (result["ok"], result["problem"], result["kind"], result.get("failed")) == (True, "", "chat", None)
     assert (result["kinds"], result["kind_told_by"].startswith("the log line")) == (["chat"], True)
     assert (len(asked), asked[0]["url"], asked[1]["url"]) == (2, DEFINITION["base_url"], "")
+    assert {(given["scheme"], given["port"]) for given in asked} == {("http", 5002)}
     assert {item["status"] for item in result["checks"]} == {"passed"}
     assert {item["group"] for item in result["checks"]} == {"endpoint", "access", "functional"}
     assert result["counts"]["passed"] == len(result["checks"])
