@@ -39,8 +39,9 @@ def run_summary(story: dict) -> str:
     Args:
         story: ``service`` (name), ``release`` (name), ``problem`` (text), ``log`` (path, may be empty), and of the way
             back: ``back`` (name of the release, empty when there was none), ``back_problem`` (why it does not serve
-            either, empty when it does), ``back_s`` (seconds that it took, None when it is not known); without a way
-            back, ``left`` (why the container could not be removed, empty when it was).
+            either, empty when it does), ``back_s`` (seconds that it took, None when it is not known), ``link_problem``
+            (why the link ``current`` does not point to it); without a way back, ``left`` (why the container could not
+            be removed, empty when it was).
     """
     head = "Release %s of %s does not serve" % (story["release"], story["service"])
     back, took_s = story.get("back", ""), story.get("back_s")
@@ -56,6 +57,10 @@ def run_summary(story: dict) -> str:
     parts = [head, story["problem"].strip()]
     if story.get("back_problem"):
         parts.append("Release %s: %s" % (back, story["back_problem"].strip()))
+    if story.get("link_problem"):
+        parts.append(
+            "The link current could not be set back; the next run mends it: %s" % story["link_problem"].strip()
+        )
     if story.get("left"):
         parts.append("Remove it by hand (docker rm -f): %s" % story["left"].strip())
     if story.get("log"):

@@ -14,9 +14,12 @@ description:
   - A release is a folder with C(compose.yml), C(.env) and C(release.json), named by UTC time and content hash.
   - O(state=staged) writes a new one when the content differs from the current one, after Docker Compose has validated
     it; the running service is not touched. O(state=current) switches the link C(current). O(state=good) marks the
-    current release as known to work and deletes outdated ones. O(state=failed) notes that a release did not start and
+    current release as known to work and then does what O(state=pruned) does, which deletes outdated releases, and
+    C(.env) of those that failed. O(state=failed) notes that a release did not start and
     keeps the log of its container beside it. O(state=none) removes the link C(current). O(state=absent) deletes the
     service's folder.
+  - What lies in C(releases/) and is no release, or cannot be deleted, is named in a warning and left alone. It never
+    fails a release that serves.
   - No result and no diff holds a value of C(.env).
 extends_documentation_fragment:
   - myia.vllm.attributes
@@ -32,7 +35,7 @@ options:
   state:
     description: What to do.
     type: str
-    choices: [staged, current, good, failed, none, absent]
+    choices: [staged, current, good, failed, pruned, none, absent]
     required: true
   compose:
     description: Text of the Compose file. Required for O(state=staged).
@@ -75,9 +78,16 @@ options:
     type: str
     default: ""
   keep:
-    description: Releases to keep, for O(state=good).
+    description: >-
+      Good releases to keep, the current one included, for O(state=good) and O(state=pruned); 1 or more.
     type: int
     default: 3
+  keep_failed:
+    description: >-
+      Releases to keep besides them that failed or were never started, for O(state=good) and O(state=pruned); 1 or more.
+      Failures are counted in them.
+    type: int
+    default: 2
 """
 
 EXAMPLES = r"""
@@ -134,7 +144,11 @@ return_to:
   returned: unless O(state=absent)
   type: dict
 kept:
-  description: How many releases the host has.
+  description: How many good releases the host has, the current one included.
+  returned: unless O(state=absent)
+  type: int
+kept_failed:
+  description: How many it has besides them, that failed or were never started.
   returned: unless O(state=absent)
   type: int
 log:
@@ -155,6 +169,7 @@ problem:
 """
 
 import difflib
+import errno
 import json
 import os
 import pathlib
@@ -164,6 +179,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils.docker import container_log
+from ansible_collections.myia.vllm.plugins.module_utils.host import folders
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
@@ -178,14 +194,10 @@ def stage(module: AnsibleModule, service: releases.Service) -> dict:
     problem = ambient_problem(env)
     name = service.find(compose, env)
     if name or problem:
-        wrong = service.wrong_modes(name) if name else []
-        if wrong and not module.check_mode:
-            service.mend_modes(name)
-        summary = ["mode or owner of %s was changed by somebody and is set right" % ", ".join(wrong)] if wrong else []
-        return answer(service, name, bool(wrong), summary, problem)
+        return staged_before(module, service, name, env, problem)
 
     digest = releases.content_hash(compose, env)
-    name = releases.new_name(digest)
+    name = service.free_name(digest)
     current = service.current()
     old_compose, old_env = service.read(current, releases.COMPOSE), service.read(current, releases.ENV)
     before_env, after_env = dotenv.masked_diff(old_env, env)
@@ -217,6 +229,21 @@ def files_line(module: AnsibleModule) -> str:
     return line
 
 
+def staged_before(module: AnsibleModule, service: releases.Service, name: str, env: str, problem: str) -> dict:
+    """Return the result for a release that is there (or for none, with why); what somebody did to it is mended."""
+    summary = []
+    if name and not service.has_env(name):
+        summary.append("%s: .env, which was deleted when the release failed" % name)
+        if not module.check_mode:
+            service.write(service.folder(name), releases.ENV, env)
+    wrong = service.wrong_modes(name) if name else []
+    if wrong:
+        summary.append("mode or owner of %s was changed by somebody and is set right" % ", ".join(wrong))
+        if not module.check_mode:
+            service.mend_modes(name)
+    return answer(service, name, bool(summary), summary, problem)
+
+
 def answer(service: releases.Service, name: str, changed: bool, summary: list[str], problem: str) -> dict:
     """Return the result of a call about release ``name``."""
     return {
@@ -226,12 +253,18 @@ def answer(service: releases.Service, name: str, changed: bool, summary: list[st
         "release": {
             **service.about(name),
             "current": bool(name) and service.current() == name,
-            "staged": bool(name) and os.path.isdir(service.folder(name)),
+            "staged": service.has_env(name),
             "last_good": service.last_good(),
         },
         "return_to": service.about(service.last_good(besides=name)),
-        "kept": len(service.names()),
+        **counts(service),
     }
+
+
+def counts(service: releases.Service) -> dict[str, int]:
+    """Return ``kept`` and ``kept_failed``."""
+    others = service.not_good()
+    return {"kept": len(service.names()) - len(others), "kept_failed": len(others)}
 
 
 def changes(title: str, before: str, after: str) -> list[str]:
@@ -295,7 +328,10 @@ def switch(module: AnsibleModule, service: releases.Service) -> dict:
     before = service.current()
     changed = before != name
     if changed and not module.check_mode:
-        service.switch(name)
+        aside = service.switch(name)
+        if aside:
+            module.warn("%s was a folder, and no link to a release; it is %s now. Look at it and remove it." % (
+                service.link, aside))  # fmt: skip
     summary = ["current: %s -> %s" % (before or "none", name)] if changed else []
     result = answer(service, name, changed, summary, "")
     result["diff"] = {"before": "current: %s\n" % before, "after": "current: %s\n" % name}
@@ -321,13 +357,59 @@ def mark_good(module: AnsibleModule, service: releases.Service) -> dict:
         news["start"] = start
     if known.get("failures"):
         news["failures"] = []
-    if news and not module.check_mode:
+    if not news or module.check_mode:
+        summary += clean_up(module, service, serves=True)
+        return answer(service, name, bool(summary), summary, "")
+    try:
         service.describe(name, news)
-    for old in service.outdated(module.params["keep"]):
-        summary.append("%s: deleted" % old)
-        if not module.check_mode:
-            service.drop(old)
+        summary += clean_up(module, service, serves=True)
+    except OSError:
+        summary += clean_up(module, service, serves=True)  # which makes room on a full disk
+        try:
+            service.describe(name, news)
+        except OSError as error:
+            # it serves: to take it down for a note that cannot be written would be the greater harm
+            module.warn("%s serves, and that cannot be noted: %s. %s The next run notes it." % (
+                name, os_problem(error), hint(service.path, error)))  # fmt: skip
     return answer(service, name, bool(summary), summary, "")
+
+
+def prune(module: AnsibleModule, service: releases.Service) -> dict:
+    """Delete outdated releases, and the secrets of those that failed; see DOCUMENTATION."""
+    summary = clean_up(module, service)
+    return answer(service, service.current(), bool(summary), summary, "")
+
+
+def clean_up(module: AnsibleModule, service: releases.Service, serves: bool = False) -> list[str]:
+    """Delete what :func:`prune` says; return what went. What cannot go is warned of, and fails nothing.
+
+    Args:
+        module: the module.
+        service: the service.
+        serves: whether the current release is known to work.
+    """
+    gone = []
+
+    def go(delete, name: str, text: str) -> None:
+        try:
+            if module.check_mode or delete(name) is not False:
+                gone.append(text)
+        except OSError as error:
+            module.warn("%s cannot be deleted and is left: %s. It may hold secrets; remove it by hand." % (
+                service.folder(name), os_problem(error)))  # fmt: skip
+
+    outdated = service.outdated(module.params["keep"], module.params["keep_failed"], serves)
+    for name in outdated:
+        go(service.drop, name, "%s: deleted" % name)
+    for name in service.not_good():
+        # one that is only staged may be on its way into service by another run
+        if name not in outdated and service.has_env(name) and service.description(name).get("failures"):
+            go(service.drop_env, name, "%s: .env deleted" % name)
+    strange = service.strange()
+    if strange:
+        module.warn("%s holds what is no release and was left alone: %s. Secrets may be in it; look at it and remove "
+                    "it." % (service.releases, ", ".join(strange)))  # fmt: skip
+    return gone
 
 
 def give_up(module: AnsibleModule, service: releases.Service) -> dict:
@@ -373,11 +455,25 @@ def remove(module: AnsibleModule, service: releases.Service) -> dict:
     return {"changed": there, "summary": ["%s: deleted" % service.path] if there else [], "problem": ""}
 
 
+def os_problem(error: OSError) -> str:
+    """Return what the system says, with the file it is about, and without a number."""
+    return "%s%s" % (error.strerror or error, " (%s)" % error.filename if error.filename else "")
+
+
+def hint(path: str, error: OSError) -> str:
+    """Say what to do about an error of the system."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Free space or inodes there (df -h, df -i) and run again."
+    problem = folders.problem(path, ("releases",))
+    return "%s %s" % (problem["text"], problem["fix"]) if problem else "Mend that and run again."
+
+
 STATES = {
     "staged": stage,
     "current": switch,
     "good": mark_good,
     "failed": give_up,
+    "pruned": prune,
     "none": leave,
     "absent": remove,
 }
@@ -390,7 +486,7 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "state": {
                 "type": "str",
-                "choices": ["staged", "current", "good", "failed", "none", "absent"],
+                "choices": ["staged", "current", "good", "failed", "pruned", "none", "absent"],
                 "required": True,
             },
             "compose": {"type": "str"},
@@ -400,6 +496,7 @@ def main() -> None:
             "description": {"type": "dict", "default": {}},
             "name": {"type": "str"},
             "keep": {"type": "int", "default": 3},
+            "keep_failed": {"type": "int", "default": 2},
             "start": {"type": "dict", "default": {}},
             "container_id": {"type": "str", "default": ""},
             "diagnosis": {"type": "dict", "default": {}},
@@ -412,8 +509,16 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
+    for name in ("keep", "keep_failed"):
+        if module.params[name] < 1:
+            module.fail_json(msg="%s: found %d, expected 1 or more." % (name, module.params[name]))
     service = releases.Service(module.params["path"])
-    module.exit_json(**STATES[module.params["state"]](module, service))
+    try:
+        result = STATES[module.params["state"]](module, service)
+    except OSError as error:
+        module.fail_json(msg="%s (state %s): %s. %s" % (
+            service.path, module.params["state"], os_problem(error), hint(service.path, error)))  # fmt: skip
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

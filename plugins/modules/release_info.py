@@ -43,7 +43,11 @@ release:
   returned: with O(choose)
   type: dict
 kept:
-  description: How many releases the host has.
+  description: How many good releases the host has, the current one included.
+  returned: with O(choose)
+  type: int
+kept_failed:
+  description: How many it has besides them, that failed or were never started.
   returned: with O(choose)
   type: int
 return_to:
@@ -77,6 +81,8 @@ def choose(service: releases.Service, wanted: str) -> tuple[str, str]:
         name = service.last_good(besides=current)
         return name, "" if name else "no release besides the current one was ever good, so there is none to go back to"
     found = [name for name in service.names() if wanted in name]
+    if len(found) == 1 and not service.has_env(found[0]):
+        return "", "%s failed, and its secrets were deleted with its .env; deploy it by its variables" % found[0]
     if len(found) == 1:
         return found[0], ""
     if found:
@@ -104,7 +110,8 @@ def main() -> None:
             **service.about(name), "current": name == service.current(), "staged": True,
             "last_good": service.last_good(),
         }  # fmt: skip
-        result["kept"] = len(service.names())
+        others = service.not_good()
+        result.update(kept=len(service.names()) - len(others), kept_failed=len(others))
         result["return_to"] = service.about(back if back not in ("", name) else service.last_good(besides=name))
     module.exit_json(changed=False, **result)
 

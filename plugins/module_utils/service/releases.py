@@ -3,8 +3,10 @@
 
 Layout of a service's folder (mode 0750, root)::
 
-    releases/<UTC time>-<content hash>/{compose.yml,.env,release.json}     .env is 0600
+    releases/<UTC time>-<content hash>/{compose.yml,.env,release.json}     .env is 0600; a failed one has none
     current -> releases/<...>
+
+What else lies in ``releases/`` is not ours: it is named (:meth:`Service.strange`) and left alone.
 
 Private to this collection; may change at any time.
 """
@@ -12,6 +14,7 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -98,19 +101,33 @@ class Service:
             name = os.path.basename(os.readlink(self.link))
         except OSError:
             return ""
-        return name if os.path.isdir(self.folder(name)) else ""
+        return name if NAME.match(name) and _is_folder(self.folder(name)) else ""
 
     def folder(self, name: str) -> str:
         """Return the folder of release ``name``."""
         return os.path.join(self.releases, name)
 
     def names(self) -> list[str]:
-        """Return the names of all complete releases, oldest first."""
+        """Return the names of all complete releases, oldest first.
+
+        The one that ``current`` points to is one of them even when its ``release.json`` is damaged: it may serve.
+        """
+        current = self.current()
+        return sorted(name for name in self._entries() if name == current or self._is_release(name))
+
+    def strange(self) -> list[str]:
+        """Return the names of what lies in ``releases/`` and is neither a release nor a staging folder."""
+        known = self.names()
+        return sorted(name for name in self._entries() if name not in known and not name.startswith(_STAGING))
+
+    def _entries(self) -> list[str]:
         try:
-            found = os.listdir(self.releases)
+            return os.listdir(self.releases)
         except OSError:
             return []
-        return sorted(name for name in found if NAME.match(name))
+
+    def _is_release(self, name: str) -> bool:
+        return bool(NAME.match(name) and _is_folder(self.folder(name)) and self.description(name))
 
     def read(self, name: str, part: str) -> str:
         """Return the text of one file of a release; empty when it is not there."""
@@ -121,12 +138,33 @@ class Service:
         return files.read_json(os.path.join(self.folder(name), DESCRIPTION))
 
     def find(self, compose: str, env: str) -> str:
-        """Return the release with exactly this content, the current one first, then the newest; or an empty text."""
-        candidates = [self.current(), *reversed(self.names())]
-        for name in candidates:
-            if name and self.read(name, COMPOSE) == compose and self.read(name, ENV) == env:
+        """Return the release with exactly this content, the current one first, then the newest; or an empty text.
+
+        A release that failed has no ``.env`` any more and is known by its hash.
+        """
+        digest = ""
+        for name in [self.current(), *reversed(self.names())]:
+            if not name or self.read(name, COMPOSE) != compose:
+                continue
+            if self.has_env(name):
+                if self.read(name, ENV) == env:
+                    return name
+                continue
+            digest = digest or content_hash(compose, env)
+            if self.description(name).get("content_hash") == digest:
                 return name
         return ""
+
+    def has_env(self, name: str) -> bool:
+        """Tell whether release ``name`` has its ``.env``, without which it cannot be started."""
+        return bool(name) and os.path.isfile(os.path.join(self.folder(name), ENV))
+
+    def free_name(self, digest: str) -> str:
+        """Return a new release's name that nothing has yet."""
+        at_s = time.time()
+        while os.path.lexists(self.folder(new_name(digest, at_s))):
+            at_s += 1
+        return new_name(digest, at_s)
 
     def last_good(self, besides: str = "") -> str:
         """Return the newest release that was marked good, by the time of marking; empty without one.
@@ -134,9 +172,25 @@ class Service:
         Args:
             besides: a release that does not count.
         """
-        good = [(self.description(name).get("good_since", ""), name) for name in self.names() if name != besides]
-        good = [item for item in good if item[0]]
-        return max(good)[1] if good else ""
+        return next((name for name in reversed(self.good()) if name != besides), "")
+
+    def good(self) -> list[str]:
+        """Return the releases that were marked good and can be started, by the time of marking, the newest last."""
+        marks = [(str(self.description(name).get("good_since") or ""), name) for name in self.names()]
+        return [name for since, name in sorted(marks) if since and self.has_env(name)]
+
+    def not_good(self) -> list[str]:
+        """Return the releases that failed or were never started, the one that was tried last is the last.
+
+        The current one is not among them.
+        """
+        good, current = self.good(), self.current()
+        return sorted((n for n in self.names() if n not in good and n != current), key=lambda n: (self._tried(n), n))
+
+    def _tried(self, name: str) -> str:
+        about = self.description(name)
+        failures = about.get("failures") or []
+        return str(failures[-1].get("at", "") if failures else about.get("created", ""))
 
     def about(self, name: str) -> dict:
         """Return what is known of release ``name``: ``name``, ``path``, ``good``, and what ``release.json`` says."""
@@ -206,13 +260,45 @@ class Service:
         """Change keys of a release's ``release.json``."""
         self.write(self.folder(name), DESCRIPTION, describe({**self.description(name), **changes}))
 
-    def switch(self, name: str) -> None:
-        """Let ``current`` point to release ``name``, in one step."""
-        temporary = self.link + ".new"
+    def switch(self, name: str) -> str:
+        """Let ``current`` point to release ``name``, in one step.
+
+        Returns:
+            Where something was moved that stood in the link's place and is no link of ours; else an empty text.
+        """
+        temporary, aside = self.link + ".new", ""
+        for path in (temporary, self.link):
+            # a folder: of a backup that followed the link, for example; nothing of it is deleted
+            if _is_folder(path):
+                aside = self._free_path(path + ".moved")
+                os.rename(path, aside)
         if os.path.lexists(temporary):
             os.unlink(temporary)
-        os.symlink(os.path.join("releases", name), temporary)
+        try:
+            os.symlink(os.path.join("releases", name), temporary)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self._make_room(name)
+            os.symlink(os.path.join("releases", name), temporary)
         os.replace(temporary, self.link)
+        return aside
+
+    def _make_room(self, besides: str) -> None:
+        """Delete what can be spared at once, for a link that needs an inode."""
+        good = self.good()
+        for name in self.names():
+            for part in (FAILED_LOG,) if name in good or name == besides else (FAILED_LOG, ENV):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(self.folder(name), part))
+
+    @staticmethod
+    def _free_path(path: str) -> str:
+        free, number = path, 1
+        while os.path.lexists(free):
+            number += 1
+            free = "%s-%d" % (path, number)
+        return free
 
     def leave(self) -> None:
         """Let ``current`` point to nothing."""
@@ -226,13 +312,43 @@ class Service:
         about["failures"] = [*about.get("failures", []), failure][-FAILURES_KEPT:]
         self.write(self.folder(name), DESCRIPTION, describe(about))
 
-    def outdated(self, keep: int) -> list[str]:
-        """Return the releases beyond the newest ``keep``; the current and the last good one are never among them."""
-        protected = {self.current(), self.last_good()}
-        others = [name for name in self.names() if name not in protected]
-        spare = max(0, keep - len(protected - {""}))
-        return others[: max(0, len(others) - spare)]
+    def outdated(self, keep: int, keep_failed: int, serves: bool = False) -> list[str]:
+        """Return the releases that go: good ones beyond the newest ``keep``, others beyond the newest ``keep_failed``.
+
+        The current one is never among them, and counts as good.
+
+        Args:
+            keep: number of good ones.
+            keep_failed: number of others.
+            serves: whether the current one is known to work; else the last good one stays as well.
+        """
+        current = self.current()
+        good = [name for name in self.good() if name != current]
+        spare = keep - bool(current)
+        if not serves and self.last_good() != current:
+            spare = max(1, spare)
+        others = self.not_good()
+        return [*good[: max(0, len(good) - spare)], *others[: max(0, len(others) - max(0, keep_failed))]]
 
     def drop(self, name: str) -> None:
-        """Delete release ``name``, secrets with it."""
+        """Delete release ``name``, secrets with it.
+
+        Raises:
+            OSError: not everything of it can be deleted. Its secrets went first, if they could.
+        """
+        with contextlib.suppress(OSError):
+            self.drop_env(name)
         shutil.rmtree(self.folder(name))
+
+    def drop_env(self, name: str) -> bool:
+        """Delete ``.env`` of release ``name``; return whether there was one."""
+        try:
+            os.unlink(os.path.join(self.folder(name), ENV))
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def _is_folder(path: str) -> bool:
+    """Tell whether there is a folder, and no link to one."""
+    return os.path.isdir(path) and not os.path.islink(path)

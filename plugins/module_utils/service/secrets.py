@@ -34,7 +34,7 @@ _MASK = "***"
 def values(folder: str) -> list[str]:
     """Return the secrets in the ``.env`` files of all releases in a service's folder, the longest first."""
     service = releases.Service(folder)
-    texts = (service.read(name, releases.ENV) for name in service.names())
+    texts = (service.read(name, releases.ENV) for name in [*service.names(), *service.strange()])
     return among(pair for text in texts for pair in dotenv.items(text).items())
 
 

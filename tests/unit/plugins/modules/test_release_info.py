@@ -76,7 +76,16 @@ def test_choose(choose, current, chosen, back, run, service) -> None:
     assert (release["last_good"], release["path"]) == (NAMES[2], service.folder(NAMES[chosen]))
     assert release["served_model_name"] == "model-%d" % chosen
     assert answer["return_to"]["name"] == NAMES[back]
-    assert answer["kept"] == len(NAMES)
+    # the current one counts as good: it may serve
+    assert (answer["kept"], answer["kept_failed"]) == ({3: (3, 1)}.get(current, (2, 2)))
+
+
+def test_failed_release_without_its_secrets(run, service) -> None:
+    """It cannot be started, and that is said."""
+    service.drop_env(NAMES[1])
+    answer = run("20260102")
+    assert answer["failed"] is True
+    assert "its secrets were deleted with its .env; deploy it by its variables" in answer["msg"]
 
 
 def test_only_one_good_release(run, service) -> None:

@@ -26,7 +26,9 @@ def add(service: releases.Service, second: int, good: str = "", compose: str = "
     folder = service.begin()
     service.write(folder, releases.COMPOSE, compose)
     service.write(folder, releases.ENV, env)
-    service.write(folder, releases.DESCRIPTION, releases.describe({"good_since": good} if good else {}))
+    about = {"name": name, "content_hash": releases.content_hash(compose, env)}
+    about.update({"good_since": good} if good else {})
+    service.write(folder, releases.DESCRIPTION, releases.describe(about))
     os.rename(folder, service.folder(name))
     return name
 
@@ -58,7 +60,8 @@ def test_nothing_there(service) -> None:
     assert service.current() == ""
     assert service.last_good() == ""
     assert service.find("a", "b") == ""
-    assert service.outdated(1) == []
+    assert service.outdated(1, 1) == []
+    assert (service.strange(), service.not_good(), service.has_env("")) == ([], [], False)
     assert service.read("x", releases.ENV) == ""
     assert service.description("x") == {}
 
@@ -187,8 +190,9 @@ def test_damaged_description(text, service) -> None:
 def test_describe_keeps_other_keys(service) -> None:
     """Marking changes what it names."""
     name = add(service, 1, good="x")
+    before = service.description(name)
     service.describe(name, {"a": 1})
-    assert service.description(name) == {"a": 1, "good_since": "x"}
+    assert service.description(name) == {**before, "a": 1}
     assert json.loads(releases.describe({"b": 1})) == {"b": 1}
 
 
@@ -201,27 +205,110 @@ def test_last_good_by_time_of_marking(service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep", "current", "good", "outdated"),
+    ("keep", "keep_failed", "current", "good", "outdated"),
     [
-        pytest.param(3, 5, 5, [1, 2], id="newest-three"),
-        pytest.param(1, 5, 5, [1, 2, 3, 4], id="only-current"),
-        pytest.param(3, 1, 1, [2, 3], id="current-is-the-oldest"),
-        pytest.param(3, 5, 1, [2, 3], id="good-is-the-oldest"),
-        pytest.param(1, 5, 1, [2, 3, 4], id="both-kept-beyond-keep"),
-        pytest.param(0, 5, 1, [2, 3, 4], id="keep-0"),
-        pytest.param(9, 5, 5, [], id="all"),
-        pytest.param(2, None, None, [1, 2, 3], id="neither"),
+        pytest.param(3, 1, 6, [1, 2, 3, 4, 5, 6], [1, 2, 3], id="newest-three"),
+        pytest.param(1, 1, 6, [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5], id="only-current"),
+        pytest.param(3, 1, 1, [2, 3, 4, 5, 6, 1], [2, 3, 4], id="current-is-the-oldest"),
+        pytest.param(3, 2, 6, [1, 2, 3, 6], [1], id="failed-ones-evict-no-good-one"),
+        pytest.param(3, 1, 6, [1, 2, 3, 6], [1, 4], id="failed-ones-have-a-number-of-their-own"),
+        pytest.param(1, 9, 6, [1, 2], [1], id="last-good-stays-beside-a-current-one-that-is-not"),
+        pytest.param(9, 9, 6, [6], [], id="all"),
+        pytest.param(2, 1, None, [1, 2, 3], [1, 4, 5], id="nothing-is-current"),
+        pytest.param(2, 2, None, [], [1, 2, 3, 4], id="none-was-ever-good"),
     ],
 )
-def test_outdated(keep, current, good, outdated, service) -> None:
-    """The newest stay; the current one and the last good one always do."""
-    names = {number: add(service, number, good="x" if number == good else "") for number in range(1, 6)}
+def test_outdated(keep, keep_failed, current, good, outdated, service) -> None:
+    """The newest good ones stay, and a few others; the current one and the last good one always do."""
+    names = {
+        number: add(service, number, good="%03d" % good.index(number) if number in good else "")
+        for number in range(1, 7)
+    }
     if current:
         service.switch(names[current])
-    assert service.outdated(keep) == [names[number] for number in outdated]
-    for name in service.outdated(keep):
+    assert service.outdated(keep, keep_failed) == [names[number] for number in outdated]
+    for name in service.outdated(keep, keep_failed):
         service.drop(name)
-    assert service.outdated(keep) == []
+    assert service.outdated(keep, keep_failed) == []
+
+
+def strange_things(service: releases.Service) -> list[str]:
+    """Put into releases/ what does not belong there; return the names."""
+    digest = "0123456789ab"
+    names = [releases.new_name(digest, second) for second in range(4)]
+    os.symlink("/etc", service.folder(names[0]))
+    with open(service.folder(names[1]), "w", encoding="utf-8") as handle:
+        handle.write("x")
+    os.mkdir(service.folder(names[2]))
+    os.mkdir(service.folder(names[3]))
+    with open(os.path.join(service.folder(names[3]), "release.json"), "w", encoding="utf-8") as handle:
+        handle.write("{torn")
+    os.mkdir(service.folder("backup"))
+    return [*names, "backup"]
+
+
+def test_strange_things_are_no_releases(service) -> None:
+    """A link, a file, a folder without or with a damaged release.json: named, never chosen, never deleted."""
+    good = add(service, 1, good="1")
+    service.switch(good)
+    strange = strange_things(service)
+    assert service.strange() == sorted(strange)
+    assert service.names() == [good]
+    assert service.outdated(1, 1) == []
+    assert (service.last_good(besides=good), service.find("x", "y")) == ("", "")
+
+
+def test_current_release_with_a_damaged_description(service) -> None:
+    """It may serve, so it is a release all the same."""
+    name = add(service, 1)
+    service.switch(name)
+    os.unlink(os.path.join(service.folder(name), "release.json"))
+    assert (service.current(), service.names(), service.strange()) == (name, [name], [])
+
+
+@pytest.mark.parametrize("target", ["/etc", "releases/x", "releases/20260101T000000Z-0123456789ab"])
+def test_current_points_elsewhere(target, service) -> None:
+    """What is no release of ours is none."""
+    add(service, 1)
+    os.symlink("/etc", service.folder("20260101T000000Z-0123456789ab"))
+    os.symlink(target, service.link)
+    assert service.current() == ""
+
+
+@pytest.mark.parametrize("also", [False, True])
+def test_current_is_a_folder(also, service) -> None:
+    """It is moved aside with all that is in it, and the link takes its place."""
+    name = add(service, 1)
+    os.mkdir(service.link)
+    with open(os.path.join(service.link, ".env"), "w", encoding="utf-8") as handle:
+        handle.write("x")
+    if also:
+        os.mkdir(service.link + ".moved")
+    aside = service.switch(name)
+    assert aside == service.link + (".moved-2" if also else ".moved")
+    assert os.listdir(aside) == [".env"]
+    assert service.current() == name
+    assert service.switch(name) == ""
+
+
+def test_release_without_env(service) -> None:
+    """It failed and its secrets went: found by its hash, and nothing to go back to."""
+    name = add(service, 1, good="1", compose="c", env="E='1'\n")
+    assert (service.has_env(name), service.last_good()) == (True, name)
+    assert service.drop_env(name) is True
+    assert service.drop_env(name) is False
+    assert (service.has_env(name), service.last_good(), service.not_good()) == (False, "", [name])
+    assert service.find("c", "E='1'\n") == name
+    assert service.find("c", "E='2'\n") == ""
+    assert service.find("d", "E='1'\n") == ""
+
+
+def test_free_name(service, monkeypatch) -> None:
+    """The name of a moment is given once, whatever has it."""
+    monkeypatch.setattr(releases.time, "time", lambda: 1_700_000_000.5)
+    service.begin()
+    os.symlink("/nowhere", service.folder(releases.new_name("0123456789ab", 1_700_000_000)))
+    assert service.free_name("0123456789ab") == releases.new_name("0123456789ab", 1_700_000_001)
 
 
 def test_last_good_besides(service) -> None:
@@ -290,7 +377,7 @@ def test_about(service) -> None:
     about = service.about(name)
     assert about == {
         "name": name, "path": service.folder(name), "good": True, "good_since": "x", "model": "m",
-        "failures": [failure(), failure()], "same_failures": 2,
+        "failures": [failure(), failure()], "same_failures": 2, "content_hash": name.partition("-")[2],
     }  # fmt: skip
     assert service.about("") == {"name": "", "path": "", "good": False, "failures": [], "same_failures": 0}
     service.failed(name, failure("y"))

@@ -1,0 +1,148 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: the containers of a service, whatever they are called."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_containers
+short_description: Make way for a service's container, or bring the one of a release back
+version_added: 0.1.0
+author: myia.vllm contributors (@myia)
+description:
+  - Docker Compose knows the container of a service by labels, everybody else by its name. Somebody may have renamed
+    it, a Compose that was killed may have left two, and the name may be another container's.
+  - O(state=checked) says who has the name. O(state=ready) removes what a killed Compose has left, and gives a renamed
+    container its name back. O(state=kept) does so too; when the container O(container_id) is still there, it is started
+    and all others of the service are removed, so that no Compose is needed to go back. O(state=absent) removes all of
+    the service's.
+  - Containers of others are never touched.
+extends_documentation_fragment:
+  - myia.vllm.attributes
+  - myia.vllm.service.path
+attributes:
+  check_mode:
+    support: full
+    details: Predicts the change.
+  diff_mode:
+    support: none
+    details: RV(steps) says what is done.
+options:
+  state:
+    description: What to do.
+    type: str
+    choices: [checked, ready, kept, absent]
+    required: true
+  project:
+    description: Compose project of the service.
+    type: str
+    required: true
+  service:
+    description: Name of the service in it.
+    type: str
+    required: true
+  name:
+    description: What its container is called.
+    type: str
+    required: true
+  container_id:
+    description: The container that was seen to work, for O(state=kept).
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Look who has the name
+  myia.vllm.service_containers:
+    path: /opt/vllm/medium
+    state: checked
+    project: vllm-medium
+    service: medium
+    name: vllm-medium
+"""
+
+RETURN = r"""
+steps: {description: 'What was done, each step in words.', type: list, elements: str, returned: success}
+taken:
+  description: Whose container has the name, in words; empty when nobody else's has.
+  returned: success
+  type: str
+kept: {description: Whether O(container_id) is there and runs now., type: bool, returned: success}
+problem:
+  description: >-
+    Why not all could be done, or why the engine did not answer; empty when all is well. The module does not fail for
+    it, since on the way back everything that can be tried is.
+  returned: success
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
+from ansible_collections.myia.vllm.plugins.module_utils.service import containers, releases
+
+_DONE = {"remove": "%s removed (%s)", "rename": "%s has its name again (was %s)", "start": "%s started (was %s)"}
+
+
+def words(step: str, container: dict, name: str) -> str:
+    """Return a step in words."""
+    first = name if step == "rename" else container["name"]
+    return _DONE[step] % (first, container["name"] if step == "rename" else container["state"])
+
+
+def carry_out(run, module: AnsibleModule, steps: list[tuple], result: dict) -> None:
+    """Do the steps, and write into ``result`` what was done and what was not."""
+    problems = []
+    for step, container in steps:
+        if not module.check_mode:
+            status, out, err = run(containers.command(step, container, module.params["name"]))
+            if status != 0:
+                # one that is on its way out already must not keep the service from starting
+                problems.append("%s of %s: %s" % (step, container["name"], " ".join((err or out).split())))
+                continue
+        result["steps"].append(words(step, container, module.params["name"]))
+    result["problem"] = "; ".join(problems)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": ["checked", "ready", "kept", "absent"], "required": True},
+            "project": {"type": "str", "required": True},
+            "service": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+            "container_id": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    p = module.params
+    run = docker_cli.runner(module)
+    result: dict = {"changed": False, "steps": [], "taken": "", "kept": False, "problem": ""}
+    try:
+        found = containers.look(run, p["project"], p["name"])
+    except containers.EngineError as error:
+        result["problem"] = "Docker does not say which containers there are: %s" % error
+        module.exit_json(**result)
+    other = containers.foreign(found, p["project"], p["name"])
+    result["taken"] = containers.described(other) if other else ""
+    if p["state"] == "absent":
+        ours = [item for item in found if item["project"] == p["project"]]
+        carry_out(run, module, [("remove", item) for item in ours], result)
+    elif p["state"] != "checked":
+        service = releases.Service(p["path"])
+        names = [str(service.description(name).get("container_name", "")) for name in service.names()]
+        keep_id = p["container_id"] if p["state"] == "kept" else ""
+        steps = containers.plan(found, p["project"], p["service"], p["name"], names, keep_id)
+        carry_out(run, module, steps, result)
+        if keep_id and not module.check_mode:
+            status, out, _err = run(["docker", "inspect", "--format", "{{.State.Running}} {{.Name}}", keep_id])
+            result["kept"] = status == 0 and out.split() == ["true", "/" + p["name"]]
+    result["changed"] = bool(result["steps"])
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
