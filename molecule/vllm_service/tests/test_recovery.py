@@ -8,7 +8,6 @@ are those of the way back and not of vLLM.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -367,7 +366,7 @@ def probe(host):
     host.check_output("rm -f /srv/probe.log; systemctl daemon-reload; systemctl enable --now standin-probe")
     yield
     host.check_output("systemctl disable --now standin-probe; rm /etc/systemd/system/standin-probe.service")
-    print_table()
+    print("\n" + table())
 
 
 @pytest.fixture
@@ -399,17 +398,16 @@ def test_fault(night, what) -> None:
         by, down_s = "the next run", night.down_s(begin_s, night.now_s())
     good = run.status == 0 and night.serves() and night.containers() == [NAME]
     _ROWS.append((what, how, "yes" if good else "NO", by if down_s else "never down", "%.0f" % down_s))
+    # as far as it is, should the rest be cut off
+    path = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "recovery.md"
+    path.write_text(table() + "\n", encoding="utf-8")
     assert good, run.output
     assert how != "failed, said that nothing serves" or not recovered, "it serves, and the run says that nothing does"
     assert not night.host.file(FOLDER + "/deployment.lock").exists
     assert night.host.file(FOLDER + "/current").is_symlink
 
 
-def print_table() -> None:
-    """Print what came of the faults, as Markdown, and keep it beside the scenario's log."""
+def table() -> str:
+    """Return what came of the faults, as Markdown."""
     head = ("fault", "how that run ended", "serves after one run more", "served again by", "seconds down")
-    lines = ["| %s |" % " | ".join(row) for row in (head, ("---",) * len(head), *_ROWS)]
-    print("\n" + "\n".join(lines))
-    with contextlib.suppress(KeyError, OSError):
-        path = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "recovery.md"
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return "\n".join("| %s |" % " | ".join(row) for row in (head, ("---",) * len(head), *_ROWS))
