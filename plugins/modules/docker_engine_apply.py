@@ -114,8 +114,6 @@ class Engine:
                 self.run(["systemctl", "reset-failed", "docker.service"])
             status, out, err = self.run(["systemctl", action, "docker.service"])
             return "" if status == 0 else (err or out).strip()
-        if action == "restart":
-            return "this host has no systemd; restart dockerd yourself, then run again"
         pid = daemon_config.engine_identity().partition(":")[0]
         if not pid:
             return "no dockerd runs on this host"
@@ -190,6 +188,12 @@ def reload(module: AnsibleModule, engine: Engine, file: daemon_config.DaemonConf
 
 def restart(module: AnsibleModule, engine: Engine, file: daemon_config.DaemonConfig) -> None:
     """Restart the engine; one that does not come back gets its old configuration again."""
+    if not engine.systemd:
+        module.fail_json(
+            msg="Docker has to be restarted for what stands in %s, and this host has no systemd, so this collection "
+            "does not know how. Docker was not touched and goes on as before; the file is ready for its next start. Restart "
+            "dockerd yourself (service docker restart, or whatever started it), then run again." % file.path
+        )
     trouble = engine.tell("restart")
     if trouble or not engine.wait(lambda info: True)["answering"]:
         give_up(module, engine, file, "Docker did not start with the new %s (%s)" % (file.path, trouble or "no answer"))

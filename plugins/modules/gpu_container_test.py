@@ -134,7 +134,10 @@ def main() -> None:
     image, made = (p["image"], False) if p["image"] else make_image(module)
     name = "%s-%d" % (gpu_test.IMAGE, os.getpid())
     status, out, err, timed_out = host_command.run(
-        gpu_test.run_command(p["access"], p["devices"], image, name), p["timeout_s"]
+        gpu_test.run_command(
+            p["access"], p["devices"], image, name, gpu_test.smi_folders(host_command.which("nvidia-smi"))
+        ),
+        p["timeout_s"],
     )
     if timed_out:
         host_command.run(["docker", "rm", "--force", name], 20.0)

@@ -89,11 +89,11 @@ toolkit:
     install_needed: {description: Whether any of these needs work., type: bool, returned: always}
     runtime_config: {description: The C(mode) and C(no_cgroups) of the runtime., type: dict, returned: always}
     cdi_specs:
-      description: CDI specifications of NVIDIA GPUs, with C(path), C(version) and C(devices).
+      description: CDI specifications of NVIDIA GPUs, with C(path), C(version), C(devices) and C(drivers).
       type: list
       elements: dict
       returned: always
-    cdi_stale: {description: Why they do not fit the GPUs; empty otherwise., type: str, returned: always}
+    cdi_stale: {description: Why they do not fit driver and GPUs; empty otherwise., type: str, returned: always}
     daemon_config: {description: Keys that C(daemon.json) needs., type: dict, returned: always}
     daemon_current:
       description: Whether C(daemon.json) has them, and the running engine was told everything that is in it.
@@ -217,7 +217,9 @@ def main() -> None:
             "install_needed": bool(to_install or old or not source_current),
             "runtime_config": facts["runtime_config"],
             "cdi_specs": facts["cdi_specs"],
-            "cdi_stale": container_toolkit.stale_cdi(facts["cdi_specs"], gpus, p["devices"])
+            "cdi_stale": container_toolkit.stale_cdi(
+                facts["cdi_specs"], gpus, p["devices"], driver["smi"]["driver_version"] or ""
+            )
             if p["access"] == "cdi"
             else "",
             "daemon_config": wanted,

@@ -89,8 +89,9 @@ class Night:
         """Let the host run a command at an event of Docker (`ACTION NAME`, a pattern of sh), once."""
         script = (
             "docker events --filter type=container --format '{{.Action}} {{.Actor.Attributes.name}}' | "
-            'while read -r line; do case "$line" in %s) %s; break;; esac; done' % (event, command)
+            'while read -r line; do case "$line" in %s) %s && touch /srv/struck; break;; esac; done' % (event, command)
         )
+        self.host.check_output("rm -f /srv/struck")
         self.write("/srv/event.sh", script)
         self.host.run("systemctl stop standin-event; systemctl reset-failed standin-event")
         self.host.check_output("systemd-run --unit standin-event sh /srv/event.sh")
@@ -202,7 +203,9 @@ def strike(event: str, command: str, **more) -> Callable:
 
     def fault(night: Night) -> str:
         night.on_event(event, command)
-        return night.deploy(**more)
+        how = night.deploy(**more)
+        assert night.host.file("/srv/struck").exists, "the fault did not strike"
+        return how
 
     return fault
 
@@ -363,7 +366,8 @@ def probe(host):
             ["docker", "exec", "--interactive", container_of(host).name, "sh", "-c", "cat > %s" % path],
             input=text.encode(), check=True,
         )  # fmt: skip
-    host.check_output("rm -f /srv/probe.log; systemctl daemon-reload; systemctl enable --now standin-probe")
+    host.check_output("rm -f /srv/probe.log; systemctl daemon-reload; systemctl enable standin-probe")
+    host.check_output("systemctl restart standin-probe")
     yield
     host.check_output("systemctl disable --now standin-probe; rm /etc/systemd/system/standin-probe.service")
     print("\n" + table())

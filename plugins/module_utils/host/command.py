@@ -20,6 +20,11 @@ _MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/wsl/lib")
 GRACE_S = 1.0
 
 
+def which(program: str) -> str | None:
+    """Return the path of a program; None when it is not there."""
+    return shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", os.defpath), *_MORE_FOLDERS)))
+
+
 def run(argv: list[str], timeout_s: float) -> tuple[int, str, str, bool]:
     """Run ``argv`` for at most ``timeout_s`` seconds.
 
@@ -30,7 +35,7 @@ def run(argv: list[str], timeout_s: float) -> tuple[int, str, str, bool]:
         (exit status, standard output, standard error, timed out). The exit status is 127 for a program that is not
         there, 126 for one that cannot be started, 124 after the time limit.
     """
-    path = shutil.which(argv[0], path=os.pathsep.join((os.environ.get("PATH", os.defpath), *_MORE_FOLDERS)))
+    path = which(argv[0])
     if path is None:
         return 127, "", "%s: not found" % argv[0], False
     # files, not pipes: a pipe is only at its end when the last process that holds it is gone

@@ -67,7 +67,7 @@ def inspect(run, root: str = "/", timeout_s: float = nvidia_smi.TIMEOUT_S) -> di
         "modules": sorted(name for name in loaded if name.startswith("nvidia") or name == "nouveau"),
         "module_files": module_files(root, kernel),
         "module_kernels": [name for name in kernels if name != kernel and module_files(root, name)],
-        "library_versions": library_versions(root),
+        "library_versions": library_versions(root, run),
         "device_nodes": sorted(os.path.basename(path) for path in nodes),
         "cards": cards(root),
         "secure_boot": secure_boot(root, run),
@@ -89,10 +89,16 @@ def module_files(root: str, kernel: str) -> list[str]:
     )
 
 
-def library_versions(root: str) -> list[str]:
-    """Return the versions of the libnvidia-ml.so that are installed, oldest first."""
+def library_versions(root: str, run) -> list[str]:
+    """Return the versions of the libnvidia-ml.so that are installed, oldest first.
+
+    The linker's cache knows of those outside of the usual folders, as /usr/local/nvidia/lib64.
+    """
     versions = set()
-    for folder in _LIBRARY_FOLDERS:
+    _status, out, _err, _timed_out = run(["ldconfig", "-p"], 5.0)
+    # "libnvidia-ml.so.1 (libc6,x86-64) => /usr/local/nvidia/lib64/libnvidia-ml.so.1"
+    cached = re.findall(r"^\s*libnvidia-ml\.so\S* .*=> /(\S+)$", out, re.MULTILINE)
+    for folder in dict.fromkeys([*_LIBRARY_FOLDERS, *map(os.path.dirname, cached)]):
         for path in glob.glob(os.path.join(root, folder, "libnvidia-ml.so.*")):
             version = os.path.basename(path)[len("libnvidia-ml.so.") :]
             if "." in version:  # libnvidia-ml.so.1 is a link to the one with the version

@@ -22,6 +22,9 @@ LABEL = "io.github.myia-vllm.gpu-test"
 #: Libraries that nvidia-smi loads (ldd nvidia-smi, driver 580); with glibc 2.34 and later most are empty shells.
 _LIBRARIES = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1")
 
+#: Where nvidia-smi lies on hosts that keep the driver outside of /usr/bin: GKE and Container-Optimized OS, WSL.
+_MORE_FOLDERS = ("/usr/local/nvidia/bin", "/usr/lib/wsl/lib")
+
 #: What the engine or the toolkit says (wordings of moby, runc and libnvidia-container), what it means, and the fix.
 _REASONS: tuple[tuple[str, str, str], ...] = (
     (
@@ -73,6 +76,13 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
         r"driver not loaded|load library failed: libnvidia-ml|couldn't communicate with the NVIDIA driver",
         "driver_not_loaded",
         "The driver does not work on the host itself: nvidia-smi must answer there first.",
+    ),
+    (
+        r"exec: (?:\S+ )?nvidia-smi: not found|nvidia-smi: No such file",
+        "nvidia_smi_missing",
+        "The container got no nvidia-smi: NVIDIA_DRIVER_CAPABILITIES lets the toolkit mount it (utility), from the "
+        "folder of the host's own; it must be in PATH of the engine too (systemctl show docker -p Environment, nvidia-ctk cdi "
+        "list). Or leave this test out (nvidia_container_toolkit_gpu_test: false).",
     ),
     (
         r"nvidia-container-runtime: executable file not found|exec: \"nvidia-container-runtime",
@@ -127,11 +137,21 @@ def gpu_options(access: str, devices: list[str]) -> list[str]:
     return ["--gpus=all" if joined == "all" else '--gpus="device=%s"' % joined]
 
 
-def run_command(access: str, devices: list[str], image: str, name: str) -> list[str]:
-    """Return the command that lists the GPUs in a container."""
+def smi_folders(path: str | None) -> list[str]:
+    """Return the folders in which a container may have the host's nvidia-smi: the toolkit keeps its place.
+
+    Args:
+        path: of the host's own, which may be a link; None without one.
+    """
+    found = [os.path.dirname(item) for item in (path, os.path.realpath(path)) if item] if path else []
+    return list(dict.fromkeys(["/usr/bin", "/bin", *found, *_MORE_FOLDERS]))
+
+
+def run_command(access: str, devices: list[str], image: str, name: str, folders: list[str]) -> list[str]:
+    """Return the command that lists the GPUs in a container; ``folders`` are of :func:`smi_folders`."""
     return [
         "docker", "run", "--rm", "--pull=never", "--network=none", "--name=" + name, "--label=" + LABEL,
-        "--env=NVIDIA_DRIVER_CAPABILITIES=compute,utility", "--env=PATH=/usr/bin:/bin",
+        "--env=NVIDIA_DRIVER_CAPABILITIES=compute,utility", "--env=PATH=" + ":".join(folders),
         *gpu_options(access, devices), "--entrypoint=/bin/sh", image,
         "-c", 'echo "visible=$NVIDIA_VISIBLE_DEVICES"; exec nvidia-smi -L',
     ]  # fmt: skip

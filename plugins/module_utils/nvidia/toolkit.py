@@ -51,7 +51,8 @@ _SOURCES = (
 _CDI_FOLDERS = ("/etc/cdi", "/var/run/cdi")
 
 #: First engine with CDI, behind features.cdi (moby #45134); first that reads specifications of version 0.7.0, as the
-#: toolkit writes them from 1.19.1 on (its release notes); first with CDI switched on by itself (moby 28.2.0).
+#: toolkit writes them from 1.19.1 on where their content needs it (additional group ids of device nodes; on H200
+#: 1.20.0 wrote 0.5.0); first with CDI switched on by itself (moby 28.2.0).
 _CDI_ENGINE, _CDI_070_ENGINE, _CDI_DEFAULT_ENGINE = "25.0", "26.1", "28.2"
 
 #: First toolkit whose runtime injects by CDI (mode auto = jit-cdi) and not by the hook (release notes 1.18.0).
@@ -121,14 +122,16 @@ def runtime_config(text: str) -> dict[str, object]:
 
 
 def cdi_spec(text: str) -> dict:
-    """Return ``{version, devices}`` of a CDI specification of NVIDIA GPUs (YAML or JSON); no devices for another kind.
+    """Return ``{version, devices, drivers}`` of a CDI specification of NVIDIA GPUs (YAML or JSON).
+
+    No devices for another kind. ``drivers`` are the versions of the driver's libraries that it mounts.
 
     Read by pattern: Python brings no YAML parser, and the files are machine-made.
     """
     kind = re.search(r"[\"']?kind[\"']?:\s*[\"']?([\w./-]+)", text)
     version = re.search(r"[\"']?cdiVersion[\"']?:\s*[\"']?([\d.]+)", text)
     if not kind or kind.group(1) != "nvidia.com/gpu":
-        return {"version": "", "devices": []}
+        return {"version": "", "devices": [], "drivers": []}
     if text.lstrip().startswith("{"):
         names = re.findall(r"\"name\":\s*\"([\w:.-]+)\"", text)
     else:
@@ -140,11 +143,15 @@ def cdi_spec(text: str) -> dict:
             if depth
             else []
         )
-    return {"version": version.group(1) if version else "", "devices": sorted(set(names))}
+    return {
+        "version": version.group(1) if version else "",
+        "devices": sorted(set(names)),
+        "drivers": sorted(set(re.findall(r"/lib(?:cuda|nvidia-ml)\.so\.(\d+(?:\.\d+)+)", text)), key=numbers),
+    }
 
 
 def cdi_specs(root: str = "/") -> list[dict]:
-    """Return ``{path, version, devices}`` of each CDI specification of NVIDIA GPUs on the host."""
+    """Return ``{path, version, devices, drivers}`` of each CDI specification of NVIDIA GPUs on the host."""
     specs = []
     for folder in _CDI_FOLDERS:
         for path in sorted(glob.glob(os.path.join(root, folder.lstrip("/"), "*"))):
@@ -206,10 +213,16 @@ def engine_lacks(access: str, engine: dict) -> str:
     return "restart" if access == "cdi" and not engine["cdi_spec_dirs"] else "none"
 
 
-def stale_cdi(specs: list[dict], gpus: list[dict], devices: list[str]) -> str:
-    """Say why the CDI specifications do not fit the GPUs that are there and those asked for; "" when they do.
+def stale_cdi(specs: list[dict], gpus: list[dict], devices: list[str], driver: str = "") -> str:
+    """Say why the CDI specifications do not fit driver, GPUs and those asked for; "" when they do.
 
     A change of the driver or of MIG leaves an old specification behind (nvidia-cdi-refresh does not notice).
+
+    Args:
+        specs: of :func:`cdi_specs`.
+        gpus: the host's, with ``uuid``.
+        devices: those asked for.
+        driver: version of the driver that answers now; empty when it is not known.
     """
     if not specs:
         return "there is no CDI specification of NVIDIA GPUs in %s" % " or ".join(_CDI_FOLDERS)
@@ -218,6 +231,10 @@ def stale_cdi(specs: list[dict], gpus: list[dict], devices: list[str]) -> str:
     real = {gpu["uuid"] for gpu in gpus}
     if uuids and uuids - real:
         return "%s names %s, which this host does not have" % (specs[0]["path"], ", ".join(sorted(uuids - real)))
+    for spec in specs:
+        if driver and spec["drivers"] and driver not in spec["drivers"]:
+            return "%s mounts the libraries of driver %s, and this host has %s" % (
+                spec["path"], ", ".join(spec["drivers"]), driver)  # fmt: skip
     missing = [device for device in devices if device not in known]
     if missing:
         return "%s lacks %s" % (specs[0]["path"], ", ".join("nvidia.com/gpu=" + device for device in missing))
@@ -304,12 +321,12 @@ def _cdi_engine(facts: dict, engine: dict, wanted: dict) -> list[dict]:
     if not at_least(engine["version"], _CDI_ENGINE):
         return [_problem("cdi_engine", "Docker %s" % engine["version"], "Docker %s or later for CDI" % _CDI_ENGINE,
                          "Upgrade Docker, " + other)]  # fmt: skip
+    # what is not written yet is not refused: its version is the least that its content needs
     newest = max((spec["version"] for spec in facts["cdi_specs"]), key=numbers, default="")
-    writes_070 = at_least(newest, "0.7.0") if newest else at_least(wanted["version"], "1.19.1")
-    if writes_070 and not at_least(engine["version"], _CDI_070_ENGINE):
+    if newest and at_least(newest, "0.7.0") and not at_least(engine["version"], _CDI_070_ENGINE):
         return [_problem(
             "cdi_spec_version",
-            "Docker %s, and CDI specifications of version %s" % (engine["version"], newest or "0.7.0"),
+            "Docker %s, and CDI specifications of version %s" % (engine["version"], newest),
             "Docker %s or later for that version" % _CDI_070_ENGINE,
             "Upgrade Docker, " + other,
         )]  # fmt: skip

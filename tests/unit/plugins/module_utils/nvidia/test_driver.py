@@ -45,6 +45,23 @@ def host(tmp_path):
     return make
 
 
+def test_library_known_to_the_linker_alone(host) -> None:
+    """A driver outside of the usual folders, as cloud images have it under /usr/local/nvidia."""
+    library = "usr/local/nvidia/lib64/libnvidia-ml.so."
+    root = host(**{library + "580.95.05": "", library + "1": ""})
+    cache = (
+        "2 libs found in cache `/etc/ld.so.cache'\n"
+        "\tlibnvidia-ml.so.1 (libc6,x86-64) => /usr/local/nvidia/lib64/libnvidia-ml.so.1\n"
+        "\tlibc.so.6 (libc6,x86-64) => /lib/x86_64-linux-gnu/libc.so.6\n"
+    )
+
+    def run(argv, timeout_s):
+        return (0, cache, "", False) if argv == ["ldconfig", "-p"] else silent(argv, timeout_s)
+
+    assert nvidia_driver.library_versions(root, silent) == []
+    assert nvidia_driver.library_versions(root, run) == ["580.95.05"]
+
+
 def test_look_at_nothing(host) -> None:
     """A host without any trace of NVIDIA."""
     assert nvidia_driver.inspect(silent, host()) == {

@@ -66,10 +66,22 @@ def test_wanted_uuids(devices, uuids, unknown) -> None:
 def test_gpu_options(access, devices, options) -> None:
     """As the service asks for them."""
     assert gpu_test.gpu_options(access, devices) == options
-    command = gpu_test.run_command(access, devices, "image:tag", "name")
+    command = gpu_test.run_command(access, devices, "image:tag", "name", ["/usr/bin", "/opt/nv"])
+    assert "--env=PATH=/usr/bin:/opt/nv" in command
     position = command.index(options[0])
     assert command[position : position + len(options)] == options
     assert {"--rm", "--pull=never", "--network=none", "--name=name"} <= set(command)
+
+
+def test_smi_folders(tmp_path) -> None:
+    """The host's own folder, that of a link and that of its target; and where others keep it."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "nvidia-smi").write_text("")
+    (tmp_path / "nvidia-smi").symlink_to("real/nvidia-smi")
+    folders = gpu_test.smi_folders(str(tmp_path / "nvidia-smi"))
+    assert folders[:4] == ["/usr/bin", "/bin", str(tmp_path), str(tmp_path / "real")]
+    assert gpu_test.smi_folders("/usr/bin/nvidia-smi")[:2] == ["/usr/bin", "/bin"]
+    assert "/usr/local/nvidia/bin" in gpu_test.smi_folders(None)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +109,7 @@ def test_judge(out, missing, extra, by) -> None:
         ),
         ("docker: Error response from daemon: Unknown runtime specified nvidia.", "runtime_unknown"),
         ("unknown or invalid runtime name: nvidia", "runtime_unknown"),
+        ("/bin/sh: 1: exec: nvidia-smi: not found", "nvidia_smi_missing"),
         ("CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=all", "cdi_device_unknown"),
         ("nvml error: driver/library version mismatch", "driver_library_mismatch"),
         ("Failed to initialize NVML: Unknown Error", "nvml_unknown"),

@@ -187,10 +187,29 @@ def test_daemon_config(access, engine, config, lacks) -> None:
 )
 def test_stale_cdi(devices, specs, words) -> None:
     """A specification must name the GPUs that are there and those asked for."""
-    found = container_toolkit.stale_cdi(
-        [{"path": "/x", "version": "0.7.0", "devices": d} for d in specs], GPUS, devices
-    )
+    specs = [{"path": "/x", "version": "0.7.0", "devices": d, "drivers": []} for d in specs]
+    found = container_toolkit.stale_cdi(specs, GPUS, devices, "580.95.05")
     assert bool(found) == bool(words)
+    assert words in found
+
+
+@pytest.mark.parametrize(
+    ("mounted", "driver", "words"),
+    [
+        pytest.param("libcuda.so.580.95.05", "580.95.05", "", id="the-same"),
+        pytest.param("libcuda.so.580.95.05", "", "", id="driver-not-known"),
+        pytest.param("libcuda.so.1", "580.95.05", "", id="no-version-in-it"),
+        pytest.param("libcuda.so.570.133.20", "580.95.05", "of driver 570.133.20, and this host has", id="cuda"),
+        pytest.param("libnvidia-ml.so.570.133.20", "580.95.05", "of driver 570.133.20, and this host", id="nvml"),
+    ],
+)
+def test_cdi_of_another_driver(mounted, driver, words) -> None:
+    """A specification of the driver of before mounts libraries that are gone, or do not fit the module."""
+    text = SPEC + "  mounts:\n  - hostPath: /usr/lib/x86_64-linux-gnu/%s\n" % mounted
+    found = container_toolkit.stale_cdi(
+        [{"path": "/etc/cdi/nvidia.yaml", **container_toolkit.cdi_spec(text)}], GPUS, ["0"], driver
+    )
+    assert bool(found) is bool(words)
     assert words in found
 
 
@@ -209,7 +228,9 @@ def test_stale_cdi(devices, specs, words) -> None:
         pytest.param({}, {}, {"rootless": True}, ["rootless"], id="rootless"),
         pytest.param({"runtime_config": {"mode": "auto", "no_cgroups": True}}, {}, {}, ["no_cgroups"], id="no-cgroups"),
         pytest.param({}, {"access": "cdi"}, {"version": "20.10.24"}, ["cdi_engine"], id="no-cdi"),
-        pytest.param({}, {"access": "cdi"}, {"version": "25.0.5"}, ["cdi_spec_version"], id="spec-to-come-too-new"),
+        pytest.param({}, {"access": "cdi"}, {"version": "25.0.5"}, [], id="spec-to-come-may-be-old-enough"),
+        pytest.param({"cdi_specs": [{"path": "/x", "version": "0.7.0", "devices": ["0"]}]}, {"access": "cdi"},
+                     {"version": "25.0.5"}, ["cdi_spec_version"], id="spec-too-new"),
         pytest.param({}, {"access": "cdi"}, {}, [], id="cdi"),
         pytest.param({"cdi_specs": [{"path": "/x", "version": "0.5.0", "devices": ["0"]}]}, {"access": "cdi"},
                      {"version": "25.0.5"}, [], id="old-spec-old-engine"),
