@@ -6,7 +6,7 @@ from __future__ import annotations
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition, knob_limits
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import (
     PREFIXES,
     all_options,
@@ -91,7 +91,8 @@ class ActionModule(ActionBase):
         options = {name: option for name, option in knobs().items() if name in task_vars}
         values, unreadable = read_values(options, task_vars, self._templar)
         problems = Problems()
-        coerce(values, {name: option for name, option in options.items() if name not in unreadable}, problems)
+        readable = {name: option for name, option in options.items() if name not in unreadable}
+        knob_limits.check(coerce(values, readable, problems), problems)
         return problems.found
 
     def _misspelt(self, values: dict, task_vars: dict) -> list[dict]:

@@ -191,8 +191,8 @@ def restart(module: AnsibleModule, engine: Engine, file: daemon_config.DaemonCon
     if not engine.systemd:
         module.fail_json(
             msg="Docker has to be restarted for what stands in %s, and this host has no systemd, so this collection "
-            "does not know how. Docker was not touched and goes on as before; the file is ready for its next start. Restart "
-            "dockerd yourself (service docker restart, or whatever started it), then run again." % file.path
+            "does not know how. Docker was not touched and goes on as before; the file is ready for its next start. "
+            "Restart dockerd yourself (service docker restart, or whatever started it), then run again." % file.path
         )
     trouble = engine.tell("restart")
     if trouble or not engine.wait(lambda info: True)["answering"]:

@@ -66,6 +66,11 @@ engine:
       elements: str
       returned: always
     registry_mirrors: {description: Mirrors of Docker Hub., type: list, elements: str, returned: always}
+    podman: {description: Whether the command C(docker) is Podman's., type: bool, returned: always}
+    dockerd_pid:
+      description: Process of an engine that runs, whether it answers or not; 0 without one.
+      type: int
+      returned: always
     proxied: {description: Whether the engine pulls through a proxy of its own., type: bool, returned: always}
     engine_sufficient: {description: Whether the engine answers and is recent enough., type: bool, returned: always}
     compose_sufficient: {description: Whether the plugin is there and recent enough., type: bool, returned: always}

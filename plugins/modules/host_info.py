@@ -30,10 +30,20 @@ options:
     type: str
     default: ""
   paths:
-    description: Folders whose free space counts, whether they exist yet or not.
+    description: Folders whose free space counts, whether they exist yet or not, and that must be writable.
     type: list
     elements: path
     default: []
+  env:
+    description:
+      - Names in C(.env) that Compose would take from the environment first, with the value that a release will have
+        where it is the same for everybody; null where it is not known here.
+    type: dict
+    default: {}
+  release:
+    description: Folder of the release that serves, with whose C(.env) the environment is compared.
+    type: str
+    default: ""
   mounts:
     description: Files and folders that are mounted from the host.
     type: list
@@ -163,6 +173,15 @@ host:
       type: dict
       returned: always
     own_containers: {description: Containers of the project., type: list, elements: str, returned: always}
+    path_problems:
+      description: Of those of O(paths) that cannot be written, C(text) and C(fix).
+      type: dict
+      returned: always
+    ambient:
+      description:
+        - Those of O(env) that the environment of this module has otherwise, V(differs) or V(unknown). No values.
+      type: dict
+      returned: always
     free_gib: {description: Free space in GiB by folder., type: dict, returned: always}
     file_systems: {description: A name of its file system by folder., type: dict, returned: always}
     docker_root: {description: Folder of the engine's data., type: str, returned: always}
@@ -216,8 +235,10 @@ from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as doc
 from ansible_collections.myia.vllm.plugins.module_utils.docker import gpu_claims
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.host import facts as host_facts
+from ansible_collections.myia.vllm.plugins.module_utils.host import folders
 from ansible_collections.myia.vllm.plugins.module_utils.hub import model_files, model_source, reachability
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
+from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
 
 
 def hub_tasks(p: dict, skews: list, names: list) -> dict:
@@ -292,6 +313,7 @@ def read_now(run, p: dict, docker: dict) -> dict:
     )
     root_dir = docker["root_dir"] or "/var/lib/docker"
     cache_dir = p["hf_cache"] if p["hf_cache"].startswith("/") else "%s/volumes/%s/_data" % (root_dir, p["hf_cache"])
+    problems = {path: folders.problem(path, ("releases",)) for path in p["paths"]}
     paths = list(dict.fromkeys([*p["paths"], root_dir, *([cache_dir] if p["hf_cache"] else [])]))
     return {
         "os": {
@@ -313,6 +335,8 @@ def read_now(run, p: dict, docker: dict) -> dict:
         if docker["answering"] and p["container_name"]
         else None,
         "own_containers": host_facts.own_containers(run, p["project"]) if docker["answering"] else [],
+        "path_problems": {path: found for path, found in problems.items() if found},
+        "ambient": dotenv.ambient(p["env"], files.read_text(os.path.join(p["release"], ".env"))),
         "free_gib": {path: host_facts.free_gib(path) for path in paths},
         "file_systems": {path: host_facts.file_system(path) for path in paths},
         "docker_root": root_dir,
@@ -333,6 +357,8 @@ def main() -> None:
             "project": {"type": "str", "required": True},
             "container_name": {"type": "str", "default": ""},
             "paths": {"type": "list", "elements": "path", "default": []},
+            "env": {"type": "dict", "default": {}},
+            "release": {"type": "str", "default": ""},
             "mounts": {"type": "list", "elements": "path", "default": []},
             "files": {"type": "list", "elements": "path", "default": []},
             "certificate": {"type": "str", "default": ""},

@@ -7,6 +7,8 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 import calendar
+import glob
+import os
 import re
 import time
 
@@ -27,15 +29,35 @@ def seconds(text: str) -> float:
     return calendar.timegm(time.strptime(match[1], "%Y-%m-%dT%H:%M:%S")) + float(match[2] or 0)
 
 
-def engine_info(run) -> dict:
+#: What Podman's program of the name `docker` says unless /etc/containers/nodocker is there (podman-docker).
+_PODMAN = re.compile(r"Emulate Docker CLI using podman|^podman version", re.MULTILINE)
+
+
+def _is_podman(out: str, err: str) -> bool:
+    data = files.json_object(out)
+    # `podman info` has other keys than `docker info`
+    return bool(_PODMAN.search(err) or _PODMAN.search(out)) or ("host" in data and "ServerVersion" not in data)
+
+
+def dockerd_pid(proc: str = "/proc") -> int:
+    """Return the process id of an engine that runs on this host, whether it answers or not; 0 without one."""
+    for path in glob.glob(os.path.join(proc, "[0-9]*", "comm")):
+        if files.read_text(path).strip() == "dockerd":
+            return int(path.split("/")[-2])
+    return 0
+
+
+def engine_info(run, proc: str = "/proc") -> dict:
     """Return what Docker Engine and Compose plugin the host has.
 
     Args:
         run: function of an argument list that returns (exit status, standard output, standard error); exit status
             127 for a program that is not there.
+        proc: folder of the processes (for tests).
 
     Returns:
-        ``installed`` (the docker command is there), ``answering``, ``error``, ``version``, ``compose_version``,
+        ``installed`` (the docker command is there), ``podman`` (it is Podman's), ``dockerd_pid`` (of an engine that
+        runs, whether it answers or not; 0 without one), ``answering``, ``error``, ``version``, ``compose_version``,
         ``operating_system``, ``desktop``, ``rootless``, ``live_restore``, ``cgroup_driver``,
         ``root_dir``, ``runtimes`` (names), ``default_runtime``, ``containers_running``, ``swarm`` (takes part in one),
         ``cdi_spec_dirs`` (where the engine looks for CDI specifications; empty when CDI is off, None before 25.0),
@@ -43,6 +65,8 @@ def engine_info(run) -> dict:
     """
     info = {
         "installed": False,
+        "podman": False,
+        "dockerd_pid": dockerd_pid(proc),
         "answering": False,
         "error": "",
         "version": "",
@@ -66,6 +90,9 @@ def engine_info(run) -> dict:
         info["error"] = "the docker command is not installed"
         return info
     info["installed"] = True
+    if _is_podman(out, err):
+        info.update(podman=True, error="the docker command is Podman's (package podman-docker), not Docker's")
+        return info
     status_compose, out_compose, _err = run(["docker", "compose", "version", "--short"])
     if status_compose == 0:
         info["compose_version"] = out_compose.strip().lstrip("v")

@@ -81,8 +81,8 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
         r"exec: (?:\S+ )?nvidia-smi: not found|nvidia-smi: No such file",
         "nvidia_smi_missing",
         "The container got no nvidia-smi: NVIDIA_DRIVER_CAPABILITIES lets the toolkit mount it (utility), from the "
-        "folder of the host's own; it must be in PATH of the engine too (systemctl show docker -p Environment, nvidia-ctk cdi "
-        "list). Or leave this test out (nvidia_container_toolkit_gpu_test: false).",
+        "folder of the host's own, which must be in PATH of the engine too (systemctl show docker -p Environment). Or "
+        "leave this test out (nvidia_container_toolkit_gpu_test: false).",
     ),
     (
         r"nvidia-container-runtime: executable file not found|exec: \"nvidia-container-runtime",

@@ -6,7 +6,9 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 
 #: Names that Compose accepts on the left of ``=`` in a ``.env`` file and inside ``${...}``.
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -96,3 +98,23 @@ def _pairs(text: str) -> dict[str, str]:
         if sep and NAME.match(name):
             pairs[name] = value
     return pairs
+
+
+def ambient(expected: dict[str, str | None], env: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the names that this process's environment has with another value than ``.env`` has or will have.
+
+    Args:
+        expected: name and value, None where the value is not known here.
+        env: text of the ``.env`` that is in use.
+        environment: that of the process.
+
+    Returns:
+        Per name ``differs``, or ``unknown`` where nothing tells; never a value.
+    """
+    there = items(env)
+    found = {}
+    for name, value in expected.items():
+        known = there.get(name) if value is None else value
+        if name in environment and environment[name] != known:
+            found[name] = "unknown" if known is None else "differs"
+    return found

@@ -9,7 +9,12 @@ from __future__ import annotations
 import json
 import re
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import profiles, role_variables, serve_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
+    knob_limits,
+    profiles,
+    role_variables,
+    serve_options,
+)
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.rules import INT_LIMITS
 
@@ -94,10 +99,10 @@ def _kind(name: str, option: dict) -> tuple[str, dict]:
     if kind == "bool":
         return "multiplechoice", {"choices": ["true", "false"]}
     if kind == "int":
-        low, high = INT_LIMITS.get(name, (None, None))
-        return "integer", _limits(low, high)
+        return "integer", _limits(*INT_LIMITS.get(name, knob_limits.LIMITS.get(name, (None, None))))
     if kind == "float":
-        return "float", _limits(*((0, 1) if name in serve_options.shares() else (None, None)))
+        limits = (0, 1) if name in serve_options.shares() else knob_limits.LIMITS.get(name, (None, None))
+        return "float", _limits(*limits)
     if kind in ("dict", "list"):
         return "textarea", _limits(*_TEXTAREA_LIMITS)
     return "text", _limits(*_TEXT_LIMITS)

@@ -11,6 +11,9 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.prefetch import serves_offline
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import option_text, parse_gpu_devices
 
+#: What NVIDIA's toolkit mounts of the driver: CUDA, and NVML with nvidia-smi.
+DRIVER_CAPABILITIES = "compute,utility"
+
 
 def arguments(v: dict, suffix: str, extra_options: list[tuple[str, object]]) -> list[dict]:
     """Return the arguments of ``vllm serve`` in order.
@@ -66,7 +69,7 @@ def container_env(v: dict, suffix: str, extra_env: list[tuple[str, str]]) -> lis
     if v["vllm_accelerator"] == "nvidia" and v["vllm_gpu_access"] == "runtime":
         gpus = parse_gpu_devices(v["vllm_gpu_devices"])
         result.append(("NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES_%s" % suffix, ",".join(gpus)))
-        result.append(("NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_DRIVER_CAPABILITIES", "compute,utility"))
+        result.append(("NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_DRIVER_CAPABILITIES", DRIVER_CAPABILITIES))
     if v["vllm_accelerator"] == "cpu":
         result.append(("VLLM_CPU_KVCACHE_SPACE", "VLLM_CPU_KVCACHE_SPACE", str(v["vllm_cpu_kv_cache_gib"])))
         result.append(("VLLM_CPU_OMP_THREADS_BIND", "VLLM_CPU_OMP_THREADS_BIND", v["vllm_cpu_omp_threads_bind"]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import vllm_rules
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import mounts
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.command import DRIVER_CAPABILITIES
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import TRUE
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import read_values, role_options
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import CONVERTERS
@@ -62,6 +63,12 @@ def settings(values: dict) -> dict:
     }
 
 
+def _env(definition: dict) -> dict:
+    """Return the names in ``.env`` that others may set too, with what a release will have where that is no secret."""
+    names = [*definition["environment"].values(), *definition["prefetch"]["environment"].values()]
+    return {name: {"NVIDIA_DRIVER_CAPABILITIES": DRIVER_CAPABILITIES}.get(name) for name in names}
+
+
 def module_args(definition: dict, values: dict) -> dict:
     """Return the options of ``host_info``; the token is the only secret among them."""
     local = definition["model_is_local"]
@@ -71,6 +78,8 @@ def module_args(definition: dict, values: dict) -> dict:
         "project": definition["project"],
         "container_name": definition["container_name"],
         "paths": [definition["dir"]],
+        "env": _env(definition),
+        "release": definition["dir"] + "/current",
         "mounts": mounts.own_sources(definition),
         "files": list(definition["files"]),
         "certificate": definition["ssl_certfile"],

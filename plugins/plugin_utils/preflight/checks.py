@@ -19,7 +19,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import
 
 #: Every check, in the order in which an operator would mend what it finds.
 IDS = (
-    "operating_system", "root",
+    "operating_system", "root", "folder", "environment",
     "driver_missing", "secure_boot", "driver_module_missing", "driver_library_mismatch", "nvidia_smi", "gpu_lost",
     "device_nodes_missing", "gpu_devices", "driver_cuda",
     "mounts", "tls", "model_path", "hub", "adapters", "model_kind", "tensor_parallel", "max_model_len", "capacity",
@@ -61,6 +61,9 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
     c = {**SETTINGS, **(settings or {})}
     config = host["model"]["config"]
     found = [preflight_host.operating_system(host), preflight_host.root(host)]
+    if found[-1]["ok"]:
+        found.append(preflight_host.folder(definition, host))
+    found.append(preflight_host.environment(host))
     healthy = False
     if definition["accelerator"] == "nvidia":
         driver = nvidia_driver.check({**host["driver"], "smi": host["gpu"]}, definition["gpu_devices"])

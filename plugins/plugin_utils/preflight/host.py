@@ -38,6 +38,9 @@ _SHM_NEEDED_MIB = 256
 #: Engine from which on it passes GPUs on by CDI names (Docker's release notes).
 _CDI_ENGINE = "25.0"
 
+#: Name of the program by which the engine holds a published port (moby, cmd/docker-proxy).
+_DOCKER_PROXY = "docker-proxy"
+
 #: Seconds by which a clock may be off before tokens and certificates are refused (five minutes is what Kerberos and
 #: most token services grant).
 _CLOCK_S = 300
@@ -68,6 +71,34 @@ def root(host: dict) -> dict:
     )
 
 
+def folder(definition: dict, host: dict) -> dict:
+    """The service's folder is one that can be written: there, or to be made."""
+    problem = host["path_problems"].get(definition["dir"])
+    return finding(
+        "folder",
+        not problem,
+        problem["text"].rstrip(".") if problem else "%s, which can be written" % definition["dir"],
+        "a folder that root can write, for the releases (vllm_dir)",
+        "%s In vllm_dir another folder can be named." % problem["fix"] if problem else "",
+    )
+
+
+def environment(host: dict) -> dict:
+    """Nothing that Ansible's environment on the host sets is taken before ``.env``."""
+    ambient = host["ambient"]
+    certain = [name for name, how in ambient.items() if how == "differs"]
+    return finding(
+        "environment",
+        not ambient,
+        "%s set in the environment in which Ansible runs on this host" % ", ".join(sorted(ambient))
+        if ambient
+        else "an environment without names of .env",
+        "none of them, as Docker Compose takes the environment before .env",
+        "Unset it there (shell profile, /etc/environment, environment of the job).",
+        severity="error" if certain else "warning",
+    )
+
+
 def port(definition: dict, host: dict) -> dict:
     """The port is free, or held by this service."""
     if not definition["published"]:
@@ -78,6 +109,14 @@ def port(definition: dict, host: dict) -> dict:
     # in the host's network Docker publishes nothing, so the container is known by its name
     named = host["named_container"] if definition["network_mode"] == "host" else {}
     ours += [named] if named and named["project"] == definition["project"] else []
+    silent = not host["docker"]["answering"] and there["owner"].get("command") == _DOCKER_PROXY
+    if silent:
+        # whose container it is for only Docker could tell, and that it does not answer another check says
+        return finding(
+            "port", False, "port %d held by Docker for a container, of which it does not tell" % definition["port"],
+            "a free port, or one that this service already holds", "Mend Docker first: see the check docker.",
+            severity="warning",
+        )  # fmt: skip
     if foreign:
         found = "port %d published by container %s" % (definition["port"], ", ".join(foreign))
     elif there["listening"] and not ours:
@@ -207,17 +246,34 @@ def docker(definition: dict, host: dict, settings: dict) -> list[dict]:
 
 def _version(identity: str, name: str, there: str, wanted: str, engine: dict, settings: dict) -> dict:
     installs = settings["docker_install"]
-    dead = identity == "docker" and engine["installed"] and not engine["answering"]
+    runs = engine["dockerd_pid"]
+    stranger = engine["podman"] or (runs and not engine["installed"])
+    dead = identity == "docker" and (stranger or (engine["installed"] and not engine["answering"]))
     found = "%s %s" % (name, there) if there else "no %s" % name
     fix = "Set docker_engine_install to true, or install %s %s or later yourself." % (name, wanted)
     if dead:
         found = "a Docker Engine that does not answer (%s)" % engine["error"].strip().rstrip(".")
         fix = "Start it (systemctl start docker) and read why it is not running (journalctl -u docker)."
+        if engine["podman"]:
+            found = "Podman under the name docker (package podman-docker)"
+            fix = (
+                "Remove podman-docker, whose program only looks like Docker's (Podman itself may stay), and let the "
+                "role docker_engine install Docker, or install it yourself."
+            )
+        elif stranger:
+            found = "a Docker Engine that runs (dockerd, pid %d), without the command docker" % runs
+            fix = "Install the command that belongs to it (docker-ce-cli, Debian: docker-cli), or put it into PATH."
+        elif runs:
+            found += ", though it runs (dockerd, pid %d)" % runs
+            fix = (
+                "Its socket is dead, or it hangs: systemctl restart docker.socket docker.service (without live-restore "
+                "that restarts its containers), and look at DOCKER_HOST and docker context show."
+            )
     elif there:
         fix = "Upgrade it, or remove it and let the role docker_engine install one (docker_engine_source)."
     return finding(
         identity,
-        at_least(there, wanted) if there else installs and not dead,
+        at_least(there, wanted) if there else (installs and not dead) or (identity == "compose" and bool(stranger)),
         found + ("" if there or dead or not installs else " yet; the role docker_engine installs it"),
         "%s %s or later" % (name, wanted),
         fix,

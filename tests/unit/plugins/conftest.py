@@ -30,6 +30,8 @@ HOST = {
     "wsl": False,
     "docker": {
         "installed": True,
+        "podman": False,
+        "dockerd_pid": 812,
         "answering": True,
         "error": "",
         "version": "26.1.5",
@@ -63,6 +65,8 @@ HOST = {
     "missing_files": [],
     "networks": {},
     "tls_problem": "",
+    "path_problems": {},
+    "ambient": {},
     "cache_dir": "/cache",
     "shm_free_mib": 32000.0,
     "image_present": False,

@@ -33,7 +33,14 @@ def test_passes(run) -> None:
     assert all(item["ok"] for item in result["findings"])
     assert result["capacity"]["fits"] == "yes"
     assert asked["module_name"] == "myia.vllm.host_info"
+    # names only, but for what is the same for everybody
+    env = asked["module_args"].pop("env")
+    assert {name: value for name, value in env.items() if value is not None} == {
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"
+    }
+    assert {"HF_HUB_OFFLINE", "DO_NOT_TRACK"} <= set(env)
     assert asked["module_args"] == {
+        "release": "/opt/vllm/medium/current",
         "port": 5002,
         "project": "vllm-medium",
         "container_name": "myia-vllm-medium-qwen3",

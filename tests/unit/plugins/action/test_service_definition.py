@@ -220,6 +220,12 @@ def test_checks_of_ones_own(run) -> None:
         ("vllm_health_timeout_s", "soon", "is not a"),
         ("vllm_preflight_min_free_gib", [], "is not a number"),
         ("docker_engine_install", "perhaps", "is not true or false"),
+        ("vllm_service_keep_releases", 0, "0 is out of range. Use 1 to 10000."),
+        ("vllm_service_keep_releases", "-1", "-1 is out of range. Use 1 to 10000."),
+        ("vllm_service_keep_failed_releases", 0, "0 is out of range. Use 1 to 10000."),
+        ("vllm_health_timeout_s", -5, "-5 is out of range. Use 0 to 31622400."),
+        ("vllm_health_poll_s", 0, "0.0 is out of range. Use 0.1 to 600."),
+        ("vllm_preflight_min_free_gib", "nan", "nan is out of range"),
         ("nvidia_container_toolkit_state", "there", "choose one of"),
     ],
 )

@@ -213,3 +213,27 @@ def test_seconds(text, seconds, monkeypatch) -> None:
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("out", "err"),
+    [
+        pytest.param('{"host": {"arch": "amd64"}, "version": {"Version": "5.4.2"}}', "", id="nodocker"),
+        pytest.param("", "Emulate Docker CLI using podman. Create /etc/containers/nodocker to\n", id="says-so"),
+    ],
+)
+def test_podman(out, err, tmp_path) -> None:
+    """Podman's program of the name docker is no engine, silenced or not, and is named."""
+    info = docker_cli.engine_info(runner(0, out, err, (0, "podman-compose 1.3\n", "")), str(tmp_path))
+    assert (info["installed"], info["podman"], info["answering"], info["compose_version"]) == (True, True, False, "")
+    assert "podman-docker" in info["error"]
+
+
+def test_engine_that_runs(tmp_path) -> None:
+    """A running engine is seen without its command."""
+    for pid, name in (("7", "bash"), ("812", "dockerd"), ("self", "dockerd")):
+        (tmp_path / pid).mkdir()
+        (tmp_path / pid / "comm").write_text(name + "\n", encoding="utf-8")
+    info = docker_cli.engine_info(lambda _argv: (127, "", "docker: not found"), str(tmp_path))
+    assert (info["installed"], info["podman"], info["dockerd_pid"]) == (False, False, 812)
+    assert docker_cli.dockerd_pid(str(tmp_path / "none")) == 0

@@ -163,3 +163,12 @@ def test_items() -> None:
     text = "# Z='1'\n\nbroken\n2D='x'\n" + "".join("%s=%s\n" % (name, dotenv.quote(given[name])) for name in given)
     assert dotenv.items(text) == given
     assert dotenv.items("") == {}
+
+
+def test_ambient() -> None:
+    """Names that the environment has otherwise, without a value; what is the same harms nobody."""
+    environment = {"A": "1", "B": "2", "C": "PLANTED", "D": "x", "E": ""}
+    expected = {"A": "1", "B": "1", "C": None, "D": None, "E": "1", "F": "1"}
+    found = dotenv.ambient(expected, "D='x'\nC='other'\n", environment)
+    assert found == {"B": "differs", "C": "differs", "E": "differs"}
+    assert dotenv.ambient({"C": None}, "", environment) == {"C": "unknown"}

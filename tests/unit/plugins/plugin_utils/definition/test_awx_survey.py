@@ -42,7 +42,7 @@ def asked(name: str, **values: object) -> dict:
         ("vllm_max_model_len", {"type": "text", "default": "", "required": False, **TEXT}),
         ("vllm_max_num_batched_tokens", {"type": "integer", "default": "", "required": False, "min": 1}),
         ("vllm_gpu_memory_utilization", {"type": "float", "default": "", "required": False, "min": 0, "max": 1}),
-        ("vllm_health_poll_s", {"type": "float", "default": "", "required": False}),
+        ("vllm_health_poll_s", {"type": "float", "default": "", "required": False, "min": 0.1, "max": 600}),
         (
             "vllm_enforce_eager",
             {"type": "multiplechoice", "default": "", "required": False, "choices": ["true", "false"]},

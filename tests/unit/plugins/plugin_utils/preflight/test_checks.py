@@ -42,12 +42,14 @@ def dead_engine(said: str = "Cannot connect") -> dict:
     return {"docker.answering": False, "docker.version": "", "docker.error": said}
 
 
-NO_DOCKER = {**dead_engine("not installed"), "docker.installed": False, "docker.compose_version": ""}
 #: A file and a network of the host.
 SECRET = {"vllm_secret_files": {"hf": "/srv/hf"}}
 TLS = {"vllm_ssl_certfile": "/srv/c", "vllm_ssl_keyfile": "/srv/k"}
 EXTERNAL = {"vllm_networks": [{"name": "ai", "external": True}]}
 
+NO_DOCKER = {
+    **dead_engine("not installed"), "docker.installed": False, "docker.compose_version": "", "docker.dockerd_pid": 0,
+}  # fmt: skip
 
 #: id of the check, severity, changes of the host, changed variables, settings, words of the report
 FAILING = [
@@ -66,6 +68,17 @@ FAILING = [
         {"gpu.driver_version": "575.1", "gpu.gpus.0.name": "NVIDIA L40S", "gpu.gpus.1.name": "NVIDIA L40S"}, {}, {},
         "VLLM_ENABLE_CUDA_COMPATIBILITY",
     ),
+    (
+        "folder", "error",
+        {"path_problems": {"/opt/vllm/medium": {"text": "/opt is no folder but a file; it belongs to root, mode 0644.",
+                                                "fix": "Move it away."}}},
+        {}, {}, "found /opt is no folder but a file; it belongs to root, mode 0644, needed a folder that root can",
+    ),
+    (
+        "environment", "error", {"ambient": {"NVIDIA_DRIVER_CAPABILITIES": "differs", "X": "unknown"}}, {}, {},
+        "NVIDIA_DRIVER_CAPABILITIES, X set in the environment in which Ansible runs on this host",
+    ),
+    ("environment", "warning", {"ambient": {"HUGGING_FACE_HUB_TOKEN": "unknown"}}, {}, {}, "HUGGING_FACE_HUB_T"),
     ("mounts", "error", {"missing_mounts": ["/a", "/b"]}, {}, {}, "/a, /b missing"),
     ("model_path", "error", error("missing"), LOCAL, {}, "/m/config.json missing"),
     ("model_path", "error", error("invalid", "it is no JSON"), LOCAL, {}, "unreadable: it is no JSON"),
@@ -175,7 +188,22 @@ FAILING = [
     ("disk", "error", {"free_gib": {"/x": None}}, {}, {}, "0.0 GiB free on any folder"),
     ("docker", "error", {"docker.version": "19.03.15"}, {}, {}, "Docker Engine 19.03.15, needed Docker Engine 20.10"),
     ("docker", "error", {"docker.version": "24.0"}, {"vllm_gpu_access": "cdi"}, {}, "needed Docker Engine 25.0"),
-    ("docker", "error", dead_engine(), {}, {}, "a Docker Engine that does not answer (Cannot connect)"),
+    (
+        "docker", "error", {**dead_engine(), "docker.dockerd_pid": 0}, {}, {},
+        "a Docker Engine that does not answer (Cannot connect), needed",
+    ),
+    (
+        "docker", "error", dead_engine(), {}, {},
+        "does not answer (Cannot connect), though it runs (dockerd, pid 812), needed Docker Engine 20.10 or later. Its",
+    ),
+    (
+        "docker", "error", {**NO_DOCKER, "docker.dockerd_pid": 812}, {}, {},
+        "a Docker Engine that runs (dockerd, pid 812), without the command docker",
+    ),
+    (
+        "docker", "error", {**NO_DOCKER, "docker.installed": True, "docker.podman": True}, {}, {},
+        "Podman under the name docker (package podman-docker), needed Docker Engine 20.10 or later. Remove",
+    ),
     ("compose", "error", {"docker.compose_version": "2.10.2"}, {}, {}, "Docker Compose 2.10.2, needed Docker Compose"),
     ("compose", "error", {"docker.compose_version": ""}, {}, {"docker_install": False}, "found no Docker Compose"),
     ("registry", "error", REGISTRY_DOWN, {}, {}, "registry-1.docker.io: timed out"),
@@ -267,6 +295,24 @@ def test_good_host(host_with, medium) -> None:
     assert preflight_checks.warnings(result["findings"], []) == []
 
 
+def test_port_of_a_container_that_docker_does_not_tell(host_with, medium) -> None:
+    """docker-proxy is Docker's; that Docker does not answer is the fault, and the port is not blamed."""
+    held = {"port.listening": True, "port.owner": {"command": "docker-proxy", "pid": 9}}
+    for silent in (dead_engine(), {**NO_DOCKER, "docker.dockerd_pid": 812}):
+        bad = failed(judge(host_with({**held, **silent}), medium({})))
+        assert {item["id"]: item["severity"] for item in bad} == {"port": "warning", "docker": "error"}
+        assert "held by Docker for a container, of which it does not tell" in bad[0]["found"]
+    bad = failed(judge(host_with(held), medium({})))
+    assert {item["id"]: item["severity"] for item in bad} == {"port": "error"}
+
+
+def test_folder_is_not_judged_without_root(host_with, medium) -> None:
+    """Without the rights nothing can be written, which the check root says."""
+    problem = {"/opt/vllm/medium": {"text": "no.", "fix": "x"}}
+    bad = failed(judge(host_with({"uid": 1000, "path_problems": problem}), medium({})))
+    assert [item["id"] for item in bad] == ["root"]
+
+
 def test_cpu_asks_for_no_gpu(host_with, medium) -> None:
     """Without GPUs to use, neither they nor a plan are looked for; the model is."""
     host = host_with({"registry": {}, "image_present": True})
@@ -274,8 +320,8 @@ def test_cpu_asks_for_no_gpu(host_with, medium) -> None:
     result = preflight_checks.check(medium({**CPU, "vllm_max_model_len": 32768}), host, None)
     assert failed(result["findings"]) == []
     assert [item["id"] for item in result["findings"]] == [
-        "operating_system", "root", "mounts", "model_path", "model_kind", "tensor_parallel", "max_model_len",
-        "shm", "port", "container_name", "disk", "docker", "compose", "registry", "clock",
+        "operating_system", "root", "folder", "environment", "mounts", "model_path", "model_kind", "tensor_parallel",
+        "max_model_len", "shm", "port", "container_name", "disk", "docker", "compose", "registry", "clock",
     ]  # fmt: skip
     assert result["capacity"] is None
     assert "vllm_accelerator is cpu" in result["no_capacity"]

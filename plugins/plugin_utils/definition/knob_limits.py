@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The smallest and the largest value of each number that is a role's own; those of the service are in ``rules``.
+
+Private to this collection; may change at any time.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems
+
+#: A year in seconds, and a bound of ours for what is counted: far above what anybody waits for or keeps, so that a
+#: mistyped number is seen.
+_YEAR_S, _MANY = 366 * 86400, 10_000
+
+#: Smallest and largest value of each integer and float; what 0 means says its description where 0 is allowed.
+LIMITS: dict[str, tuple[float, float]] = {
+    "vllm_awx_approval_timeout_s": (0, _YEAR_S),
+    "vllm_awx_slices": (1, _MANY),
+    "vllm_benchmark_keep": (1, _MANY),
+    "vllm_benchmark_timeout_s": (0, _YEAR_S),
+    "vllm_benchmark_warn_percent": (0, 1000),
+    "vllm_health_connection_timeout_s": (0, _YEAR_S),
+    # each look is a round trip
+    "vllm_health_poll_s": (0.1, 600),
+    "vllm_preflight_min_free_gib": (0, 1_000_000),
+    "vllm_report_keep": (0, _MANY),
+    # one is the release that serves
+    "vllm_service_keep_releases": (1, _MANY),
+    # failures are counted in them
+    "vllm_service_keep_failed_releases": (1, _MANY),
+    # looks are some seconds apart, and a lock that goes stale between two of them protects nobody
+    "vllm_service_lock_silent_s": (30, _YEAR_S),
+    "vllm_service_prefetch_timeout_s": (1, _YEAR_S),
+    # the pauses grow to a minute each
+    "vllm_service_retries": (0, 100),
+    "vllm_service_same_failure_limit": (0, _MANY),
+    "vllm_health_timeout_s": (0, _YEAR_S),
+    **{
+        "vllm_health_%s_timeout_s" % phase: (0, _YEAR_S)
+        for phase in (
+            "container_up", "config", "engine", "distributed", "download", "load", "compile", "memory", "graphs",
+            "ready", "serving",
+        )
+    },
+}  # fmt: skip
+
+
+def check(values: dict, problems: Problems) -> None:
+    """Note in ``problems`` each number among ``values`` (in the types of the specs) that is out of its limits."""
+    for name, value in values.items():
+        if name not in LIMITS or value is None or problems.about(name):
+            continue
+        low, high = LIMITS[name]
+        # not so for NaN, which is neither
+        if not low <= value <= high:
+            problems.add(name, "%s is out of range. Use %s to %s." % (value, low, high))
