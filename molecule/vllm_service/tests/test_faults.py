@@ -160,7 +160,7 @@ def test_way_back_after_an_interrupted_compose(host, fault, quick, leave_behind,
 
     variables, name = FAULTS["unknown flag"]
     found = fault("interrupted Compose", "vLLM", name, {**variables, "vllm_max_num_seqs": 62}, act=leave)
-    assert "Remove containers left by an interrupted run" in found.run.output
+    assert "Show what was cleared up" in found.run.output
     only_the_service()
 
 

@@ -155,7 +155,7 @@ def test_start_after_an_interrupted_compose(host, play, leave_behind, only_the_s
     leave_behind()
     run = play("-e", "vllm_max_num_seqs=63")
     assert run.status == 0, run.output
-    assert "Remove containers left by an interrupted run" in run.output
+    assert "Show what was cleared up" in run.output
     only_the_service()
 
 

@@ -52,6 +52,12 @@ LOG = "Log of the failed start, on the host: /opt/x/failed-start.log"
             id="nothing-serves",
         ),
         pytest.param(
+            {"back": "old", "link_problem": "No space left.", "log": ""},
+            ["Release new of medium does not serve; release old serves again.", "It died.",
+             "The link current could not be set back; the next run does: No space left."],
+            id="the-link-is-left",
+        ),
+        pytest.param(
             {},
             [FIRST, "It died.", LOG],
             id="nothing-known-of-the-way-back",
