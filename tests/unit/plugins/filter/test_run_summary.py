@@ -54,7 +54,7 @@ LOG = "Log of the failed start, on the host: /opt/x/failed-start.log"
         pytest.param(
             {"back": "old", "link_problem": "No space left.", "log": ""},
             ["Release new of medium does not serve; release old serves again.", "It died.",
-             "The link current could not be set back; the next run does: No space left."],
+             "The link current could not be set back; the next run mends it: No space left."],
             id="the-link-is-left",
         ),
         pytest.param(
