@@ -188,12 +188,6 @@ def reload(module: AnsibleModule, engine: Engine, file: daemon_config.DaemonConf
 
 def restart(module: AnsibleModule, engine: Engine, file: daemon_config.DaemonConfig) -> None:
     """Restart the engine; one that does not come back gets its old configuration again."""
-    if not engine.systemd:
-        module.fail_json(
-            msg="Docker has to be restarted for what stands in %s, and this host has no systemd, so this collection "
-            "does not know how. Docker was not touched and goes on as before; the file is ready for its next start. "
-            "Restart dockerd yourself (service docker restart, or whatever started it), then run again." % file.path
-        )
     trouble = engine.tell("restart")
     if trouble or not engine.wait(lambda info: True)["answering"]:
         give_up(module, engine, file, "Docker did not start with the new %s (%s)" % (file.path, trouble or "no answer"))
@@ -235,6 +229,13 @@ def main() -> None:
         if p["refusal"] == "postpone":
             module.exit_json(changed=False, steps=[], kept=[], postponed=plan["refusal"])
         module.fail_json(msg=plan["refusal"], steps=[])
+    if "restart" in plan["steps"] and not engine.systemd and not module.check_mode:
+        # before the first of the steps
+        module.fail_json(
+            msg="Docker has to be restarted for what stands in %s, and this host has no systemd, so this collection "
+            "does not know how. Docker was not touched and goes on as before; the file is ready for its next start. "
+            "Restart dockerd yourself (service docker restart, or whatever started it), then run again." % file.path
+        )
     names = sorted(item["name"] for item in before.values())
     if plan["steps"] and not module.check_mode:
         if "live_restore" in plan["steps"]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -65,6 +66,17 @@ def test_postponed(run) -> None:
     answer = run(action="restart", running=("web",), live_restore=False, refusal="postpone")
     assert answer["changed"] is False
     assert "web (image)" in answer["postponed"]
+
+
+@pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="this machine has systemd")
+@pytest.mark.parametrize("running", [(), ("web",)], ids=["free", "busy"])
+def test_restart_without_systemd(running, run) -> None:
+    """Nobody here knows how: refused before the first step, and said so."""
+    answer = run(action="restart", running=running)
+    assert answer["failed"] is True
+    assert "Docker was not touched and goes on as before" in answer["msg"]
+    assert "mend it by hand" not in answer["msg"]
+    assert run.path.read_text(encoding="utf-8") == "{}"
 
 
 def test_containers_that_cannot_be_seen(run_module, tools, bare_path, tmp_path) -> None:

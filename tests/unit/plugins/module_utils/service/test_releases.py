@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -289,6 +290,31 @@ def test_current_is_a_folder(also, service) -> None:
     assert os.listdir(aside) == [".env"]
     assert service.current() == name
     assert service.switch(name) == ""
+
+
+@pytest.mark.parametrize("spared", [True, False])
+def test_switch_without_an_inode(spared, service, monkeypatch) -> None:
+    """The way back on a full disk: what can be spared goes, and the link is set; if nothing helps, it is said."""
+    good, failed = add(service, 1, good="1"), add(service, 2)
+    service.failed(failed, {"id": "x"})
+    service.write(service.folder(failed), releases.FAILED_LOG, "x")
+    service.switch(failed)
+    symlink, log = os.symlink, os.path.join(service.folder(failed), releases.FAILED_LOG)
+
+    def full(target: str, path: str) -> None:
+        if os.path.exists(log) or not spared:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        symlink(target, path)
+
+    monkeypatch.setattr(releases.os, "symlink", full)
+    if not spared:
+        with pytest.raises(OSError, match="No space"):
+            service.switch(good)
+        assert service.current() == failed
+        return
+    service.switch(good)
+    assert service.current() == good
+    assert (service.has_env(good), service.has_env(failed)) == (True, False)
 
 
 def test_release_without_env(service) -> None:
