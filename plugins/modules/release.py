@@ -170,9 +170,7 @@ problem:
 
 import difflib
 import errno
-import json
 import os
-import pathlib
 import shutil
 import time
 
@@ -180,7 +178,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils.docker import container_log
 from ansible_collections.myia.vllm.plugins.module_utils.host import folders
-from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases
+from ansible_collections.myia.vllm.plugins.module_utils.service import compose_check, dotenv, releases
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 
@@ -191,7 +189,7 @@ def stage(module: AnsibleModule, service: releases.Service) -> dict:
         env += files_line(module)
     except OSError as error:
         return answer(service, "", False, [], "%s cannot be read: %s." % (error.filename, error.strerror))
-    problem = ambient_problem(env)
+    problem = compose_check.ambient_problem(env)
     name = service.find(compose, env)
     if name or problem:
         return staged_before(module, service, name, env, problem)
@@ -211,7 +209,7 @@ def stage(module: AnsibleModule, service: releases.Service) -> dict:
         try:
             service.write(staging, releases.COMPOSE, compose)
             service.write(staging, releases.ENV, env)
-            problem = compose_problem(module, staging, env)
+            problem = compose_check.problem(module.run_command, module.get_bin_path("docker"), staging, env)
             if problem:
                 return answer(service, "", False, [], problem)
             about = {**module.params["description"], "name": name, "created": now(), "content_hash": digest}
@@ -273,48 +271,6 @@ def changes(title: str, before: str, after: str) -> list[str]:
         return ["%s: new" % title]
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
     return ["%s: %s" % (title, line) for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
-
-
-def ambient_problem(env: str) -> str:
-    """Say which variables of the caller's own environment Compose would take before ``.env``; empty for none."""
-    pairs = dict(line.partition("=")[::2] for line in env.split("\n") if "=" in line)
-    clash = []
-    for name, quoted in pairs.items():
-        if name in os.environ:
-            try:
-                same = dotenv.quote(os.environ[name]) == quoted
-            except dotenv.DotenvError:
-                same = False
-            if not same:
-                clash.append(name)
-    if not clash:
-        return ""
-    return (
-        "the environment in which Ansible runs on this host sets %s, which Docker Compose would take before .env. "
-        "Unset it there (shell profile, /etc/environment, job environment) and run again." % ", ".join(sorted(clash))
-    )
-
-
-def compose_problem(module: AnsibleModule, folder: str, env: str) -> str:
-    """Let Docker Compose validate the release in ``folder``; return its complaint without any value of ``.env``."""
-    docker = module.get_bin_path("docker")
-    if docker is None:
-        return "docker is not installed; run the role docker_engine first."
-    clean = ["env", "-i", "PATH=%s" % os.environ.get("PATH", "/usr/sbin:/usr/bin"), "HOME=%s" % pathlib.Path.home()]
-    status, out, err = module.run_command(
-        [*clean, docker, "compose", "--file", os.path.join(folder, releases.COMPOSE),
-         "--env-file", os.path.join(folder, releases.ENV), "config", "--quiet"],
-        cwd=folder,
-    )  # fmt: skip
-    # A warning here is a ${NAME} that .env does not define: the service would start with an empty value.
-    complaint = (err or out).strip()
-    if status == 0 and "variable is not set" not in complaint:
-        return ""
-    # the longest first: a short value may be part of a secret; and as Compose may show it, escaped or not
-    for value in sorted(filter(lambda text: len(text) > 3, dotenv.values(env)), key=len, reverse=True):
-        for shown in (value, value.replace("'", "\\'"), json.dumps(value, ensure_ascii=False)[1:-1]):
-            complaint = complaint.replace(shown, "***")
-    return "docker compose config refuses the release: %s" % complaint
 
 
 def switch(module: AnsibleModule, service: releases.Service) -> dict:
@@ -516,8 +472,9 @@ def main() -> None:
     try:
         result = STATES[module.params["state"]](module, service)
     except OSError as error:
-        module.fail_json(msg="%s (state %s): %s. %s" % (
-            service.path, module.params["state"], os_problem(error), hint(service.path, error)))  # fmt: skip
+        untouched = " The running service was not touched." if module.params["state"] == "staged" else ""
+        module.fail_json(msg="%s (state %s): %s. %s%s" % (
+            service.path, module.params["state"], os_problem(error), hint(service.path, error), untouched))  # fmt: skip
     module.exit_json(**result)
 
 

@@ -83,6 +83,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.myia.vllm.plugins.module_utils.host import folders
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 
 
@@ -103,15 +104,26 @@ def main() -> None:
     folder, token = module.params["folder"], module.params["token"]
     lock = service_lock.Lock(folder, module.params["silent_s"])
     if module.params["state"] == "absent":
-        if not module.check_mode:
-            lock.release(token)
+        try:
+            if not module.check_mode:
+                lock.release(token)
+        except OSError as error:
+            # the run is over, and the next one on this controller sees that
+            module.warn("%s cannot be removed: %s." % (lock.path, error.strerror))
         # it is gone either way, and was no state of the host before this run
         module.exit_json(changed=False)
     if not os.path.isdir(folder) and module.check_mode:
         module.exit_json(changed=False, token=token, taken=False, was="", other={})
     if not os.path.isdir(folder):
         module.fail_json(msg="there is no folder %s to lock; stage a release first (role vllm_config)." % folder)
-    taken = lock.take(token, module.params["holder"] or {}, module.params["dead"], keep=module.check_mode)
+    try:
+        taken = lock.take(token, module.params["holder"] or {}, module.params["dead"], keep=module.check_mode)
+    except OSError as error:
+        problem = folders.problem(folder)
+        module.fail_json(
+            msg="%s cannot be written: %s. %s The running service was not touched."
+            % (lock.path, error.strerror, " ".join(problem.values()) or "Free space or inodes there (df -h, df -i).")
+        )
     module.exit_json(changed=False, token=token, **taken)
 
 

@@ -347,7 +347,7 @@ FAULTS: dict[str, Callable] = {
         "cd %s/releases && ln -s /etc 20260101T000000Z-0123456789ab && touch 20260102T000000Z-0123456789ab && "
         "mkdir -p 20260103T000000Z-0123456789ab" % FOLDER),
     "disk full when the release is staged": full("Inspect Docker Engine"),
-    "disk full at the lock": full("Acquire the lock"),
+    "disk full at the lock": full("Inspect the service"),
     "disk full at the link": full(LINK),
     "disk full when the release is marked good": full("Wait until the service answers"),
     "disk full when the release is marked failed": full("Wait until the service answers", **BROKEN),
