@@ -100,7 +100,8 @@ class ActionModule(ActionBase):
         given = [name for name in task_vars if name.startswith(PREFIXES)]
         problems = []
         known = [*known_variables(), *own]
-        said = [name for name, value in task_vars.items() if not _is_default(name, value)]
+        # what begins with two underscores is a role's own, here of roles that the play names beside this one
+        said = [name for name, value in task_vars.items() if name[:2] != "__" and not _is_default(name, value)]
         others = [item for item in definition.near_misses(said, known) if not item[0].startswith(PREFIXES)]
         for name, near in [*definition.unknown_variables(given, known), *others]:
             hint = "Did you mean %s?" % near if near else "See the README of the role vllm for the names."

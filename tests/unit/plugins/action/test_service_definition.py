@@ -250,6 +250,11 @@ def test_good_arguments_of_later_roles(run) -> None:
     assert "failed" not in run(**given)
 
 
+def test_internal_variables_of_other_roles(run) -> None:
+    """A play that names several roles has the variables of all of them, when the first one is at it."""
+    assert "failed" not in run(__docker_engine_source="distribution", __vllm_service_plan={})
+
+
 @pytest.mark.parametrize("name", ["vlm_port", "VLLM_PORT", "vllm-port"])
 def test_nearly_a_variable_of_ours(run, name) -> None:
     """It would be ignored without a word; a role's own default beside it says nothing, an operator's value does."""
