@@ -60,7 +60,10 @@ class ActionModule(ActionBase):
         """Return name, inventory host and variables of each service that is chosen."""
         user = [str(name) for name in self._template(task_vars.get("vllm_user_variables"), task_vars) or []]
         found = entries.read(self._evaluated(task_vars), known_variables() | set(user))
-        name = self._template(task_vars.get("vllm_name"), task_vars)
+        values, _unreadable = read_values(
+            {"vllm_name": {}}, task_vars, self._templar.copy_with_new_env(available_variables=task_vars)
+        )
+        name = values.get("vllm_name")
         wanted = entries.chosen(found, str(name or ""), every)
         limit = context.CLIARGS.get("subset")
         if len(wanted) > 1 and limit:

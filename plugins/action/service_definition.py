@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
@@ -16,6 +18,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variable
     role_constants,
     role_options,
 )
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.said import is_said
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import CONVERTERS, Problems, coerce
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify import functional_checks
@@ -24,6 +27,18 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.verify import functional
 MISSPELT = (
     "%s: no variable of this collection has this name. %s (A variable of your own: list it in vllm_user_variables.)"
 )
+
+#: Variables of roles that forms ask for, which the roles read by the lookup ``said``.
+BY_LOOKUP = ("vllm_benchmark_profile", "vllm_service_rollback_to", "vllm_service_remove_volumes")
+
+#: Said of a role's other variables, which the roles read as Ansible has them.
+EMPTIED = "it is empty. Leave it out, which means %s, or give it a value."
+RETYPED = "%r was typed, and Ansible reads %r. Set it in the inventory, in quotes."
+
+
+def _is_text(option: dict) -> bool:
+    """Tell whether a variable is a text or a list of them."""
+    return option.get("type", "str") in ("str", "path") or option.get("elements") == "str"
 
 
 class ActionModule(ActionBase):
@@ -90,9 +105,17 @@ class ActionModule(ActionBase):
         """
         options = {name: option for name, option in knobs().items() if name in task_vars}
         values, unreadable = read_values(options, task_vars, self._templar)
+        options = {name: option for name, option in options.items() if name not in unreadable}
         problems = Problems()
-        readable = {name: option for name, option in options.items() if name not in unreadable}
-        knob_limits.check(coerce(values, readable, problems), problems)
+        knob_limits.check(coerce(values, options, problems), problems)
+        for name in options:
+            if name in BY_LOOKUP or problems.about(name):
+                continue
+            raw = self._templar.template(task_vars[name])
+            if raw in (None, "") and is_said(options[name].get("default")):
+                problems.add(name, EMPTIED % json.dumps(options[name]["default"]))
+            elif _is_text(options[name]) and str(values[name]) != str(raw) and raw not in (None, ""):
+                problems.add(name, RETYPED % (values[name], raw))
         return problems.found
 
     def _misspelt(self, values: dict, task_vars: dict) -> list[dict]:

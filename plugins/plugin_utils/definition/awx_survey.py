@@ -17,6 +17,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
 )
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.rules import INT_LIMITS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.said import is_said
 
 #: Limits of a text in characters: at most AWX's own (its form for a new question). At least 1, so that AWX sends
 #: nothing for what is not answered; with 0 it sends an empty text, which would hide what the inventory says.
@@ -80,11 +81,11 @@ def _unanswered(name: str, option: dict, values: dict) -> str:
     own = role_variables.role_options("vllm")
     profile = profiles.load(str(values.get("vllm_profile") or own["vllm_profile"]["default"]), own)
     section = {**profile.service, **profile.model}
-    if profiles.is_said(values.get(name)):
+    if is_said(values.get(name)):
         text = "the inventory's %s" % _shown(values[name])
     elif name in section:
         text = "%s with the profile %s" % (_shown(section[name]), profile.name)
-    elif profiles.is_said(option.get("default")):
+    elif is_said(option.get("default")):
         text = _shown(option["default"])
     else:
         return ""

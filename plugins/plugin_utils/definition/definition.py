@@ -28,6 +28,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     tls,
 )
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import IMAGES, LOOPBACK
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.said import is_said
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import (
     Problems,
     coerce,
@@ -228,7 +229,7 @@ def _said(values: dict, options: dict, problems: Problems) -> tuple[dict, dict[s
         ("vllm_compile_cache", "vllm-%s-compile-cache" % name, "vllm_name"),
         ("vllm_gpu_devices", list(range(rules.workers(v))), "parallel sizes"),
     ):
-        if not profiles.is_said(v[variable]):
+        if not is_said(v[variable]):
             v[variable], sources[variable] = value, source
     return v, sources, applied.notices
 

@@ -15,6 +15,9 @@ SECRETS = ("vllm_hf_token", "vllm_api_key")
 #: Variables for which an empty text is a value of its own.
 EMPTY_COUNTS = ("vllm_shm_size",)
 
+#: Texts that are digits at times, of which each counts: YAML reads 0123456 as the number 42798.
+AS_WRITTEN = (*SECRETS, "vllm_model_revision")
+
 #: Variables that no message quotes: secrets, and what may hold some.
 UNQUOTED = (*SECRETS, "vllm_extra_env")
 

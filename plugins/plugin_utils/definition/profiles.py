@@ -16,6 +16,7 @@ from typing import NamedTuple
 import yaml
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import EMPTY_COUNTS, UNQUOTED
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.said import is_said
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.serve_options import option_name
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems, option_text, to_names
 
@@ -108,11 +109,6 @@ def _checked(path: pathlib.Path, content: object, options: dict) -> Profile:
         if getattr(profile, section) and not is_said(getattr(profile, section).get(name)):
             raise ProfileError("%s: %s does not say %s, to which it belongs." % (path, section, name))
     return profile
-
-
-def is_said(value: object) -> bool:
-    """Tell whether a value says anything: null and what is empty do not."""
-    return value is not None and value not in ("", [], {})
 
 
 def apply(values: dict, options: dict, problems: Problems) -> Applied:

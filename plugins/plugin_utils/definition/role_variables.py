@@ -12,6 +12,7 @@ import pathlib
 import yaml
 from ansible.errors import AnsibleError
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import said
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import (
     EMPTY_COUNTS,
     PLAYBOOK_VARIABLES,
@@ -85,7 +86,8 @@ def known_variables() -> frozenset[str]:
 def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str, str]]:
     """Return the templated value of each variable in ``options``, and for those without one the reason.
 
-    An empty text or null stands for the documented default: AWX gives them for a question that nobody answered.
+    An empty text or null stands for the documented default: AWX gives them for a question that nobody answered. What a
+    form of AWX says is the text that was typed, whatever Ansible makes of it.
 
     Args:
         options: the role's options by variable name; what ``task_vars`` lacks gets the documented default.
@@ -93,13 +95,17 @@ def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str
         templar: the templar of the calling plugin.
     """
     values, unreadable = {}, {}
+    written = said.texts()
     for name, option in options.items():
         if name not in task_vars:
             values[name] = option.get("default")
             continue
+        is_answer, values[name] = said.as_written(name, task_vars[name], written)
         try:
-            values[name] = templar.template(task_vars[name])
+            # nobody's answer is a template
+            values[name] = values[name] if is_answer else templar.template(values[name])
         except AnsibleError as error:
+            del values[name]
             unreadable[name] = _reason(name, error)
             continue
         if values[name] is None:

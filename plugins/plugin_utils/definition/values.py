@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import UNQUOTED
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import AS_WRITTEN, UNQUOTED
 
 _LENGTH = re.compile(r"^(\d+(?:\.\d+)?)([kKmMgGtT]?)\Z")
 
@@ -95,7 +95,7 @@ def to_names(value: object) -> list[str]:
     Raises:
         ValueError: it is neither.
     """
-    return [str(item).strip() for item in _to_list("" if value is None else value)]
+    return [to_text(item).strip() for item in _to_list("" if value is None else value)]
 
 
 def to_length(value: object) -> int | str | None:
@@ -130,7 +130,7 @@ def to_served_names(value: object) -> list[str]:
     """
     if isinstance(value, str) and not value.strip().startswith("["):
         return [value] if value.strip() else []
-    return [str(item) for item in _to_list("" if value is None else value)]
+    return [to_text(item) for item in _to_list("" if value is None else value)]
 
 
 def coerce(values: dict, options: dict, problems: Problems) -> dict:
@@ -145,9 +145,18 @@ def coerce(values: dict, options: dict, problems: Problems) -> dict:
             continue
         try:
             result[name] = CONVERTERS[kind](value)
+            if option.get("elements") == "str":
+                # of what is no text in another way its own rule tells more
+                for item in result[name]:
+                    to_text("" if item is None or isinstance(item, (dict, list)) else item)
+            if name in AS_WRITTEN and not isinstance(value, str):
+                raise ValueError(value)
         except (TypeError, ValueError):
             shown = "its value" if name in UNQUOTED else repr(value)
-            problems.add(name, "%s is not %s. Set it to %s." % (shown, KINDS[kind], _example(option)))
+            problems.add(
+                name,
+                "%s is not %s.%s Set it to %s." % (shown, KINDS[kind], _quote(kind, option, value), _example(option)),
+            )
             result[name] = copy.deepcopy(option.get("default", _NOTHING.get(kind)))
             continue
         choices = option.get("choices")
@@ -180,10 +189,22 @@ def _to_bool(value: object) -> bool:
     raise ValueError(value)
 
 
-def _to_str(value: object) -> str:
-    if isinstance(value, (dict, list)):
+def to_text(value: object) -> str:
+    """Return a text, or a whole number as one.
+
+    Raises:
+        ValueError: it is something else. What YAML has read as true, a number with a point or a date was another text.
+    """
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
         raise ValueError(value)
     return str(value)
+
+
+def _quote(kind: str, option: dict, value: object) -> str:
+    """Return what to do about a text that is none, in case YAML has made something else of it."""
+    if isinstance(value, dict) or (kind not in ("str", "path") and option.get("elements") != "str"):
+        return ""
+    return " Texts that YAML reads as something else (yes, no, on, off, numbers, dates) need quotes."
 
 
 def _to_list(value: object) -> list:
@@ -205,8 +226,8 @@ def _to_dict(value: object) -> dict:
 
 
 CONVERTERS = {
-    "str": _to_str,
-    "path": _to_str,
+    "str": to_text,
+    "path": to_text,
     "int": _to_int,
     "float": _to_float,
     "bool": _to_bool,
@@ -228,6 +249,8 @@ KINDS = {
 
 
 def _example(option: dict) -> str:
+    if option.get("choices"):
+        return "one of %s" % ", ".join(option["choices"])
     if option.get("default") not in (None, ""):
         return "%s, for example %s" % (KINDS[option.get("type", "str")], json.dumps(option["default"]))
     return KINDS[option.get("type", "str")]

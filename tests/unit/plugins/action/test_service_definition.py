@@ -243,7 +243,7 @@ def test_good_arguments_of_later_roles(run) -> None:
     given = {
         "vllm_service_verify": "yes",
         "vllm_health_timeout_s": "600",
-        "docker_engine_source": None,
+        "docker_engine_repository_key": None,
         "vllm_report_dir": trust_as_template("{{ not_known_yet }}"),
         "vllm_awx_hosts": "no dictionary",
     }
@@ -264,3 +264,12 @@ def test_nearly_a_variable_of_ours(run, name) -> None:
     assert "Did you mean vllm_port?" in result["msg"]
     assert not run(**{name: 5003, "vllm_port": 5003}).get("failed")
     assert not run(**{name: 5003, "vllm_user_variables": [name]}).get("failed")
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_emptied_arguments_of_later_roles(value, run) -> None:
+    """Their roles would take them as they are, after the host was changed; what forms ask for is not said then."""
+    result = run(docker_engine_source=value, vllm_benchmark_profile=value, vllm_service_remove_volumes=value)
+    assert result["msg"].splitlines()[1:] == [
+        '- docker_engine_source: it is empty. Leave it out, which means "auto", or give it a value.'
+    ]
