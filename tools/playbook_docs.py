@@ -94,7 +94,7 @@ def tasks_of(play: dict) -> list[dict]:
 def play_variables(plays: list[dict]) -> dict[str, str]:
     """Return the variables that stand in the plays' own keywords, with their defaults."""
     text = " ".join(str(play.get(keyword, "")) for play in plays for keyword in ("hosts", "serial"))
-    found = dict(re.findall(r"(\w+) \| default\('(.*?)'\)", text))
+    found = dict(re.findall(r"(\w+) \| default\('(.*?)'(?:, true)?\)", text))
     # the lookup reads it itself
     return {**found, **({"vllm_serial": "100%"} if "service_batches" in text else {})}
 

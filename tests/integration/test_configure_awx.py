@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from awx_standin import AwxStandin
+from awx_standin.notifications import render
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-PLAYBOOKS = sorted(path.name for path in ROOT.glob("*_medium.yml"))
+PLAYBOOKS = sorted(path.name for path in (*ROOT.glob("*_medium.yml"), ROOT / "deploy.yml", ROOT / "not_released.yml"))
 
 #: What must be in credentials alone.
 SECRETS = {
@@ -48,6 +49,7 @@ WORKFLOW = {
     "benchmark": ([], []),
     "roll-back": ([], []),
     "diagnose": ([], []),
+    "not-released": ([], []),
 }
 
 
@@ -92,7 +94,7 @@ def test_check_of_an_empty_awx(story) -> None:
     _awx, check, _first = story
     assert check.status == 0, check.output
     assert check.writes == []
-    assert "7 job templates, 1 workflow and 2 schedules" in " ".join(check.output.split())
+    assert "9 job templates, 1 workflow and 2 schedules" in " ".join(check.output.split())
     assert "changed=1" in check.output
 
 
@@ -105,6 +107,8 @@ def test_everything_is_there(story) -> None:
     assert {name: one["playbook"] for name, one in templates.items()} == {
         "Plan": "plan_medium.yml",
         "Deploy": "deploy_medium.yml",
+        "Deploy all": "deploy.yml",
+        "Not released": "not_released.yml",
         "Verify": "verify_medium.yml",
         "Benchmark": "benchmark_medium.yml",
         "Diagnose": "diagnose_medium.yml",
@@ -116,15 +120,23 @@ def test_everything_is_there(story) -> None:
         assert one["labels"] == ["vllm"]
         asked = {question["variable"]: question for question in one["survey_spec"]["spec"]}
         assert {question["default"] for question in asked.values()} == {""}
+        assert json.loads(one["extra_vars"]) == {"vllm_hosts": "medium"}
+        if one["playbook"] == "deploy.yml":
+            # --limit would leave out the hosts that are made of services
+            assert not one["ask_limit_on_launch"]
+            assert set(asked) == {"vllm_version", "vllm_image"}
+            continue
         assert "the inventory's 5010" in asked["vllm_port"]["question_description"]
         assert "the inventory's registry.example.org/vllm:1" in asked["vllm_image"]["question_description"]
         assert one["ask_job_type_on_launch"]
         assert not one["ask_variables_on_launch"]
     told = {name for name, one in templates.items() if one["notification_templates_error"]}
-    assert told == {"Deploy", "Verify", "Benchmark", "Roll back"}
+    assert told == {"Deploy", "Deploy all", "Verify", "Benchmark", "Roll back", "Not released"}
     (group,) = awx.objects("groups")
     assert (group["name"], group["hosts"]) == ("medium", ["gpu01"])
-    assert sorted(one["name"] for one in awx.objects("schedules")) == ["vLLM | Benchmark", "vLLM | Verify"]
+    schedules = {one["name"]: one for one in awx.objects("schedules")}
+    assert sorted(schedules) == ["vLLM | Benchmark", "vLLM | Verify"]
+    assert {(one["enabled"], one["job_type"], one["limit"]) for one in schedules.values()} == {(True, "run", "")}
 
 
 def test_workflow(story) -> None:
@@ -134,6 +146,8 @@ def test_workflow(story) -> None:
     assert {name: (one["success_nodes"], one["failure_nodes"]) for name, one in nodes.items()} == WORKFLOW
     assert (nodes["check"]["job_type"], nodes["check"]["diff_mode"]) == ("check", True)
     assert nodes["deploy"]["job_type"] is None
+    always = {name: one["always_nodes"] for name, one in nodes.items() if one["always_nodes"]}
+    assert always == {"diagnose": ["not-released"], "roll-back": ["not-released"]}
     (approval,) = awx.objects("workflow_approval_templates")
     assert (approval["name"], approval["timeout"]) == ("vLLM | Deploy it?", 86400)
     assert nodes["approve"]["unified_job_template"] == approval["id"]
@@ -156,12 +170,17 @@ def test_secrets_are_in_credentials_alone(story) -> None:
 def test_drift(story, tmp_path) -> None:
     """A check shows what somebody changed, and nothing else; a run without the secrets mends it, and keeps them."""
     awx, _check, _first = story
-    plan, deploy = (one for one in awx.objects("job_templates") if one["name"] in ("vLLM | Plan", "vLLM | Deploy"))
-    (verify,) = [one["id"] for one in awx.objects("schedules") if one["name"] == "vLLM | Verify"]
+    templates = {one["name"].removeprefix("vLLM | "): one for one in awx.objects("job_templates")}
+    plan, deploy, diagnose, remove = (templates[name] for name in ("Plan", "Deploy", "Diagnose", "Remove"))
+    schedules = {one["name"].removeprefix("vLLM | "): one["id"] for one in awx.objects("schedules")}
+    verify, benchmark = schedules["Verify"], schedules["Benchmark"]
     (group,) = awx.objects("groups")
     survey = {"name": "", "description": "", "spec": plan["survey_spec"]["spec"][:3]}
     for method, path, body in (
         ("PATCH", "job_templates/%d/" % deploy["id"], {"job_slice_count": 4}),
+        ("PATCH", "job_templates/%d/" % diagnose["id"], {"limit": "nonehost"}),
+        ("PATCH", "job_templates/%d/" % remove["id"], {"extra_vars": "vllm_port: 1"}),
+        ("PATCH", "schedules/%d/" % benchmark, {"enabled": False}),
         ("POST", "job_templates/%d/survey_spec/" % plan["id"], survey),
         ("DELETE", "schedules/%d/" % verify, None),
         ("POST", "hosts/", {"name": "gpu02", "inventory": group["inventory"]}),
@@ -170,7 +189,12 @@ def test_drift(story, tmp_path) -> None:
         assert status < 300, answer
     status, answer = awx.answer("POST", "/api/v2/groups/%d/hosts/" % group["id"], {"id": answer["id"]}, basic=False)
     assert status < 300, answer
-    wanted = ["vLLM | Plan", "vLLM | Deploy", "vLLM | Verify"]
+    (workflow,) = awx.objects("workflow_job_templates")
+    status, answer = awx.answer(
+        "PATCH", "/api/v2/workflow_job_templates/%d/" % workflow["id"], {"limit": "nonehost"}, basic=False
+    )
+    assert status < 300, answer
+    wanted = ["vLLM | %s" % name for name in ("Plan", "Deploy", "Diagnose", "Remove", "Release", "Verify", "Benchmark")]
 
     check = Run(awx, tmp_path, {}, "--check")
     assert check.status == 0, check.output
@@ -185,8 +209,73 @@ def test_drift(story, tmp_path) -> None:
     templates = awx.objects("job_templates")
     assert all(len(one["credentials"]) == 3 for one in templates)
     assert {one["job_slice_count"] for one in templates} == {1}
+    assert {(one["limit"], one["extra_vars"]) for one in templates} == {("", '{"vllm_hosts": "medium"}')}
+    assert {one["enabled"] for one in awx.objects("schedules")} == {True}
+    again = Run(awx, tmp_path, {})
+    assert (again.status, again.changed) == (0, []), again.output
+    assert "changed=0" in again.output
     assert awx.objects("groups")[0]["hosts"] == ["gpu01", "gpu02"], "a host that was added in AWX stays"
     assert [secret for secret in PLANTED if secret not in json.dumps(awx.objects("credentials"))] == []
+
+
+SEVERAL = {
+    "vllm_awx_group": "vllm",
+    "vllm_awx_hosts": {
+        "gpu01": {"ansible_host": "192.0.2.10"},
+        "gpu02": {"vllm_services": [{"vllm_name": "embed", "vllm_port": 5010}]},
+    },
+    "vllm_awx_variables": {"vllm_services": [{"vllm_name": "chat"}, {"vllm_name": "rank"}]},
+}
+
+
+def test_several_services(tmp_path) -> None:
+    """Their group, a schedule for each on the hosts that have it, and forms that ask which is meant; twice the same."""
+    with AwxStandin(playbooks=PLAYBOOKS) as awx:
+        run = Run(awx, tmp_path, SEVERAL)
+        assert run.status == 0, run.output
+        assert (awx.ignored, awx.doubts) == ([], [])
+        (group,) = awx.objects("groups")
+        assert (group["name"], sorted(group["hosts"])) == ("vllm", ["gpu01", "gpu02"])
+        schedules = {one["name"]: (one["extra_data"], one["limit"]) for one in awx.objects("schedules")}
+        assert schedules == {
+            "vLLM | %s %s" % (verb, name): ({"vllm_name": name}, host)
+            for verb in ("Verify", "Benchmark")
+            for name, host in (("chat", "gpu01"), ("rank", "gpu01"), ("embed", "gpu02"))
+        }
+        templates = awx.objects("job_templates")
+        assert {one["extra_vars"] for one in templates} == {'{"vllm_hosts": "vllm"}'}
+        asked = {one["name"]: [item["variable"] for item in one["survey_spec"]["spec"]] for one in templates}
+        assert [name for name, variables in asked.items() if "vllm_name" not in variables] == ["vLLM | Deploy all"]
+        again = Run(awx, tmp_path, SEVERAL)
+        assert (again.status, again.changed) == (0, []), again.output
+
+
+REPORT = {"verdict": "would_change", "release": "20260101T000000Z-1a2b", "service": "medium", "url": "file:///r/index.html",
+          "summary": "A run would deploy a new release."}  # fmt: skip
+NOTIFIED = [
+    ({"job_type": "check", "artifacts": {"vllm_reports": {"gpu01": REPORT}}},
+     ["Check of vLLM | Deploy #7: successful", "would_change", REPORT["release"], REPORT["url"], "https://awx."]),
+    ({"job_type": "run", "artifacts": {"vllm_reports": {"gpu01": {**REPORT, "verdict": "deployed"}}}},
+     ["vLLM | Deploy #7: successful", "gpu01, medium: deployed, release " + REPORT["release"]]),
+    # a job that ended before there was a report, and a workflow
+    ({"job_type": "run", "artifacts": {}}, ["vLLM | Deploy #7: successful (https://awx."]),
+    ({}, ["vLLM | Deploy #7: successful (https://awx."]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("job", "words"), NOTIFIED)
+def test_notifications_say_what_it_was(job, words, story) -> None:
+    """Check or not, release, verdict, and where the report is; a webhook gets the same as JSON."""
+    awx, _check, _first = story
+    (template,) = awx.objects("notification_templates")
+    job = {"id": 7, "name": "vLLM | Deploy", "status": "successful", **job}
+    for event in ("success", "error"):
+        said = render(template["messages"][event]["message"], job)
+        assert [word for word in words if word not in said] == [], said
+        assert said.startswith("Check of ") is (job.get("job_type") == "check")
+        body = json.loads(render(template["messages"][event]["body"], job))
+        assert body["job_type"] == job.get("job_type", "")
+        assert body["reports"] == job.get("artifacts", {}).get("vllm_reports", {})
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_steps_name_what_follows_them(data) -> None:
         for index, node in enumerate(workflow["workflow_nodes"]):
             assert set(node) <= keys
             related = node.get("related", {})
-            assert set(related) <= {"success_nodes", "failure_nodes"}
+            assert set(related) <= {"success_nodes", "failure_nodes", "always_nodes"}
             after = [link["identifier"] for links in related.values() for link in links]
             assert set(after) <= set(order[index + 1 :])
             about = node["unified_job_template"]
@@ -113,7 +113,8 @@ def test_steps_name_what_follows_them(data) -> None:
 def test_playbooks_exist(data) -> None:
     """Each template runs a playbook of the root, and each verb has one."""
     named = {item["playbook"] for item in data["controller_templates"]}
-    assert named == {path.name for path in ROOT.glob("*_medium.yml")} - {"watch_medium.yml"}
+    one = {path.name for path in ROOT.glob("*_medium.yml")} - {"watch_medium.yml"}
+    assert named == one | {"deploy.yml", "not_released.yml"}
 
 
 def test_surveys(data) -> None:
@@ -131,8 +132,27 @@ def test_every_step_of_a_workflow_gets_its_answers(data) -> None:
     """AWX drops what a template does not ask for, and then a step would mean another service."""
     (workflow,) = data["controller_workflows"]
     asked = {question["variable"] for question in workflow["survey_spec"]["spec"]}
+    steps = {node["unified_job_template"]["name"] for node in workflow["workflow_nodes"]}
     for item in data["controller_templates"]:
+        if item["name"] not in steps:
+            continue
         assert asked <= {question["variable"] for question in item["survey_spec"]["spec"]}, item["name"]
+
+
+def test_a_workflow_is_green_only_when_its_release_serves(data) -> None:
+    """AWX takes a failed step with another behind it for handled: each such way ends in a step that always fails."""
+    (workflow,) = data["controller_workflows"]
+    nodes = {node["identifier"]: node for node in workflow["workflow_nodes"]}
+    handled = [
+        link["identifier"] for node in nodes.values() for link in node.get("related", {}).get("failure_nodes", [])
+    ]
+    assert sorted(handled) == ["diagnose", "roll-back"]
+    for name in handled:
+        related = nodes[name]["related"]
+        assert related == {"always_nodes": [{"identifier": "not-released"}]}
+    last = nodes["not-released"]
+    assert last["unified_job_template"]["name"] == "vLLM | Not released"
+    assert "related" not in last
 
 
 def test_injectors(data) -> None:

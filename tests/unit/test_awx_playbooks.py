@@ -22,8 +22,10 @@ UNSEEN = ("roles", "tasks", "group_vars", "host_vars")
 #: What people launch; playbooks/configure_awx.yml is run from a shell.
 LAUNCHED = {
     "benchmark_medium.yml",
+    "deploy.yml",
     "deploy_medium.yml",
     "diagnose_medium.yml",
+    "not_released.yml",
     "plan_medium.yml",
     "remove_medium.yml",
     "rollback_medium.yml",

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import jinja2
+import jinja2.sandbox
+
 from awx_standin.refused import Refused
 
 # --- notification templates: NotificationTemplateSerializer, init_parameters of awx/main/notifications/*_backend.py ---
@@ -67,7 +70,7 @@ def check_notification(kind: str, settings: dict[str, Any]) -> None:
 
 
 def check_messages(messages: Any) -> None:
-    """Check the structure of a notification's own messages; their Jinja is not rendered here.
+    """Check a notification's own messages: their structure, and whether they can be rendered.
 
     Raises:
         Refused: With AWX's list of errors.
@@ -104,3 +107,36 @@ def check_messages(messages: Any) -> None:
                 raise Refused({"messages": ["Message type '%s' invalid, must be either 'message' or 'body'" % name]})
             if name == "message" and "\n" in (text or ""):
                 raise Refused({"messages": ["Messages cannot contain newlines (found newline in %s event)" % event]})
+            if text and event in events:
+                render(text, {name: {} if name == "artifacts" else "" for name in JOB_FIELDS})
+
+
+# --- rendering: NotificationTemplateSerializer.validate_messages, JobNotificationMixin ---
+# What a message may say of a job: JOB_FIELDS_ALLOWED_LIST, without the nested ones. A workflow job has fewer.
+JOB_FIELDS = {
+    *("id", "type", "url", "created", "modified", "name", "description", "job_type", "playbook", "forks", "limit"),
+    *("verbosity", "job_tags", "force_handlers", "skip_tags", "start_at_task", "timeout", "use_fact_cache"),
+    *("launch_type", "status", "failed", "started", "finished", "elapsed", "job_explanation", "execution_node"),
+    *("controller_node", "allow_simultaneous", "scm_revision", "diff_mode", "job_slice_number", "job_slice_count"),
+    *("event_processing_finished", "approval_status", "approval_node_name", "workflow_url", "scm_branch", "artifacts"),
+}
+OF_JOBS_ONLY = {"job_type", "playbook", "forks", "verbosity", "diff_mode", "artifacts", "scm_revision"}
+
+
+def render(template: str, job: dict[str, Any]) -> str:
+    """Render a message of a notification as AWX does, which shows an empty one where this fails.
+
+    Args:
+        template: the message or its body.
+        job: fields of the job; others than those a message may say are left out.
+
+    Raises:
+        Refused: the template is none, or says what it may not: as AWX when it is stored.
+    """
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
+    known = {name: value for name, value in job.items() if name in JOB_FIELDS}
+    values = {"job": known, "job_friendly_name": "Job", "url": "https://awx.example.org/#/jobs/1", "job_metadata": "{}"}
+    try:
+        return environment.from_string(template).render(**values)
+    except (jinja2.TemplateError, TypeError, ValueError) as error:
+        raise Refused({"messages": ["Unable to render message '%s': %s" % (template, error)]}) from error
