@@ -136,10 +136,13 @@ class AwxJob:
         self._write("env/settings", json.dumps(settings))
         self._write("env/extravars", dump_extra_vars(extra_vars or {}, survey or {}, self._meta(workflow_job_id)))
 
-    def run(self, image: str = "", cancel: Callable[[list[dict]], bool] = lambda events: False) -> JobResult:
+    def run(
+        self, image: str = "", cancel: Callable[[list[dict]], bool] = lambda events: False, callback: str = ""
+    ) -> JobResult:
         """Run it on this machine.
 
         Args:
+            callback: a folder with the callback plugin of another ansible-runner; "" for this one's.
             image: an execution environment to run it in, by Docker, without a network; "" for this Ansible.
             cancel: asked again and again, with the events so far, whether somebody has cancelled the job.
         """
@@ -156,7 +159,10 @@ class AwxJob:
         else:
             environment["HOME"] = str(self.home)
         self._write("env/envvars", json.dumps(environment))
-        with _bare_environment(self.home):
+        with (
+            _bare_environment(self.home),
+            unittest.mock.patch.dict(os.environ, {"AWX_LIB_DIRECTORY": callback} if callback else {}),
+        ):
             done = ansible_runner.run(
                 **self._arguments,
                 **isolation,

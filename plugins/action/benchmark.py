@@ -6,11 +6,10 @@ from __future__ import annotations
 import time
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.benchmark import profiles as benchmark_profiles
 from ansible_collections.myia.vllm.plugins.plugin_utils.benchmark import watcher as benchmark_watcher
-from ansible_collections.myia.vllm.plugins.plugin_utils.common import run_identity
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import live, run_identity
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.redaction import redact
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry, message
@@ -40,7 +39,7 @@ class ActionModule(ActionBase):
             }
         )
         lines = ProgressLines(
-            Display().display, "%s: %s" % (task_vars["inventory_hostname"], args["definition"]["container_name"])
+            live.write, "%s: %s" % (task_vars["inventory_hostname"], args["definition"]["container_name"])
         )
         _any, problem = self._runs(args, None, True)
         kinds, length = self._service(args, lines, task_vars) if not problem else ((), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import live
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import plan_table
 
 
@@ -29,5 +30,5 @@ class ActionModule(ActionBase):
         name = (task_vars or {}).get("inventory_hostname", "this host")
         result["changed"] = False
         result["table"] = plan_table.lines(args["definition"], args["result"], name, args["skip"])
-        self._display.display("\n" + "\n".join(result["table"]))
+        live.write("\n" + "\n".join(result["table"]))
         return result

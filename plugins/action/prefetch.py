@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import live
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.redaction import redact
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry, message
@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
             # a model of the host's own, or one that vLLM is to download itself
             result.update(_nothing(step))
             return result
-        lines = ProgressLines(Display().display, (task_vars or {}).get("inventory_hostname", ""))
+        lines = ProgressLines(live.write, (task_vars or {}).get("inventory_hostname", ""))
         retry = Retry(self, task_vars, lines, args["connection_timeout_s"])
         try:
             catalogue = failure_catalogue.load(args["extra_failures"])

@@ -7,8 +7,8 @@ import time
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import live
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry, message
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify import (
@@ -51,7 +51,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from None
         definition = args["definition"]
         self._lines = ProgressLines(
-            Display().display, "%s: %s" % (task_vars["inventory_hostname"], definition["container_name"])
+            live.write, "%s: %s" % (task_vars["inventory_hostname"], definition["container_name"])
         )
         self._retry = Retry(self, task_vars, self._lines, args["connection_timeout_s"])
         self._budget_s, self._token, self._lock_problem = args["budget_s"], args["token"], ""

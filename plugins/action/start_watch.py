@@ -7,8 +7,8 @@ import time
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import live
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry, message
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
         # what the host masks by its .env files is everything but Compose's own words
         secrets = [str(self._templar.template(task_vars[name])) for name in SECRETS if task_vars.get(name)]
         watch = StartWatch(catalogue, limits, secrets, args["download_bytes"])
-        lines = ProgressLines(Display().display, "%s: %s" % (task_vars["inventory_hostname"], args["container"]))
+        lines = ProgressLines(live.write, "%s: %s" % (task_vars["inventory_hostname"], args["container"]))
         retry = Retry(self, task_vars, lines, args["connection_timeout_s"])
         try:
             problem = self._follow(args, watch, lines, retry)

@@ -198,7 +198,7 @@ def stage(module: AnsibleModule, service: releases.Service) -> dict:
     name = service.free_name(digest)
     current = service.current()
     old_compose, old_env = service.read(current, releases.COMPOSE), service.read(current, releases.ENV)
-    before_env, after_env = dotenv.masked_diff(old_env, env)
+    before_env, after_env = service_secrets.diff(old_env, env)
     summary = changes("compose.yml", old_compose, compose) + changes(".env", before_env, after_env)
     diff = [
         {"before": old_compose, "after": compose, "before_header": "compose.yml", "after_header": "compose.yml"},

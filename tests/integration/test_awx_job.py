@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import subprocess
+import sys
 import time
 
 import pytest
@@ -194,3 +195,24 @@ def test_cancel(make_job, service) -> None:
     while processes(str(job.private_data_dir)) and time.monotonic() < until:
         time.sleep(0.2)
     assert processes(str(job.private_data_dir)) == []
+
+
+@pytest.fixture(scope="module", params=["2.4.0", "2.4.3"])
+def callback(request, tmp_path_factory) -> str:
+    """The folder with the callback plugin of an ansible-runner, from the package registry."""
+    folder = tmp_path_factory.mktemp("runner")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", folder,
+         "ansible-runner==%s" % request.param],
+        check=True,
+    )  # fmt: skip
+    return str(folder / "ansible_runner" / "display_callback" / "callback")
+
+
+def test_live_lines_are_clean(callback, make_job, service) -> None:
+    """What a task prints while it runs comes without a warning, with each ansible-runner that AWX's images have."""
+    answers = {**service, "vllm_preflight_skip": ["registry"]}
+    result = make_job(playbook="plan_medium.yml", survey=answers, job_id=48).run(callback=callback)
+    assert (result.status, result.rc) == ("successful", 0), result.stdout
+    assert "on box1" in result.flat
+    assert "errantly" not in result.stdout

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 #: Names that Compose accepts on the left of ``=`` in a ``.env`` file and inside ``${...}``.
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -74,17 +74,26 @@ def values(text: str) -> list[str]:
     return list(items(text).values())
 
 
-def masked_diff(before: str, after: str) -> tuple[str, str]:
-    """Return both texts with every value replaced, so that a diff shows WHICH names changed and no value.
+def masked_diff(
+    before: str, after: str, is_shown: Callable[[str, str], bool] = lambda name, value: False
+) -> tuple[str, str]:
+    """Return both texts with values replaced, so that a diff shows WHICH names changed and no secret.
 
     A value that is the same on both sides shows as ``(unchanged)``, one that differs as ``(old)`` and ``(new)``.
+
+    Args:
+        before: the one text.
+        after: the other text.
+        is_shown: tells of a name and its value whether the value may be shown where it differs. Of one that is on both
+            sides both must be.
     """
     old, new = _pairs(before), _pairs(after)
 
     def render(mine: dict[str, str], other: dict[str, str], word: str) -> str:
         lines = []
         for name, value in mine.items():
-            shown = "(unchanged)" if other.get(name) == value else word
+            open_ = all(is_shown(name, text) for text in (value, other.get(name, value)))
+            shown = "(unchanged)" if other.get(name) == value else value if open_ else word
             lines.append("%s=%s\n" % (name, shown))
         return "".join(lines)
 

@@ -22,6 +22,9 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 
+#: What a value may be a secret by, in its name or, of JSON, in itself: stricter, as what is shown cannot be taken back.
+_MIGHT_BE = re.compile(r"^EXTRA_ENV_|KEY|TOKEN(?!S|IZER)|SECRET|PASS|CREDENTIAL|AUTH|HEADER|COOKIE", re.IGNORECASE)
+
 #: Addresses with a password in them, of a proxy for example.
 _ADDRESS = re.compile(r"://[^/\s@]+:[^/\s@]+@")
 
@@ -44,6 +47,19 @@ def among(pairs: Iterable[tuple[str, str]]) -> list[str]:
         value for name, value in pairs if (_SECRET.search(name) or _ADDRESS.search(value)) and len(value) >= _MIN_LENGTH
     }
     return sorted(found, key=len, reverse=True)
+
+
+def diff(before: str, after: str) -> tuple[str, str]:
+    """Return two ``.env`` texts for a diff: values that differ are shown, unless they might hold secrets."""
+    known = {value for text in (before, after) for value in among(dotenv.items(text).items())}
+
+    def is_shown(name: str, value: str) -> bool:
+        words = name + value if value[1:2] in ("{", "[") else name
+        is_open = not (_SECRET.search(name) or _MIGHT_BE.search(words) or _ADDRESS.search(value))
+        # Python takes some signs for line ends, and what stands behind for a line of its own
+        return is_open and value.isprintable() and not any(secret in value for secret in known)
+
+    return dotenv.masked_diff(before, after, is_shown)
 
 
 def masked(text: str, secrets: list[str]) -> str:

@@ -30,7 +30,7 @@ OVER = ({**ANSWER, "state": "ended"}, {**ANSWER, "state": "ended", "result": RES
 def printed(monkeypatch) -> list[str]:
     """The lines that go to the operator."""
     lines = []
-    monkeypatch.setattr(plugin_file, "Display", lambda: type("Display", (), {"display": staticmethod(lines.append)}))
+    monkeypatch.setattr(plugin_file.live, "write", lines.append)
     return lines
 
 

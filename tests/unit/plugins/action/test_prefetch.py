@@ -21,7 +21,7 @@ RELEASE = {"path": "/opt/vllm/medium/releases/r", "name": "r"}
 def printed(monkeypatch) -> list[str]:
     """The lines that go to the operator."""
     lines = []
-    monkeypatch.setattr(plugin_file, "Display", lambda: type("Display", (), {"display": staticmethod(lines.append)}))
+    monkeypatch.setattr(plugin_file.live, "write", lines.append)
     return lines
 
 

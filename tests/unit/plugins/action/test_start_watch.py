@@ -64,11 +64,7 @@ def run(action, monkeypatch):
         monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
         monkeypatch.setattr(module.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
 
-    class Screen:
-        def display(self, text: str) -> None:
-            lines.append(text)
-
-    monkeypatch.setattr(plugin_file, "Display", Screen)
+    monkeypatch.setattr(plugin_file.live, "write", lines.append)
 
     def call(host: Host, **args) -> tuple[dict, list[str]]:
         lines.clear()

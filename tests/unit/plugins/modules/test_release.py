@@ -57,7 +57,7 @@ def test_stage(run, service) -> None:
     assert release["name"].endswith("-" + about["content_hash"])
     assert "PLANTED" not in json.dumps(about)
     assert [part["before_header"] for part in answer["diff"]] == ["compose.yml", ".env"]
-    assert answer["diff"][1]["after"] == "KEY=(new)\nPORT=(new)\n"
+    assert answer["diff"][1]["after"] == "KEY=(new)\nPORT='5002'\n"
 
 
 def test_same_content_is_no_change(run, service) -> None:

@@ -83,3 +83,35 @@ def test_masked_all() -> None:
         "certain": True,
         "verdict_s": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "shown"),
+    [
+        ("MAX_NUM_SEQS_MEDIUM", "8", "16", True),
+        ("MAX_NUM_BATCHED_TOKENS_MEDIUM", "8", "16", True),
+        ("TOKENIZER_MODE_MEDIUM", "auto", "slow", True),
+        ("EXTRA_OPTION_LOAD_FORMAT", "auto", "dummy", True),
+        ("HF_OVERRIDES_MEDIUM", '{"max_position_embeddings": 1}', '{"max_position_embeddings": 2}', True),
+        ("VLLM_API_KEY_MEDIUM", "PLANTED1", "PLANTED2", False),
+        ("HUGGING_FACE_HUB_TOKEN", "hf_PLANTED1", "hf_PLANTED2", False),
+        # whoever sets these may call a secret what they like
+        ("EXTRA_ENV_ANYTHING", "PLANTED1", "PLANTED2", False),
+        ("EXTRA_OPTION_HEADERS", "PLANTED1", "PLANTED2", False),
+        ("EXTRA_OPTION_KV_TRANSFER_CONFIG", "{}", '{"auth": "PLANTED2"}', False),
+        ("PROXY", "http://proxy", "http://user:PLANTED@proxy", False),
+        # another secret of the same file in it, and a line that looks like one of its own
+        ("EXTRA_OPTION_NOTE", "x", "see hf_PLANTED0", False),
+        ("EXTRA_OPTION_NOTE", "x", "y\u2028A=PLANTED", False),
+    ],
+)
+def test_diff(name, old, new, shown) -> None:
+    """Values that differ are shown, of both sides or of none; no secret is."""
+    before, after = (
+        "HUGGING_FACE_HUB_TOKEN='hf_PLANTED0'\nSAME='1'\n%s=%s\n" % (name, dotenv.quote(value)) for value in (old, new)
+    )
+    one, other = service_secrets.diff(before, after)
+    assert ("SAME=(unchanged)\n" in one, "PLANTED" in one + other) == (True, False)
+    wanted = (dotenv.quote(old), dotenv.quote(new)) if shown else ("(old)", "(new)")
+    assert "%s=%s\n" % (name, wanted[0]) in one
+    assert "%s=%s\n" % (name, wanted[1]) in other
