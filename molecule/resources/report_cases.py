@@ -182,6 +182,21 @@ class Cases:
         health = {"healthy": True, "state": "running", "id": "ab" * 32}
         return self.looked(seen, failure, vllm_preflight_result=result, vllm_health_result=health)
 
+    def _last_release_failed(self, _results, _seen):
+        _failure, failed = self.went_wrong()
+        back = snapshot(self.host["gpu"], OLD)
+        back["releases"][0] = failed
+        return self.looked(back, vllm_health_result={"healthy": True, "state": "running", "id": "ab" * 32})
+
+    def _locked(self, results, seen):
+        few = {key: results[key] for key in results if key not in ("vllm_service_result", "vllm_health_result")}
+        message = (
+            "/opt/vllm/medium is being deployed by admin@awx (AWX job 12) since 2026-01-31T12:10:00Z; its last sign of "
+            "life was 3 s ago. Nothing was changed by this run. Wait until that run is over."
+        )
+        gone = {**seen, "healthy": False}
+        return {}, few, gone, {"message": message, "task": "Acquire the lock"}
+
     def _serves_nothing(self, results, seen):
         failure, _failed = self.went_wrong(back="")
         health = {**results["vllm_health_result"], "healthy": False, "diagnosis": diagnosis(), "state": "exited"}

@@ -71,7 +71,8 @@ class ActionModule(ActionBase):
                 "--limit %s leaves out the hosts that are made of the services. Name machines by -e vllm_hosts=%s, "
                 "or one service by -e vllm_name=%s." % (limit, limit, wanted[0]["vllm_name"])
             )
-        extra = set(load_extra_vars(self._loader)) - {"vllm_name"}
+        given = load_extra_vars(self._loader)
+        extra = {key for key, value in given.items() if value not in (None, "")} - {"vllm_name"}
         # extra variables are about the services of the run, not about the others
         rest = {name: value for name, value in task_vars.items() if name not in extra}
         said, around = {}, {}

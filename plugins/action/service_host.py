@@ -6,6 +6,7 @@ from __future__ import annotations
 from ansible import constants
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import said
 from ansible_collections.myia.vllm.plugins.plugin_utils.services import batches
 
 #: What Ansible makes for each host and task itself, beside its own list of such names, and what is the machine's alone.
@@ -37,6 +38,7 @@ class ActionModule(ActionBase):
         )
         service, machine = args["service"], task_vars["inventory_hostname"]
         own = {name: value for name, value in task_vars.items() if self._is_own(name)}
+        own.update(said.below_extra(task_vars))
         own["ansible_host"] = self._templar.template(task_vars.get("ansible_host")) or machine
         own.update({item["name"]: item["value"] for item in service["take"]})
         groups = [

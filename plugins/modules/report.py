@@ -68,7 +68,8 @@ verdict:
     V(deployed), V(nothing_to_do), V(part_done), V(rolled_back), V(verified), V(benchmarked), V(healthy),
     V(healthy_restarted), V(host_not_fit), V(serves_nothing), V(planned),
     V(plan_uncertain), V(would_change), V(would_not_change), V(refused), V(failed_went_back), V(failed_still_serves),
-    V(failed_nothing_serves), V(failed_unseen), V(verification_failed), V(benchmark_failed) or V(unreachable).
+    V(failed_nothing_serves), V(failed_unseen), V(verification_failed), V(benchmark_failed), V(healthy),
+    V(host_not_fit), V(last_release_failed), V(serves_nothing), V(locked) or V(unreachable).
   returned: success
   type: str
 summary: {description: The verdict in a sentence., type: str, returned: success}

@@ -107,6 +107,20 @@ def test_definition_has_what_was_typed(say) -> None:
     assert (said["gpu_devices"], said["extra_options"]) == (["0", "1"], ["load-format"])
 
 
+def test_an_empty_answer_leaves_the_inventory_its_word(say, tmp_path) -> None:
+    """It wins over the inventory like any extra variable, and is not said all the same; what is said wins."""
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "all.yml").write_text(
+        "its: own\nvllm_model: 'org/{{ its }}'\nvllm_port: 5010\nvllm_service_rollback_to: '20260101'\n",
+        encoding="utf-8",
+    )
+    status, output, said = say({"vllm_model": "", "vllm_port": 5011, "vllm_image": ""})
+    assert status == 0, output
+    assert (said["model"], said["port"], said["image"][:5]) == ("org/own", 5011, "vllm/")
+    status, output, said = say({"vllm_service_rollback_to": ""}, ["vllm_service_rollback_to"])
+    assert said == {"vllm_service_rollback_to": "20260101"}, output
+
+
 def test_nothing_is_said_by_an_empty_answer(say) -> None:
     """Each variable of the service, and those that forms ask for beside it, is what it is without an answer."""
     asked = ["vllm_service_rollback_to", "vllm_benchmark_profile", "vllm_service_remove_volumes"]

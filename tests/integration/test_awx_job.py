@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 from awx_job import slice_of
@@ -216,3 +219,81 @@ def test_live_lines_are_clean(callback, make_job, service) -> None:
     assert (result.status, result.rc) == ("successful", 0), result.stdout
     assert "on box1" in result.flat
     assert "errantly" not in result.stdout
+
+
+#: The releases of the service on the host of the test.
+OLDER, NEWER = "20260101T000000Z-0123456789ab", "20260102T000000Z-0123456789cd"
+
+
+@pytest.fixture
+def kept() -> Iterator[str]:
+    """A folder of services in which the service has two good releases, the newer one current."""
+    # not in /tmp, which is refused
+    tmp_path = pathlib.Path("/srv/myia-vllm-awxjob")
+    for name in (OLDER, NEWER):
+        folder = tmp_path / "awxjob" / "releases" / name
+        folder.mkdir(parents=True)
+        (folder / "compose.yml").write_text("services: {}\n", encoding="utf-8")
+        (folder / ".env").write_text("", encoding="utf-8")
+        about = {"name": name, "good_since": "%s-%s-%sT00:00:00Z" % (name[:4], name[4:6], name[6:8])}
+        (folder / "release.json").write_text(json.dumps(about), encoding="utf-8")
+    (tmp_path / "awxjob" / "current").symlink_to("releases/%s" % NEWER)
+    yield str(tmp_path)
+    shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("answer", [{}, {"vllm_service_rollback_to": ""}, {"vllm_service_rollback_to": "20260101"}])
+def test_roll_back_as_a_check(answer, kept, make_job, service, inventory) -> None:
+    """With its form untouched it means the newest good release; a check says which one would serve."""
+    hosts = slice_of(inventory, 1, 2)
+    answers = {**service, **answer, "vllm_dir": kept}
+    result = make_job(hosts, playbook="rollback_medium.yml", survey=answers, check=True, job_id=49).run()
+    assert (result.status, result.rc) == ("successful", 0), result.stdout
+    (report,) = result.artifacts["vllm_reports"].values()
+    assert (report["verdict"], report["release"]) == ("would_change", OLDER), report
+    assert "bring release %s into service" % OLDER in report["summary"]
+
+
+def test_every_service_of_a_host(make_job, service, inventory) -> None:
+    """The template for all of them: each is planned in one job, and a form that is left empty says nothing."""
+    own = {name: service[name] for name in service if name not in ("vllm_name", "vllm_container_name", "vllm_port")}
+    services = [{"vllm_name": "awxjob%d" % number, "vllm_port": 5720 + number} for number in (1, 2)]
+    hosts = {"vllm": {"box1": {**inventory["medium"]["box1"], **own, "vllm_services": services}}}
+    result = make_job(
+        hosts, playbook="deploy.yml", extra_vars={"vllm_hosts": "vllm"}, survey={"vllm_version": "", "vllm_image": ""},
+        check=True, job_id=50,
+    ).run()  # fmt: skip
+    reports = result.artifacts["vllm_reports"]
+    assert {name: report["service"] for name, report in reports.items()} == {
+        "box1-awxjob1": "awxjob1",
+        "box1-awxjob2": "awxjob2",
+    }, result.stdout
+
+
+def test_one_service_of_a_host(make_job, service, inventory) -> None:
+    """The name in the form says which; without it the job says which there are, before anything happens."""
+    own = {name: service[name] for name in service if name not in ("vllm_name", "vllm_container_name", "vllm_port")}
+    services = [{"vllm_name": "awxjob%d" % number, "vllm_port": 5720 + number} for number in (1, 2)]
+    hosts = {"vllm": {"box1": {**inventory["medium"]["box1"], **own, "vllm_services": services}}}
+    about = {"playbook": "diagnose_medium.yml", "extra_vars": {"vllm_hosts": "vllm"}, "check": True}
+    result = make_job(hosts, survey={"vllm_name": "awxjob2"}, job_id=51, **about).run()
+    assert [report["service"] for report in result.artifacts["vllm_reports"].values()] == ["awxjob2"], result.stdout
+    result = make_job(hosts, survey={"vllm_name": ""}, job_id=52, **about).run()
+    assert result.status == "failed"
+    assert "vllm_services has awxjob1, awxjob2, and this playbook is for one service" in result.flat
+
+
+def test_end_of_a_workflow_that_did_not_release(make_job) -> None:
+    """It fails, says what the step before has found, and hands it to the notification."""
+    reports = {
+        "box1": {"verdict": "failed_went_back", "release": "r2", "summary": "Release r2 failed; r1 serves again."}
+    }
+    answers = {"vllm_reports": reports, "vllm_name": ""}
+    result = make_job(playbook="not_released.yml", survey=answers, job_id=53, workflow_job_id=40).run()
+    assert (result.status, result.rc) == ("failed", 2)
+    assert "The release did not come into service. box1: Release r2 failed; r1 serves again." in result.flat
+    assert result.artifacts == {"vllm_reports": reports}
+    assert {host for host, _task, _result in result.results()} == {"localhost"}
+    result = make_job(playbook="not_released.yml", job_id=54, workflow_job_id=40).run()
+    assert result.status == "failed"
+    assert "The step before has not said what serves" in result.flat

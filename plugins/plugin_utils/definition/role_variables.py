@@ -95,12 +95,14 @@ def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str
         templar: the templar of the calling plugin.
     """
     values, unreadable = {}, {}
-    written = said.texts()
+    written, below = said.texts(), said.below_extra(task_vars)
     for name, option in options.items():
         if name not in task_vars:
             values[name] = option.get("default")
             continue
-        is_answer, values[name] = said.as_written(name, task_vars[name], written)
+        value = task_vars[name]
+        value = below[name] if name in below and value in (None, "") and name not in EMPTY_COUNTS else value
+        is_answer, values[name] = said.as_written(name, value, written)
         try:
             # nobody's answer is a template
             values[name] = values[name] if is_answer else templar.template(values[name])

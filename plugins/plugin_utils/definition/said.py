@@ -10,6 +10,7 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+import copy
 import pathlib
 
 import yaml
@@ -97,6 +98,30 @@ def as_written(name: str, value: object, written: dict[str, tuple[object, object
     # 1 is equal to true
     same = any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in (resolved, text))
     return (True, text) if same else (False, value)
+
+
+def below_extra(task_vars: dict) -> dict:
+    """Return the variables of a host as they were without the extra variables that say nothing.
+
+    An empty answer of a form wins over the inventory like any extra variable, and would hide what it says.
+
+    Args:
+        task_vars: the variables of the host.
+
+    Returns:
+        Variable -> value, not templated, of those extra variables only. Empty where Ansible shows no inventory.
+    """
+    hostvars = task_vars.get("hostvars")
+    # Ansible hands neither to anybody
+    manager, inventory = getattr(hostvars, "_variable_manager", None), getattr(hostvars, "_inventory", None)
+    empty = [name for name, value in getattr(manager, "_extra_vars", {}).items() if value is None or value == ""]
+    host = inventory.get_host(task_vars.get("inventory_hostname")) if inventory and empty else None
+    if host is None:
+        return {}
+    bare = copy.copy(manager)
+    bare._extra_vars = {}
+    found = bare.get_vars(host=host, include_hostvars=False)
+    return {name: found[name] for name in empty if name in found}
 
 
 def _names(text: str) -> list[str]:

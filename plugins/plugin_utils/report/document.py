@@ -132,6 +132,11 @@ def masked(value: object, secrets: list[str], shapes: bool = True) -> object:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
 
 
+def _current(document: dict) -> str:
+    """Return the release that is current on the host; empty where that is not known."""
+    return next((item["name"] for item in document["rollback"].get("releases") or [] if item["current"]), "")
+
+
 def summary(document: dict, path: str, url: str) -> dict:
     """Return what automation keeps of a report when its files are gone: verdict and figures, no prose.
 
@@ -149,7 +154,8 @@ def summary(document: dict, path: str, url: str) -> dict:
         **{key: document[key] for key in ("run", "at", "check_mode", "service", "standins")},
         "path": path,
         "url": url,
-        "release": document["changes"].get("to", ""),
+        # of a run that makes none: the one that it found
+        "release": document["changes"].get("to") or _current(document),
         "base_url": document["access"].get("base_url", ""),
         "model": document["access"].get("model", ""),
         "failure": document["failure"].get("id", ""),

@@ -311,7 +311,8 @@ def _run(item: dict) -> dict:
 
 
 #: Verdicts of runs that ended badly without an error of Ansible's.
-_FAILED = ("verification_failed", "benchmark_failed", "refused", "unreachable", "host_not_fit", "serves_nothing")
+_FAILED = ("verification_failed", "benchmark_failed", "refused", "unreachable", "host_not_fit", "serves_nothing",
+           "last_release_failed")  # fmt: skip
 
 
 def failure(verdict: dict, results: dict, snapshot: dict, failed: dict) -> dict:
@@ -324,6 +325,8 @@ def failure(verdict: dict, results: dict, snapshot: dict, failed: dict) -> dict:
     for name in ("vllm_verify_result", "vllm_benchmark_result"):
         message = message or str((results.get(name) or {}).get("problem") or "").strip()
     found = _diagnosis(results, snapshot, message)
+    if verdict["id"] == "last_release_failed":
+        found = _kept(report_verdict.last_failed(snapshot))
     release = next((item for item in snapshot.get("releases") or [] if item["name"] == found.get("release")), {})
     return {
         **{key: str(found.get(key) or "") for key in ("id", "ref", "class", "phase", "cause", "fix")},
@@ -349,6 +352,8 @@ def _done(verdict: dict) -> str:
         "verification_failed": "Nothing was changed because of it.",
         "benchmark_failed": "Nothing was changed because of it.",
         "host_not_fit": "Nothing was changed: a diagnosis only looks.",
+        "last_release_failed": "Nothing was changed: a diagnosis only looks. The release that answers is another one.",
+        "locked": "Nothing was changed by this run; the other one goes on.",
         "serves_nothing": "Nothing was changed: a diagnosis only looks. deploy_medium.yml starts the service.",
     }.get(verdict["id"], "It is not known what became of the service.")
 
@@ -367,9 +372,15 @@ def _diagnosis(results: dict, snapshot: dict, message: str) -> dict:
         kept = item.get("failure") or {}
         named = kept.get("id") and (kept["id"] in message or (kept["id"] == check_result.UNVERIFIED and unverified))
         if named and item["name"] in (wanted or message):
-            entry = next((f for f in failure_catalogue.load([]).failures if f.id == kept["id"]), None)
-            return {"fix": entry.fix if entry else "", **kept, "release": item["name"]}
+            return _kept(item)
     return {}
+
+
+def _kept(release: dict) -> dict:
+    """Return the failure that a release's description keeps, with what to do about it."""
+    kept = release["failure"]
+    entry = next((item for item in failure_catalogue.load([]).failures if item.id == kept["id"]), None)
+    return {"fix": entry.fix if entry else "", **kept, "release": release["name"]}
 
 
 def rollback(about: dict, results: dict, snapshot: dict) -> dict:

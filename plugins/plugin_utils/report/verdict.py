@@ -30,9 +30,15 @@ VERDICTS = {
     "verification_failed": ("bad", "Verification failed"),
     "benchmark_failed": ("bad", "Benchmark failed"),
     "host_not_fit": ("warn", "Serves, but not for long"),
+    "last_release_failed": ("warn", "Serves, the last release failed"),
     "serves_nothing": ("bad", "Nothing serves"),
+    "locked": ("warn", "Another run deploys"),
     "unreachable": ("bad", "Host unreachable"),
 }
+
+
+#: The task that refuses a run while another one deploys the service (roles/vllm_service/tasks/deploy.yml).
+LOCK_TASK = "Acquire the lock"
 
 
 def verdict(run: str, check_mode: bool, results: dict, snapshot: dict, failure: dict) -> dict:
@@ -58,6 +64,15 @@ def wanted_release(results: dict) -> str:
 def current_release(snapshot: dict) -> dict:
     """Return what the host says of its current release; empty without one."""
     return next((item for item in snapshot.get("releases") or [] if item.get("current")), {})
+
+
+def last_failed(snapshot: dict) -> dict:
+    """Return the release that failed last, when no other was made and brought into service since; empty without one."""
+    failed = [item for item in snapshot.get("releases") or [] if (item.get("failure") or {}).get("id")]
+    last = max(failed, key=lambda item: str(item["failure"].get("at", "")), default={})
+    now = current_release(snapshot)
+    since = now.get("good") and str(now.get("created", "")) > str((last.get("failure") or {}).get("at", ""))
+    return {} if last.get("current") or since else last
 
 
 def refused(results: dict) -> list[dict]:
@@ -90,7 +105,10 @@ def _judged(run: str, check_mode: bool, results: dict, snapshot: dict, failure: 
         skipped = check_mode and not failure and run != "plan"
         return _would_ask(run, result) if skipped else judge(result, failure)
     if failure:
+        if str(failure.get("task") or "").startswith(LOCK_TASK):
+            return _locked(snapshot, failure)
         return _failed_check(snapshot) if check_mode else _failed(results, snapshot, verify)
+>>>>>>> f0e8910 (Name the last failed release in a diagnosis, say which release a rollback would serve, and who has the lock)
     return _would(results) if check_mode else _done(run, results, snapshot, verify)
 
 
@@ -139,18 +157,37 @@ def _diagnosed(check_mode: bool, findings: list[dict], results: dict, snapshot: 
     if not _serving(snapshot):
         named = ((results.get("vllm_health_result") or {}).get("diagnosis") or {}).get("id", "")
         also = ", and %s" % refused_today if findings else ""
-        return "serves_nothing", "Nothing answers%s%s." % (" (%s)" % named if named else "", also)
+        return "serves_nothing", "Nothing answers%s%s.%s" % (" (%s)" % named if named else "", also, _last(snapshot))
     if findings:
-        return "host_not_fit", "Release %s answers, but %s: its next start may fail." % (
+        return "host_not_fit", "Release %s answers, but %s: its next start may fail.%s" % (
             _serving(snapshot),
             refused_today,
+            _last(snapshot),
         )
     if failure:
         return "failed_still_serves", "The run failed, but release %s answers." % _serving(snapshot)
     restarted = _restarted(snapshot)
     if restarted:
-        return "healthy_restarted", "Release %s answers, but %s." % (_serving(snapshot), restarted)
+        return "healthy_restarted", "Release %s answers, but %s.%s" % (
+            _serving(snapshot),
+            restarted,
+            _last(snapshot),
+        )
+    if _last(snapshot):
+        return "last_release_failed", "Release %s answers, and the host has what it needs.%s" % (
+            _serving(snapshot),
+            _last(snapshot),
+        )
     return "healthy", "Release %s answers, and the host has what it needs." % _serving(snapshot)
+
+
+def _last(snapshot: dict) -> str:
+    """Return a sentence on the release that failed last, with a space before it; empty without one."""
+    last = last_failed(snapshot)
+    if not last:
+        return ""
+    log = "; its log on the host: %s" % last["log"] if last.get("log") else ""
+    return " Release %s did not come into service (%s)%s." % (last["name"], last["failure"]["id"], log)
 
 
 def _restarted(snapshot: dict) -> str:
@@ -164,7 +201,8 @@ def _restarted(snapshot: dict) -> str:
         return "Docker restarted it %s since it was started, at last at %s: it had ended by itself; the log says why " \
                "(docker logs --until %sZ %s)" % ("once" if count == 1 else "%d times" % count, started, started,
                                                  container.get("name", ""))  # fmt: skip
-    if since and started > since:
+    # the way back from a release that failed starts an older one again
+    if since and started > since and not last_failed(snapshot):
         return "it was started again at %s, by hand or with the engine or host" % started
     return ""
 
@@ -207,6 +245,12 @@ def _serving(snapshot: dict) -> str:
     return (name or "of unknown name") if snapshot.get("healthy") else ""
 
 
+def _locked(snapshot: dict, failure: dict) -> tuple[str, str]:
+    holder = str(failure.get("message") or "").partition(" Nothing was changed")[0].strip()
+    now = "; release %s answers" % _serving(snapshot) if _serving(snapshot) else ""
+    return "locked", "%s This run changed nothing%s." % (holder, now)
+
+
 def _failed(results: dict, snapshot: dict, verify: dict) -> tuple[str, str]:
     wanted, serving = wanted_release(results), _serving(snapshot)
     unverified = verify.get("ok") is False
@@ -241,7 +285,7 @@ def _would(results: dict) -> tuple[str, str]:
         would.append("install or upgrade Docker")
     if config.get("changed"):
         would.append("deploy a new release")
-    elif service.get("changed"):
+    elif service.get("changed") or service.get("would_change"):
         would.append("bring release %s into service" % _release(results, "vllm_service_result").get("name", "?"))
     elif not (config.get("release") or {}).get("current", True):
         would.append("switch to release %s" % wanted_release(results))

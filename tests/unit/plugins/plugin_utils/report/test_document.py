@@ -7,7 +7,7 @@ import json
 
 import pytest
 from report_cases import Cases
-from report_samples import NEW
+from report_samples import NEW, OLD
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import document as report_document
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import render as report_render
@@ -177,6 +177,16 @@ def test_summary(report_cases) -> None:
     assert [item["run"] for item in found["benchmark"]][:2] == ["1 at a time", "2 at a time"]
     assert found["benchmark"][0]["ttft_p50_ms"] == 138.0
     assert len(json.dumps(found)) < 3000
+
+
+@pytest.mark.parametrize(
+    ("name", "release"),
+    [("verified", NEW), ("benchmarked", NEW), ("healthy", NEW), ("last_release_failed", OLD), ("rolled_back", OLD)],
+)
+def test_release_of_a_summary(name, release, report_cases) -> None:
+    """Of a run that makes none it is the one that the run was about."""
+    document = report_document.build(*report_cases.case(name), [])
+    assert report_document.summary(document, "", "")["release"] == release
 
 
 @pytest.mark.parametrize("name", Cases.names())

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from report_cases import Cases
-from report_samples import NEW, OLD
+from report_samples import NEW, OLD, OLDER
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import role_variables
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as report_verdict
 
 SENTENCES = {
@@ -24,6 +26,15 @@ SENTENCES = {
         "had ended by itself; the log says why (docker logs --until 2026-01-31T12:06:00Z myia-vllm-medium-qwen3)." % NEW
     ),
     "host_not_fit": ("Release %s answers, but preflight would refuse it today (port): its next start may fail." % NEW),
+    "last_release_failed": (
+        "Release %s answers, and the host has what it needs. Release %s did not come into service "
+        "(no-memory-for-kv-cache); its log on the host: /opt/vllm/medium/releases/%s/failed-start.log."
+        % (OLD, NEW, NEW)
+    ),
+    "locked": (
+        "/opt/vllm/medium is being deployed by admin@awx (AWX job 12) since 2026-01-31T12:10:00Z; its last sign of "
+        "life was 3 s ago. This run changed nothing."
+    ),
     "serves_nothing": "Nothing answers (no-memory-for-kv-cache).",
     "planned": "A deployment would go on: the model fits, and every required check passed.",
     "plan_uncertain": "A deployment would go on, but the plan cannot say for certain that the model fits.",
@@ -233,3 +244,26 @@ def test_failed_in_check_mode(report_cases) -> None:
     assert found["sentence"] == "The check failed; nothing was changed, and release %s answers." % OLD
     found = judged(({**about, "check_mode": True}, results, {**snapshot, "healthy": False}, failure))
     assert found["sentence"] == "The check failed; nothing was changed, and nothing answers now."
+
+
+def test_a_failed_release_that_is_history(report_cases) -> None:
+    """One that was made later serves: the failure says nothing about today."""
+    about, results, snapshot, failure = report_cases.case("last_release_failed")
+    for item in snapshot["releases"]:
+        item["created"] = "2026-02-01T00:00:00Z" if item["current"] else item.get("created", "")
+    assert judged((about, results, snapshot, failure))["id"] == "healthy"
+
+
+def test_a_rollback_in_check_mode(report_cases) -> None:
+    """It says which release would serve."""
+    about, _results, snapshot, _failure = report_cases.case("rolled_back")
+    results = {"vllm_service_result": {"would_change": True, "changed": False, "release": {"name": OLDER}}}
+    found = judged(({**about, "check_mode": True}, results, snapshot, {}))
+    assert found["id"] == "would_change"
+    assert "bring release %s into service" % OLDER in found["sentence"]
+
+
+def test_the_lock_is_taken_by_the_task_of_that_name() -> None:
+    """By which a refusal is known from other failures."""
+    tasks = yaml.safe_load((role_variables.ROLES / "vllm_service/tasks/deploy.yml").read_text(encoding="utf-8"))
+    assert [task["name"] for task in tasks if "myia.vllm.service_lock" in task] == [report_verdict.LOCK_TASK]
