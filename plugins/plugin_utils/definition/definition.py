@@ -90,7 +90,7 @@ def near_misses(given: list[str], known: list[str]) -> list[tuple[str, str]]:
         plain = name.lower().replace("-", "_")
         near = plain if plain in known else ""
         # names are long, so a letter more or less is a small part of them
-        if not near and not name.startswith("ansible_"):
+        if not near and not name.startswith(("ansible_", "_")):
             near = (difflib.get_close_matches(plain, names, n=1, cutoff=_NEARLY) or [""])[0]
         if near and near not in said:
             found.append((name, near))
