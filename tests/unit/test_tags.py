@@ -32,7 +32,12 @@ WITH = {"service": {"config"}}
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
     """Run the deployment on this machine."""
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+    }
     program = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
     return subprocess.run(
         [program, "-i", "inventories/demo", "deploy_medium.yml", *arguments],

@@ -154,7 +154,7 @@ def test_the_parser_sees() -> None:
     }
     assert {name for text in texts([task]) if "{" in text for name in names_in(text)} == set("abcegi")
     assert made_in(ROOT / "roles" / "vllm_service" / "tasks" / "start.yml") >= {
-        "__vllm_service_leftovers",
+        "__vllm_service_cleared",
         "__vllm_health_target",
     }
 

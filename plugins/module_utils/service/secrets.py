@@ -23,7 +23,9 @@ _SECRET = re.compile(
 )
 
 #: What a value may be a secret by, in its name or, of JSON, in itself: stricter, as what is shown cannot be taken back.
-_MIGHT_BE = re.compile(r"^EXTRA_ENV_|KEY|TOKEN(?!S|IZER)|SECRET|PASS|CREDENTIAL|AUTH|HEADER|COOKIE", re.IGNORECASE)
+_MIGHT_BE = re.compile(
+    r"^EXTRA_ENV_|KEY|TOKEN(?!S|IZER)|SECRET|PASS|CREDENTIAL|AUTH|HEADER|COOKIE|^VLLM_FILES_", re.IGNORECASE
+)
 
 #: Addresses with a password in them, of a proxy for example.
 _ADDRESS = re.compile(r"://[^/\s@]+:[^/\s@]+@")

@@ -22,6 +22,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "vllm_health_connection_timeout_s": (0, _YEAR_S),
     # each look is a round trip
     "vllm_health_poll_s": (0.1, 600),
+    "vllm_new_service_users": (1, 1_000_000),
     "vllm_preflight_min_free_gib": (0, 1_000_000),
     "vllm_report_keep": (0, _MANY),
     # one is the release that serves
@@ -39,7 +40,7 @@ LIMITS: dict[str, tuple[float, float]] = {
         "vllm_health_%s_timeout_s" % phase: (0, _YEAR_S)
         for phase in (
             "container_up", "config", "engine", "distributed", "download", "load", "compile", "memory", "graphs",
-            "ready", "serving",
+            "warmup", "ready", "serving",
         )
     },
 }  # fmt: skip

@@ -105,11 +105,17 @@ def _judged(run: str, check_mode: bool, results: dict, snapshot: dict, failure: 
         skipped = check_mode and not failure and run != "plan"
         return _would_ask(run, result) if skipped else judge(result, failure)
     if failure:
-        if str(failure.get("task") or "").startswith(LOCK_TASK):
-            return _locked(snapshot, failure)
-        return _failed_check(snapshot) if check_mode else _failed(results, snapshot, verify)
->>>>>>> f0e8910 (Name the last failed release in a diagnosis, say which release a rollback would serve, and who has the lock)
+        return _ended(check_mode, results, snapshot, failure)
     return _would(results) if check_mode else _done(run, results, snapshot, verify)
+
+
+def _ended(check_mode: bool, results: dict, snapshot: dict, failure: dict) -> tuple[str, str]:
+    """Judge a run about a release that a failure ended."""
+    if str(failure.get("task") or "").startswith(LOCK_TASK):
+        return _locked(snapshot, failure)
+    if check_mode:
+        return _failed_check(snapshot)
+    return _failed(results, snapshot, results.get("vllm_verify_result") or {})
 
 
 def _kind(run: str, results: dict) -> str:
@@ -166,19 +172,15 @@ def _diagnosed(check_mode: bool, findings: list[dict], results: dict, snapshot: 
         )
     if failure:
         return "failed_still_serves", "The run failed, but release %s answers." % _serving(snapshot)
-    restarted = _restarted(snapshot)
-    if restarted:
-        return "healthy_restarted", "Release %s answers, but %s.%s" % (
-            _serving(snapshot),
-            restarted,
-            _last(snapshot),
-        )
-    if _last(snapshot):
-        return "last_release_failed", "Release %s answers, and the host has what it needs.%s" % (
-            _serving(snapshot),
-            _last(snapshot),
-        )
-    return "healthy", "Release %s answers, and the host has what it needs." % _serving(snapshot)
+    return _healthy(snapshot)
+
+
+def _healthy(snapshot: dict) -> tuple[str, str]:
+    """Judge a service that answers on a host that suits it, by what happened since its release was accepted."""
+    restarted, last = _restarted(snapshot), _last(snapshot)
+    name = "healthy_restarted" if restarted else "last_release_failed" if last else "healthy"
+    how = "but %s" % restarted if restarted else "and the host has what it needs"
+    return name, "Release %s answers, %s.%s" % (_serving(snapshot), how, last)
 
 
 def _last(snapshot: dict) -> str:

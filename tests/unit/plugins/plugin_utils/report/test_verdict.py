@@ -250,7 +250,8 @@ def test_a_failed_release_that_is_history(report_cases) -> None:
     """One that was made later serves: the failure says nothing about today."""
     about, results, snapshot, failure = report_cases.case("last_release_failed")
     for item in snapshot["releases"]:
-        item["created"] = "2026-02-01T00:00:00Z" if item["current"] else item.get("created", "")
+        if item["current"]:
+            item.update(created="2026-02-01T00:00:00Z", good_since="2026-02-01T00:02:00Z")
     assert judged((about, results, snapshot, failure))["id"] == "healthy"
 
 
