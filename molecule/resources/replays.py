@@ -92,6 +92,8 @@ class Watch:
         environment = {
             **os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_FORCE_COLOR": "0", "PYTHONUNBUFFERED": "1", "ANSIBLE_PIPELINING": "true",
+            # every task: tests wait for their names
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
         }  # fmt: skip
         self.process = subprocess.Popen(
             [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", inventory, playbook, *arguments],

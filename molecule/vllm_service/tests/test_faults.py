@@ -249,7 +249,8 @@ def test_memory_limit(host, fault) -> None:
 def running_deployment(variables: dict) -> subprocess.Popen:
     """Begin a deployment in a process group of its own."""
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1",
-                   "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_PIPELINING": "true"}  # fmt: skip
+                   "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_PIPELINING": "true",
+                   "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}  # fmt: skip
     playbook = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "converge.yml"
     return subprocess.Popen(
         [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", os.environ["MOLECULE_INVENTORY_FILE"],

@@ -195,7 +195,8 @@ def reboot(night: Night) -> Callable:
 BROKEN = {"vllm_extra_env": {"REPLAY_THEN": "exit 1", "PYTHONUNBUFFERED": "1"}}
 KILL_COMPOSE = "kill -9 $(pidof docker-compose)"
 KILL_DOCKERD = "kill -9 $(pidof dockerd)"
-KILL_CLI = "kill -9 $(pgrep -x docker -P $(pgrep -x python3 -d ,))"
+#: Compose is a program of its own, whose parent is the docker command.
+KILL_CLI = "kill -9 $(ps -o ppid= -p $(pidof docker-compose))"
 
 
 def strike(event: str, command: str, **more) -> Callable:
