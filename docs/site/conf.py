@@ -29,8 +29,6 @@ highlight_language = "text"
 # options begin with two dashes, and stay so
 smartquotes = False
 myst_heading_anchors = 4
-# no plugin has one
-exclude_patterns = ["reference/environment_variables.rst"]
 
 html_theme = "furo"
 html_title = project
@@ -46,6 +44,7 @@ ANSIBLE = "https://docs.ansible.com/ansible/latest/"
 ANSIBLE_LABELS = {
     "action_plugins": "plugins/action.html",
     "ansible_configuration_settings": "reference_appendices/config.html",
+    "callback_plugins": "plugins/callback.html",
     "common_return_values": "reference_appendices/common_return_values.html",
 }
 

@@ -14,7 +14,7 @@ description:
   - Prints a line for each role that a run comes to, for each change and for each failure, warnings as they come, and
     after the recap the closing message of each host, whole. Nothing is printed of a task that had nothing to do.
   - A failure that the playbook itself takes care of is one line; the closing message has its text.
-  - With C(-v) it is M(ansible.builtin.default#callback), so that nothing is hidden from who looks for more.
+  - With C(-v) it is P(ansible.builtin.default#callback), so that nothing is hidden from who looks for more.
 requirements:
   - C(stdout_callback=myia.vllm.brief) in C(ansible.cfg), as in a checkout of this collection
 extends_documentation_fragment:

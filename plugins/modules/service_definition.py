@@ -91,7 +91,7 @@ published: {description: Whether the port is published on the host., type: bool,
 network_mode: {description: V(bridge) or V(host)., type: str, returned: success}
 container_port: {description: TCP port inside the container., type: int, returned: success}
 publish_address: {description: Host address on which the port is published., type: str, returned: success}
-scheme: {description: V(https) where the service itself speaks TLS, else V(http)., type: str, returned: success}
+scheme: {description: 'V(https) where the service itself speaks TLS, else V(http).', type: str, returned: success}
 ssl_certfile: {description: Certificate on the host; empty without TLS., type: str, returned: success}
 ssl_keyfile: {description: Its key on the host., type: str, returned: success}
 ssl_ca_certs: {description: Authorities of the clients' certificates., type: str, returned: success}

@@ -64,7 +64,8 @@ class Run:
         done = subprocess.run(
             [program, "playbooks/configure_awx.yml", "-e", "@%s" % (folder / "settings.json"), *words],
             cwd=ROOT,
-            env={**os.environ, **awx.environment, "no_proxy": "127.0.0.1", "ANSIBLE_FORCE_COLOR": "0"},
+            env={**os.environ, **awx.environment, "no_proxy": "127.0.0.1", "ANSIBLE_FORCE_COLOR": "0",
+                 "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -109,17 +109,18 @@ def _pairs(text: str) -> dict[str, str]:
     return pairs
 
 
-def ambient(expected: dict[str, str | None], env: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def ambient(expected: dict[str, str | None], env: str, environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the names that this process's environment has with another value than ``.env`` has or will have.
 
     Args:
         expected: name and value, None where the value is not known here.
         env: text of the ``.env`` that is in use.
-        environment: that of the process.
+        environment: that of a process; None: of this one.
 
     Returns:
         Per name ``differs``, or ``unknown`` where nothing tells; never a value.
     """
+    environment = os.environ if environment is None else environment
     there = items(env)
     found = {}
     for name, value in expected.items():

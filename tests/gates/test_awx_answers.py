@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers of AWX's forms, in the file that AWX writes, read by each supported ansible-core that this machine has.
+"""Answers of AWX's forms, in the file that AWX writes, read by each supported ansible-core.
 
 The playbook of the test contacts no host; it prints the definition of the service, and each text variable as a role
 would read it.
@@ -10,19 +10,12 @@ from __future__ import annotations
 import json
 import pathlib
 import subprocess
-import sys
 
 import pytest
 import yaml
 from awx_job import dump_extra_vars
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-#: `make gates` makes those of .cache/cores; a machine without them has the one that the tests run on.
-CORES = {
-    "own": pathlib.Path(sys.executable).parent / "ansible-playbook",
-    **{path.parts[-3]: path for path in sorted(ROOT.glob(".cache/cores/*/bin/ansible-playbook"))},
-}
 
 PLAYBOOK = """
 - hosts: localhost
@@ -56,8 +49,8 @@ def options(kinds: tuple[str, ...]) -> dict[str, dict]:
     }
 
 
-@pytest.fixture(name="say", params=CORES)
-def say_(request, tmp_path):
+@pytest.fixture
+def say(core, tmp_path):
     """Run the playbook with answers; returns status, output and what it said."""
 
     def run(answers: dict, names: list[str] | None = None) -> tuple[int, str, dict]:
@@ -65,9 +58,10 @@ def say_(request, tmp_path):
         given = {"folder": str(tmp_path), **({"names": names} if names else {})}
         (tmp_path / "extravars").write_text(dump_extra_vars(given, answers, {"awx_job_id": 7}), encoding="utf-8")
         done = subprocess.run(
-            [CORES[request.param], "-i", "localhost,", "-c", "local", "-e", "@%s" % (tmp_path / "extravars"),
-             "-e", "ansible_python_interpreter=%s" % sys.executable, tmp_path / "play.yml"],
-            cwd=ROOT, capture_output=True, text=True, check=False,
+            core.command("ansible-playbook", "-i", "localhost,", "-c", "local", "-e", "@%s" % (tmp_path / "extravars"),
+                         "-e", "ansible_python_interpreter={{ ansible_playbook_python }}", tmp_path / "play.yml"),
+            cwd=tmp_path, env=core.environment(ANSIBLE_COLLECTIONS_PATH=str(ROOT / "collections")),
+            capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
         path = tmp_path / "said.json"
         said = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
