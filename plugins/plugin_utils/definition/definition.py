@@ -18,6 +18,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     adapters,
     command,
     compose_options,
+    drain,
     extra,
     model_options,
     mounts,
@@ -117,7 +118,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
     suffix = re.sub(r"[^A-Z0-9]", "_", v["vllm_name"].upper())
     has_key = bool(v["vllm_api_key"])
     publish = compose_options.publish_address(v) if v["vllm_publish"] else ""
-    inside = compose_options.told(v)
+    inside = drain.told(compose_options.told(v), extra_options)
     if publish and publish not in LOOPBACK and not has_key:
         warnings.append(
             "vllm_publish_address: the service is reachable on %s without any key. Set vllm_api_key, or leave "
@@ -181,6 +182,9 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
             "start_period_s": v["vllm_healthcheck_start_period_s"],
         },
         "restart_policy": v["vllm_restart_policy"],
+        # how long running requests are waited for, and how long Docker waits for the container to end
+        "drain_timeout_s": v["vllm_shutdown_timeout_s"],
+        "stop_grace_s": drain.grace_s(inside),
         # What vLLM is started with, in order: literals and ${NAME} references into .env.
         "command": [argument["render"] for argument in command.arguments(inside, suffix, extra_options)],
         # Environment of the container: variable -> name in .env. Values stand in .env only.
@@ -248,7 +252,7 @@ def env_entries(values: dict, options: dict) -> list[tuple[str, str]]:
     entries: list[tuple[str, str]] = []
     if gpus:
         entries.append(("CUDA_VISIBLE_DEVICES_%s" % suffix, ",".join(gpus)))
-    for argument in command.arguments(compose_options.told(v), suffix, extra_options):
+    for argument in command.arguments(drain.told(compose_options.told(v), extra_options), suffix, extra_options):
         if argument["env"]:
             entries.append((argument["env"], argument["value"]))
     for _name, env_name, value in [*command.container_env(v, suffix, extra_env), *prefetch.prefetch_env(v, extra_env)]:

@@ -97,6 +97,17 @@ SERVE_OPTIONS = (
     ServeOption("ssl-certfile", "vllm_ssl_certfile", "VLLM_SSL_CERTFILE_%s", own=""),
     ServeOption("ssl-keyfile", "vllm_ssl_keyfile", "VLLM_SSL_KEYFILE_%s", own=""),
     ServeOption("ssl-ca-certs", "vllm_ssl_ca_certs", "VLLM_SSL_CA_CERTS_%s", own=""),
+    # told only where it works, see drain.py
+    ServeOption(
+        "shutdown-timeout",
+        "vllm_shutdown_timeout_s",
+        "VLLM_SHUTDOWN_TIMEOUT_%s",
+        least=0,
+        most=86400,
+        omit=0,
+        own=0,
+        fit=vllm_versions.fitting_shutdown,
+    ),
     ServeOption("api-key", "vllm_api_key", told_by="environment"),
     ServeOption("hf-token", "vllm_hf_token", told_by="environment"),
 )

@@ -35,6 +35,9 @@ _ROPE_SCALING_GONE = (0, 30, 0)
 #: libraries on data-centre GPUs with an older driver.
 _CUDA_COMPATIBILITY = (0, 17, 0)
 
+#: First release with --shutdown-timeout (vllm_options.json, of the wheels).
+_SHUTDOWN_TIMEOUT_SINCE = (0, 18, 0)
+
 #: CUDA release that the image vllm/vllm-openai:v<version> is built for, from a release on (vllm/envs.py:
 #: VLLM_MAIN_CUDA_VERSION; a unit test compares it with the derived data). For 0.11.0 vLLM's own
 #: .buildkite/release-pipeline.yaml says the same. Reports of `unsatisfied condition: cuda>=12.9` name v0.14.1
@@ -149,6 +152,11 @@ def minimum_driver(version: str, image: str = "") -> dict:
         "forward_compatible": release(version) >= _CUDA_COMPATIBILITY,
         "older_image": "v%d.%d.%d-cu129" % release(version) if has_older else "",
     }
+
+
+def fitting_shutdown(version: str, timeout_s: int) -> int:
+    """Return the seconds for running requests before a release stops; 0, as it does by itself, before it can wait."""
+    return timeout_s if release(version) >= _SHUTDOWN_TIMEOUT_SINCE else 0
 
 
 def fitting_overrides(version: str, overrides: dict) -> dict:

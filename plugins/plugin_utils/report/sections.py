@@ -178,6 +178,7 @@ def _timeline(found: dict) -> dict:
     return {
         "at": _whole_seconds(found.get("at", "")),
         "total_s": found.get("total_s"),
+        "downtime_s": found.get("downtime_s"),
         "compile_cache": found.get("compile_cache", ""),
         "phases": [{key: step.get(key) for key in keys} for step in found.get("phases") or []],
     }
@@ -195,7 +196,9 @@ def _start(results: dict, snapshot: dict) -> tuple[dict, str, bool]:
     if health.get("start"):
         failed = not health.get("healthy")
         wanted = report_verdict.wanted_release(results)
-        return health["start"], wanted if failed and wanted else current.get("name", "") or wanted, failed
+        # how long the switch took was written down with the release
+        down = {} if failed else {"downtime_s": (current.get("start") or {}).get("downtime_s")}
+        return {**health["start"], **down}, wanted if failed and wanted else current.get("name", "") or wanted, failed
     return current.get("start") or {}, current.get("name", ""), False
 
 

@@ -55,6 +55,8 @@ def section(part: dict) -> list[dict]:
         ("Container started", part["at"]),
         (what, "failed" if part["failed"] else "answers"),
     ]
+    if part.get("downtime_s") is not None:
+        about.append(("Nothing was answered for", duration(part["downtime_s"])))
     if part["compile_cache"]:
         about.append(("Compile cache", part["compile_cache"]))
     if before:

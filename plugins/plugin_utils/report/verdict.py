@@ -304,6 +304,9 @@ def _done(run: str, results: dict, snapshot: dict, verify: dict) -> tuple[str, s
     serves = "Release %s" % name if name else "The service"
     total_s = (health.get("start") or {}).get("total_s")
     took = " after a start of %s" % duration(total_s) if total_s else ""
+    down_s = (current_release(snapshot).get("start") or {}).get("downtime_s")
+    if took and down_s is not None:
+        took += "; nothing was answered for %s" % duration(down_s)
     checked = ""
     if verify.get("counts"):
         checked = " " + _checks(verify["counts"])

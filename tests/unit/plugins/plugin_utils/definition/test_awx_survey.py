@@ -86,6 +86,7 @@ def test_form_with_another_model(loader, values) -> None:
         "VLLM_MODEL_MEDIUM": "org/Llama-3.1-8B-Instruct",
         "VLLM_HOST_MEDIUM": "0.0.0.0",
         "VLLM_PORT_MEDIUM": "5002",
+        "VLLM_SHUTDOWN_TIMEOUT_MEDIUM": "300",
         "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",

@@ -62,7 +62,7 @@ def test_extra_options(given, arguments, entries, define, env_of) -> None:
     found, problems, _warnings = define(**changes)
     assert problems == []
     assert found["command"][-len(arguments) :] == arguments
-    assert found["command"][-len(arguments) - 1] == "${VLLM_PORT_MEDIUM}"
+    assert found["command"][-len(arguments) - 1] == "${VLLM_SHUTDOWN_TIMEOUT_MEDIUM}"
     extra = {name: value for name, value in env_of(**changes).items() if name.startswith("EXTRA_")}
     assert extra == entries
 

@@ -40,6 +40,8 @@ def test_defaults_are_the_medium_service(define, env_of) -> None:
         "${VLLM_HOST_MEDIUM}",
         "--port",
         "${VLLM_PORT_MEDIUM}",
+        "--shutdown-timeout",
+        "${VLLM_SHUTDOWN_TIMEOUT_MEDIUM}",
     ]
     assert found["environment"] == {
         "NVIDIA_VISIBLE_DEVICES": "CUDA_VISIBLE_DEVICES_MEDIUM",

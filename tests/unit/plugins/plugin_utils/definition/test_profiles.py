@@ -61,7 +61,7 @@ def test_another_model_gets_nothing_of_the_profile(define, env_of) -> None:
     found, problems, notices = define(**changes)
     assert problems == []
     assert command(found, env_of(**changes)) == [
-        "org/Llama-3.1-8B-Instruct", "--host", "0.0.0.0", "--port", "5002",
+        "org/Llama-3.1-8B-Instruct", "--host", "0.0.0.0", "--port", "5002", "--shutdown-timeout", "300",
     ]  # fmt: skip
     assert (found["served_model_name"], found["container_name"]) == ("org/Llama-3.1-8B-Instruct", "vllm-medium")
     assert (found["gpu_devices"], found["tensor_parallel_size"]) == (["3"], 1)
