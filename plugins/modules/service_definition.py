@@ -133,6 +133,18 @@ sources:
       V(default) (of the role), V(vLLM), or what it was derived from.
   type: dict
   returned: success
+drain_timeout_s:
+  description: Longest time in seconds in which running requests may end before the service stops.
+  type: int
+  returned: success
+shutdown_timeout_s:
+  description: The same as vLLM is told of it; 0 where the release cannot do it.
+  type: int
+  returned: success
+stop_grace_s:
+  description: How long Docker waits for the container to end, in seconds.
+  type: int
+  returned: success
 restart_policy: {description: Restart policy once the service was healthy., type: str, returned: success}
 command:
   description: Arguments of C(vllm serve), literals and C(${NAME}) references into C(.env).
