@@ -15,6 +15,7 @@ import pathlib
 
 import yaml
 from ansible import context
+from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.splitter import parse_kv
 
@@ -114,7 +115,7 @@ def below_extra(task_vars: dict) -> dict:
     hostvars = task_vars.get("hostvars")
     # Ansible hands neither to anybody
     manager, inventory = getattr(hostvars, "_variable_manager", None), getattr(hostvars, "_inventory", None)
-    empty = [name for name, value in getattr(manager, "_extra_vars", {}).items() if value is None or value == ""]
+    empty = [name for name, value in getattr(manager, "_extra_vars", {}).items() if _is_empty(value)]
     host = inventory.get_host(task_vars.get("inventory_hostname")) if inventory and empty else None
     if host is None:
         return {}
@@ -122,6 +123,15 @@ def below_extra(task_vars: dict) -> dict:
     bare._extra_vars = {}
     found = bare.get_vars(host=host, include_hostvars=False)
     return {name: found[name] for name in empty if name in found}
+
+
+def _is_empty(value: object) -> bool:
+    """Tell whether an extra variable says nothing."""
+    try:
+        return value is None or value == ""
+    except AnsibleError:
+        # encrypted, and no password opens it: whoever reads it says so, with its name
+        return False
 
 
 def _names(text: str) -> list[str]:
