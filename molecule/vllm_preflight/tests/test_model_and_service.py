@@ -239,7 +239,8 @@ def test_plan(play, net, untouched) -> None:
     assert "Plan of the vLLM service medium on preflight-trixie (nothing was changed)" in run.output
     assert "fits: YES" in run.output
     passed = re.search(r"^passed  (.*?)^=+$", run.output, re.DOTALL | re.MULTILINE).group(1)
-    assert re.findall(r"\w+", passed) == [name for name in IDS if name not in ("model_path", "adapters", "tls", "networks")]
+    without = ("model_path", "adapters", "tls", "networks")
+    assert re.findall(r"\w+", passed) == [name for name in IDS if name not in without]
     net(hub=404)
     run = play("--limit", "localhost,preflight-trixie", "--check", "-e", "vllm_shm_size=1m", playbook=PLAN)
     assert run.status == 0, run.output

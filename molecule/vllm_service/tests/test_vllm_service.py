@@ -73,7 +73,7 @@ def test_one_changed_tunable_recreates_once(host, play) -> None:
     assert again.recap["changed"] == 0
     assert container(host) == after
     # those that failed in other tests are kept apart from the good ones
-    assert host.check_output("grep -lE '\"good_since\": *\"2' %s/*/release.json | wc -l" % RELEASES) == "2"
+    assert host.check_output('grep -lE \'"good_since": *"2\' %s/*/release.json | wc -l' % RELEASES) == "2"
 
 
 @pytest.mark.full
