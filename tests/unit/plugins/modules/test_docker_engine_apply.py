@@ -68,6 +68,7 @@ def test_postponed(run) -> None:
     assert "web (image)" in answer["postponed"]
 
 
+# the module looks at the machine itself; with systemd, scenario docker_engine shows the restart
 @pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="this machine has systemd")
 @pytest.mark.parametrize("running", [(), ("web",)], ids=["free", "busy"])
 def test_restart_without_systemd(running, run) -> None:

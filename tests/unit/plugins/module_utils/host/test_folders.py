@@ -46,6 +46,7 @@ def test_parts(tmp_path) -> None:
 def test_read_only(tmp_path) -> None:
     """The file system and whose folder it is are named."""
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,mode=0750", "disk", tmp_path], check=False).returncode:
+        # a file system that is read-only for root too; who runs the units as another user has no such thing
         pytest.skip("this machine may not mount")
     try:
         found = folders.problem(str(tmp_path / "vllm"))
@@ -69,6 +70,7 @@ def test_not_ours(tmp_path, monkeypatch) -> None:
 def test_unknown_owner(tmp_path) -> None:
     """A user id that has no name is named as such."""
     if os.geteuid():
+        # the kernel's rule; the tests run as root wherever `make test` does
         pytest.skip("only root gives files away")
     os.chown(tmp_path, 54321, -1)
     assert folders.owner(str(tmp_path)).startswith("it belongs to user id 54321, mode ")
