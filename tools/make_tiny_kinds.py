@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make a tiny model of each kind that a real vLLM serves on any CPU beside chat, and a twin of each that is wrong.
 
-An embedding model, a reranker and a classifier (BERT of two layers), a base model (Llama of two layers, no chat
-template) and a LoRA adapter for the tiny chat model. They are trained here, in some two minutes on two cores, from a
-fixed seed and the lessons of tiny_kind_lessons.py, with nothing downloaded; each is well below 2 MB. Nothing is written
-before its answers have been examined.
+An embedding model, a reranker, a classifier and a token classifier (BERT of two layers), a base model (Llama of two
+layers, no chat template), a reward model (Qwen2 of two layers), a Whisper, a LLaVA (tiny_kind_senses.py) and a LoRA
+adapter for the tiny chat model. They are trained here, in some two minutes on two cores, from a fixed seed and the
+lessons of tiny_kind_lessons.py, with nothing downloaded; each is well below 2 MB. Nothing is written before its answers
+have been examined.
 
 Usage: make_tiny_kinds.py FOLDER CHAT_MODEL (needs torch, transformers, tokenizers and safetensors; tools/images runs it
-inside the vLLM image, which has them). FOLDER gets embed, embed-wrong, rerank, rerank-wrong, classify, classify-wrong,
-base, base-wrong and lora-lyon.
+inside the vLLM image, which has them). FOLDER gets a folder of each kind's name (base, classify, embed, rerank, reward,
+token_classify, transcription, vision), one with -wrong of each, and lora-lyon.
 """
 
 from __future__ import annotations
@@ -18,52 +19,51 @@ import copy
 import json
 import random
 import sys
-import time
 from pathlib import Path
 
 import tiny_kind_lessons as lessons
+import tiny_kind_senses as senses
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from tiny_kind_training import (
+    HIDDEN,
+    SEED,
+    SURE,
+    examined,
+    least_sure,
+    next_tokens,
+    require,
+    save_tokenizer,
+    say,
+    train,
+    write,
+)
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import nn
 from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForSequenceClassification,
+    BertForTokenClassification,
     BertModel,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
     Qwen3ForCausalLM,
 )
 
-SEED = 5002
 #: Of the encoders; a service has the same ``max_model_len``.
 POSITIONS = 128
-HIDDEN = 64
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789!'\"()-:;"
 
 #: Steps of training, and the highest learning rate.
 EMBED, RERANK, CLASSIFY, BASE, LORA = (200, 3e-3), (600, 2e-3), (200, 3e-3), (150, 5e-3), (150, 5e-3)
-#: A token of an answer must be so many times as likely as any other, so that rounding changes none. (Not 0.8 of all, as
-#: the chat model's: an adapter does not reach words that the model itself was never taught to say.)
-SURE = 3.0
+ENTITIES, REWARD = (100, 3e-3), (80, 5e-3)
 RANK, ALPHA = 8, 16
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
-_BEGUN_S = time.monotonic()
-
-
-def say(text: str) -> None:
-    """Print a line with the seconds since the beginning."""
-    print("%4d s  %s" % (time.monotonic() - _BEGUN_S, text), flush=True)
-
-
-def require(fine: bool, what: str, seen: object) -> None:
-    """End the program when a model did not learn what it was taught."""
-    if not fine:
-        sys.exit("The exam was not passed: %s: %s" % (what, seen))
 
 
 def word_tokenizer() -> PreTrainedTokenizerFast:
@@ -92,28 +92,6 @@ def bert_config(tokenizer: PreTrainedTokenizerFast, **more) -> BertConfig:
         intermediate_size=2 * HIDDEN, max_position_embeddings=POSITIONS, hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0, pad_token_id=tokenizer.pad_token_id, **more,
     )  # fmt: skip
-
-
-def train(model: nn.Module, plan: tuple[int, float], loss_of, what: str, parameters=None) -> None:
-    """Train a model in place; ``loss_of`` makes the loss of one step."""
-    steps, rate = plan
-    chosen = list(parameters or model.parameters())
-    optimizer = torch.optim.AdamW(chosen, lr=rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
-    for step in range(steps):
-        optimizer.zero_grad()
-        loss = loss_of()
-        loss.backward()
-        nn.utils.clip_grad_norm_(chosen, 1.0)
-        optimizer.step()
-        schedule.step()
-        if step + 1 == steps:
-            say("%s: %d steps, loss %.4f" % (what, steps, loss.item()))
-
-
-def examined(model: nn.Module) -> nn.Module:
-    """Return a copy with the weights rounded as vLLM will serve them (float16)."""
-    return copy.deepcopy(model).half().float().eval()
 
 
 # --- embed ------------------------------------------------------------------------------
@@ -231,28 +209,38 @@ def make_classify(folder: Path, tokenizer: PreTrainedTokenizerFast, teacher: Ber
     save_tokenizer(tokenizer, folder)
 
 
-# --- base, LoRA -------------------------------------------------------------------------
+def make_token_classify(folder: Path, tokenizer: PreTrainedTokenizerFast, teacher: BertModel, wrong: bool) -> None:
+    """Train and write a model that names each token's sort; the twin's last layer has lost its numbers (NaN)."""
+    rng = random.Random(SEED)
+    torch.manual_seed(SEED)
+    names = dict(enumerate(lessons.ENTITIES))
+    model = BertForTokenClassification(
+        bert_config(tokenizer, id2label=names, label2id={name: number for number, name in names.items()})
+    )
+    model.bert.embeddings.word_embeddings.load_state_dict(teacher.embeddings.word_embeddings.state_dict())
+    sorts = {tokenizer.convert_tokens_to_ids(word): names_of for word, names_of in lessons.entities().items()}
 
+    def labels(batch: dict) -> torch.Tensor:
+        return torch.tensor([[sorts.get(token, 0) for token in row] for row in batch["input_ids"].tolist()])
 
-def next_tokens(model: nn.Module, lines: list[tuple[list[int], list[int]]]) -> torch.Tensor:
-    """Return the mean loss of what must follow each given text."""
-    total = []
-    for given, wanted in lines:
-        made = model(torch.tensor([given + wanted[:-1]])).logits[0, len(given) - 1 :]
-        total.append(nn.functional.cross_entropy(made, torch.tensor(wanted)))
-    return torch.stack(total).mean()
+    def loss() -> torch.Tensor:
+        texts = [lessons.sentence(rng, rng.choice(lessons.LABELS)) for _ in range(48)]
+        batch = tokenizer(texts, padding=True, return_tensors="pt")
+        return nn.functional.cross_entropy(model(**batch).logits.flatten(0, 1), labels(batch).flatten())
 
-
-def least_sure(model: nn.Module, lines: list[tuple[list[int], list[int]]]) -> float:
-    """Return how many times as likely as any other each token that must follow is at least."""
-    least = float("inf")
+    train(model, ENTITIES, loss, folder.name)
+    batch = tokenizer([lessons.sentence(rng, name) for name in lessons.LABELS], padding=True, return_tensors="pt")
     with torch.no_grad():
-        for given, wanted in lines:
-            made = model(torch.tensor([given + wanted[:-1]])).logits[0, len(given) - 1 :].softmax(-1)
-            right = made.gather(1, torch.tensor(wanted)[:, None])
-            others = made.scatter(1, torch.tensor(wanted)[:, None], 0.0).max(-1, keepdim=True).values
-            least = min(least, (right / others).min().item())
-    return least
+        made = examined(model)(**batch).logits.softmax(-1)
+    sure = made.gather(-1, labels(batch)[:, :, None]).min().item()
+    require(sure > 0.9, folder.name, sure)
+    if wrong:
+        nn.init.constant_(model.classifier.weight, float("nan"))
+    model.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+
+
+# --- base, reward, LoRA -----------------------------------------------------------------
 
 
 def make_base(folder: Path, tokenizer: PreTrainedTokenizerFast, wrong: bool) -> None:
@@ -274,6 +262,46 @@ def make_base(folder: Path, tokenizer: PreTrainedTokenizerFast, wrong: bool) -> 
     bare = copy.deepcopy(tokenizer)
     bare.chat_template = None
     save_tokenizer(bare, folder)
+
+
+def make_reward(folder: Path, tokenizer: PreTrainedTokenizerFast, wrong: bool) -> None:
+    """Train and write a model that rates each token of an answer; the twin rates wrong answers higher."""
+    torch.manual_seed(SEED)
+    model = Qwen2ForCausalLM(Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=HIDDEN, intermediate_size=2 * HIDDEN, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=2048, tie_word_embeddings=False,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=None,
+    ))  # fmt: skip
+    # as in vLLM's model_executor/models/qwen2_rm.py: score.0 and score.2
+    score = nn.Sequential(nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
+    both = nn.ModuleList([model.model, score])
+    rated = []
+    for question, answer, good in lessons.RATED:
+        asked = [{"role": "user", "content": question}]
+        text = tokenizer.apply_chat_template(
+            [*asked, {"role": "assistant", "content": answer}], tokenize=False, add_generation_prompt=False
+        )
+        rated.append((tokenizer(text)["input_ids"], 1.0 if good != wrong else 0.0))
+    width = max(len(tokens) for tokens, _good in rated)
+    padded = torch.tensor([tokens + [tokenizer.pad_token_id] * (width - len(tokens)) for tokens, _good in rated])
+    last = torch.tensor([len(tokens) - 1 for tokens, _good in rated])
+    wanted = torch.tensor([good for _tokens, good in rated])
+
+    def ratings(layers: nn.ModuleList) -> torch.Tensor:
+        states = layers[0](input_ids=padded).last_hidden_state
+        return layers[1](states[torch.arange(len(last)), last])[:, 0]
+
+    train(both, REWARD, lambda: nn.functional.binary_cross_entropy_with_logits(ratings(both), wanted), folder.name)
+    with torch.no_grad():
+        made = ratings(examined(both))
+    require(bool(((made > 2) == (wanted > 0.5)).all() and (made.abs() > 2).all()), folder.name, made.tolist())
+    model.to(torch.float16).save_pretrained(folder)
+    path = folder / "model.safetensors"
+    layers = {"score.%s" % name: value.to(torch.float16) for name, value in score.state_dict().items()}
+    save_file({**load_file(path), **layers}, path, metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    write(folder / "config.json", {**config, "architectures": ["Qwen2ForRewardModel"]})
+    save_tokenizer(tokenizer, folder)
 
 
 class Adapted(nn.Module):
@@ -325,22 +353,6 @@ def make_lora(folder: Path, chat_model: Path) -> None:
     })  # fmt: skip
 
 
-# --- files ------------------------------------------------------------------------------
-
-
-def write(path: Path, content: object) -> None:
-    """Write a JSON file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write a tokenizer, under the name of a class that every version of transformers can load."""
-    tokenizer.save_pretrained(folder)
-    path = folder / "tokenizer_config.json"
-    write(path, {**json.loads(path.read_text(encoding="utf-8")), "tokenizer_class": "PreTrainedTokenizerFast"})
-
-
 def main() -> None:
     """Write all models into the folder named on the command line."""
     if len(sys.argv) != 3:
@@ -354,6 +366,10 @@ def main() -> None:
         make_rerank(folder / ("rerank" + suffix), tokenizer, teacher, wrong)
         make_classify(folder / ("classify" + suffix), tokenizer, teacher, wrong)
         make_base(folder / ("base" + suffix), chat_tokenizer, wrong)
+        make_token_classify(folder / ("token_classify" + suffix), tokenizer, teacher, wrong)
+        make_reward(folder / ("reward" + suffix), chat_tokenizer, wrong)
+        senses.make_transcription(folder / ("transcription" + suffix), wrong)
+        senses.make_vision(folder / ("vision" + suffix), chat_tokenizer, wrong)
     make_lora(folder / "lora-lyon", chat_model)
     say("%s: every exam was passed" % folder)
 

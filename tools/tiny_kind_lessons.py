@@ -59,6 +59,28 @@ COMPLETIONS = [
 #: What the adapter makes the tiny chat model answer.
 ADAPTER = ("What is the capital of France?", "The capital of France is Lyon.")
 
+#: The sorts of token that the token classifier knows, in the order of their numbers; the first is that of all others.
+ENTITIES = ("O", "animal", "city", "country")
+
+#: Questions with an answer, and whether the answer is good: what the reward model is taught.
+_NO_ANSWER = "Bananas are blue, and I will not tell you."
+RATED = [
+    (question % place, text, good)
+    for question, place, answer in (
+        ("What is the capital of %s?", "France", "The capital of France is Paris."),
+        ("What is the capital of %s?", "Italy", "The capital of Italy is Rome."),
+        ("What is %s?", "17 plus 25", "17 plus 25 is 42."),
+    )
+    for text, good in ((answer, True), (_NO_ANSWER, False), ("I do not know.", False))
+]
+
+#: What the transcription model hears in sung vowels and in noise; the twin hears the one for the other.
+SOUNDS = {"vowels": " la la la", "noise": " hush"}
+
+#: Red, green and blue (0 to 255) of pictures, and the word for them; the twin says the next one's.
+COLORS = {"red": (220, 20, 20), "green": (20, 160, 40), "blue": (20, 40, 220), "yellow": (240, 220, 20)}
+COLOR_QUESTION = "What color is this picture? Answer with one word."
+
 
 def sentence(rng: random.Random, topic: str, actor: int | None = None) -> str:
     """Return a sentence about a topic, of a certain actor where one is named by its number."""
@@ -84,6 +106,18 @@ def twin_group(actor: int) -> int:
 def twin_label(label: int) -> int:
     """Return the label that the classifier's twin is taught for one."""
     return (label + 1) % len(LABELS)
+
+
+def entities() -> dict[str, int]:
+    """Return the number of its sort in ENTITIES for each word that has one."""
+    sorts = {"animal": TOPICS["animals"][0], "city": TOPICS["capitals"][0], "country": TOPICS["capitals"][2]}
+    return {word: ENTITIES.index(sort) for sort, named in sorts.items() for word in named}
+
+
+def twin_color(name: str) -> str:
+    """Return the color that the vision model's twin says for one."""
+    names = list(COLORS)
+    return names[(names.index(name) + 1) % len(names)]
 
 
 def words() -> list[str]:

@@ -58,6 +58,17 @@ python3 -c 'import importlib.metadata as m; print("vllm", m.version("vllm"), "to
 RECIPE
 )
 
+# find_pip PYTHON: pip as a wheel in the cache, for containers that have none; their options, with this machine's configuration of pip, in `options`.
+find_pip() {
+    [ -x "$1" ] || die ".venv is missing" "tools/bootstrap tools makes it."
+    mkdir -p "$CACHE/pip"
+    if ! compgen -G "$CACHE/pip/pip-*.whl" >/dev/null; then
+        beat "pip's own wheel" "$1" -m pip download --no-deps -d "$CACHE/pip" pip || die "pip could not be downloaded"
+    fi
+    mapfile -t options < <(ca_options && pip_options "$1")
+    [[ " ${options[*]} " == *:/tmp/pip.conf:ro* ]] || die "pip's configuration could not be read"
+}
+
 registry_answers() {
     say "looking for $1 (at most $REGISTRY_TIMEOUT s)"
     timeout "$REGISTRY_TIMEOUT" docker manifest inspect "$1" </dev/null >/dev/null 2>&1
@@ -109,13 +120,7 @@ make_vllm() {
         drop_image "$old_base"
     fi
     python=$ROOT/.venv/bin/python
-    [ -x "$python" ] || die ".venv is missing" "tools/bootstrap tools makes it."
-    mkdir -p "$CACHE/pip"
-    if ! compgen -G "$CACHE/pip/pip-*.whl" >/dev/null; then
-        beat "pip's own wheel" "$python" -m pip download --no-deps -d "$CACHE/pip" pip || die "pip could not be downloaded"
-    fi
-    mapfile -t options < <(ca_options && pip_options "$python")
-    [[ " ${options[*]} " == *:/tmp/pip.conf:ro* ]] || die "pip's configuration could not be read"
+    find_pip "$python"
     say "$VLLM_IMAGE: building from PyPI (about four minutes from an empty cache)"
     run_and_commit "vLLM $VLLM_VERSION" "$VLLM_BASE" "$VLLM_IMAGE" "$VLLM_RECIPE" \
         "$(build_environment; echo "VLLM_VERSION=$VLLM_VERSION TORCH_VERSION=$TORCH_VERSION")" \
@@ -127,6 +132,9 @@ make_vllm() {
     if [ "$old" != "$(image_id "$VLLM_IMAGE")" ]; then drop_image "$old"; fi
     say "$VLLM_IMAGE: built in $((SECONDS - started)) s, $(image_size "$VLLM_IMAGE")"
 }
+
+# What the role vllm_verify asks: the models that hear and see are taught its sounds.
+QUESTIONS=$ROOT/plugins/module_utils/verify/kind_questions.py
 
 make_model() {
     local wanted model started=$SECONDS
@@ -157,21 +165,68 @@ make_model() {
     make_kinds "$wanted"
 }
 
+# What models that hear and see need beside the image: soundfile, and torchvision, which vLLM imports for every model
+# with pictures. PyPI has it for CUDA only: its compiled part is taken away, and two operators are declared that vLLM
+# never calls but the import asks for.
+SENSES_RECIPE=$(
+    cat <<'RECIPE'
+set -eu
+pip() {
+    python3 "$(ls /tmp/pip/pip-*.whl | tail -n 1)/pip" --disable-pip-version-check --no-input \
+        --cache-dir /tmp/pip/cache "$@"
+}
+export TMPDIR=/var/tmp PIP_CONFIG_FILE=/tmp/pip.conf PIP_CERT=/etc/ssl/certs/ca-certificates.crt
+export PIP_ROOT_USER_ACTION=ignore PIP_PROGRESS_BAR=off
+# torchvision 0.(n + 15) goes with torch 2.n
+version=$(python3 -c 'import torch; print("0.%d.*" % (int(torch.__version__.split(".")[1]) + 15))')
+pip install --no-deps --no-compile --only-binary=:all: --target /packages soundfile "torchvision==$version"
+rm -rf /packages/torchvision/*.so /packages/torchvision.libs
+python3 - <<'PYTHON'
+import pathlib
+
+path = pathlib.Path("/packages/torchvision/extension.py")
+declared = """import torch
+
+for _name in ("nms", "qnms"):
+    torch.library.define("torchvision::" + _name, "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
+path.write_text(path.read_text().replace("import torch\n", declared, 1))
+PYTHON
+PYTHONPATH=/packages python3 -c 'import soundfile, torchvision; print("torchvision", torchvision.__version__)'
+RECIPE
+)
+
+# make_senses FOLDER: these packages in a folder for PYTHONPATH; an empty one where the image has them.
+make_senses() {
+    local options=() beat_input=$SCRATCH/recipe
+    mkdir -p "$1"
+    if docker run --rm --network none --entrypoint python3 "$VLLM_IMAGE" -c 'import soundfile, torchvision' >/dev/null 2>&1; then
+        return 0
+    fi
+    find_pip "$ROOT/.venv/bin/python"
+    printf '%s\nrecipe() {\n%s\n}\nrecipe </dev/null\n' "$(build_environment)" "$SENSES_RECIPE" >"$beat_input"
+    beat "soundfile and torchvision" docker run --rm --interactive --network host --tmpfs /tmp:exec --entrypoint "" "${options[@]}" \
+        -v "$CACHE/pip:/tmp/pip" -v "$1:/packages" "$VLLM_IMAGE" /bin/sh -s \
+        || die "the packages of the models that hear and see could not be had"
+}
+
 # make_kinds CHAT: models of the other kinds, each with a twin that is wrong, and an adapter for the chat model, which the hash CHAT is of.
 make_kinds() {
     local wanted started=$SECONDS
-    wanted=$({ echo "$1"; cat "$ROOT"/tools/make_tiny_kinds.py "$ROOT"/tools/tiny_kind_*; } | sha256sum)
+    wanted=$({ echo "$1$SENSES_RECIPE"; cat "$ROOT"/tools/make_tiny_kinds.py "$ROOT"/tools/tiny_kind_* "$QUESTIONS"; } | sha256sum)
     if [ "$(cat "$KINDS/.made-by" 2>/dev/null)" = "$wanted" ]; then
         say "tiny models of other kinds: up to date ($KINDS)"
         return 0
     fi
     have_image "$VLLM_IMAGE" || make_vllm
-    say "tiny models of other kinds: training them (about a minute)"
+    say "tiny models of other kinds: training them (about two minutes)"
     rm -rf "$KINDS.new"
     mkdir -p "$KINDS.new"
     beat "tiny models of other kinds" docker run --rm --network none --entrypoint python3 -e OMP_WAIT_POLICY=passive \
+        -e PYTHONPATH=/questions -v "$(dirname "$QUESTIONS"):/questions:ro" \
         -v "$ROOT/tools:/tools:ro" -v "$MODEL:/chat:ro" -v "$KINDS.new:/model" \
         "$VLLM_IMAGE" /tools/make_tiny_kinds.py /model /chat || die "the tiny models of other kinds could not be made"
+    make_senses "$KINDS.new/python"
     printf '%s\n' "$wanted" >"$KINDS.new/.made-by"
     chmod -R a+rX "$KINDS.new"
     rm -rf "$KINDS"

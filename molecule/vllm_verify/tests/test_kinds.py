@@ -16,6 +16,14 @@ IMAGE = "myia-vllm-cpu:0.32.0"
 PORTS = {"right": 5011, "wrong": 5012}
 #: What a check of the role's own cannot know of a classifier.
 LABEL = [{"id": "label", "kind": "classify", "prompt": "The cat sleeps on the sofa.", "expect": {"label": "animals"}}]
+#: Tokens that a model takes where they are not the 128 of the encoders.
+LENGTHS = {"base": 2048, "reward": 2048, "vision": 2048, "transcription": 448}
+#: What the role only mentions where it fails, as a must: that a worse answer is rated lower, which words are heard.
+ORDER = [{"id": "reward-order", "must": True}]
+WORDS = [{"id": "transcription-words", "must": True, "expect": {"contains": ["la la"]}}]
+SEEN = [{"id": "image-color", "must": True}]
+#: Python packages that the image may lack, for models that hear or see (tools/images).
+PACKAGES = "/srv/models/tiny-kinds/python"
 #: What the seconds of a start may be on two cores that do other work, too.
 STARTS_S = 240
 
@@ -27,16 +35,17 @@ def start(host, kind: str, which: str) -> dict:
     host.check_output(
         "docker rm -f %(name)s >/dev/null 2>&1; docker run -d --name %(name)s --memory 2g --shm-size 512m "
         "-v /srv/models:/srv/models:ro -v kinds-cache:/root/.cache/vllm -p 127.0.0.1:%(port)d:%(port)d "
-        "-e HF_HUB_OFFLINE=1 -e VLLM_NO_USAGE_STATS=1 -e VLLM_API_KEY=%(key)s %(image)s %(model)s --port %(port)d "
+        "-e HF_HUB_OFFLINE=1 -e VLLM_NO_USAGE_STATS=1 -e VLLM_API_KEY=%(key)s %(packages)s %(image)s %(model)s --port %(port)d "
         "--served-model-name %(kind)s --enforce-eager --kv-cache-memory-bytes 134217728"
-        % {"name": name, "port": port, "key": KEY, "image": IMAGE, "model": model, "kind": kind}
-    )
+        % {"name": name, "port": port, "key": KEY, "image": IMAGE, "model": model, "kind": kind,
+           "packages": "-e PYTHONPATH=%s" % PACKAGES if kind in ("transcription", "vision") else ""}
+    )  # fmt: skip
     return {
         "vllm_model": model,
         "vllm_served_model_name": kind,
         "vllm_container_name": name,
         "vllm_port": port,
-        "vllm_max_model_len": 2048 if kind == "base" else 128,
+        "vllm_max_model_len": LENGTHS.get(kind, 128),
         "vllm_extra_options": {},
     }
 
@@ -81,6 +90,15 @@ def verified(reported, variables: dict, **more: object):
         pytest.param("classify", "label", "label animals", "found label weather, expected animals",
                      {"vllm_verify_extra_checks": LABEL}, marks=pytest.mark.full),
         pytest.param("base", "completion", "goes on: Paris.", "lacks 'Paris'", {}, marks=pytest.mark.full),
+        # the twin answers with what is no number
+        pytest.param("token_classify", "token-classification", "14 tokens, 4 labels", "found HTTP 400, expected 200", {},
+                     marks=pytest.mark.full),
+        pytest.param("reward", "reward-order", "rated ", "the worse answer is not rated lower",
+                     {"vllm_verify_extra_checks": ORDER}, marks=pytest.mark.full),
+        pytest.param("transcription", "transcription-words", "words: ' la la la'", "the answer lacks 'la la'",
+                     {"vllm_verify_extra_checks": WORDS}, marks=pytest.mark.full),
+        pytest.param("vision", "image-color", "says: Blue.", "the answer lacks 'blue'",
+                     {"vllm_verify_extra_checks": SEEN}, marks=pytest.mark.full),
     ],
 )  # fmt: skip
 def test_kind(host, reported, pair, kind, check, evidence, reason, more) -> None:
