@@ -18,7 +18,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variable
     result_names,
     role_options,
 )
-from ansible_collections.myia.vllm.plugins.plugin_utils.report import closing
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import closing, crash
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import document as report_document
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import files as report_files
 
@@ -66,9 +66,13 @@ class ActionModule(ActionBase):
             "ansible_core": ansible_core,
         }
         secrets = self._secrets(task_vars)
+        extra_failures = self._value(task_vars, "vllm_extra_failures")
         failure = report_document.masked(args["failure"], secrets, False)
         verdict = {"id": "unreported", "title": "No report", "sentence": "What serves now was not asked."}
         try:
+            args["snapshot"] = crash.named(
+                args["snapshot"], extra_failures if isinstance(extra_failures, list) else [], secrets
+            )
             result["report"], verdict = self._written(about, results, args, secrets, result)
         except Exception as error:  # a by-product must neither fail a deployment nor hide what did
             # its text may hold what was not masked yet

@@ -65,6 +65,12 @@ container:
     C(memory_bytes) (in use).
   returned: always
   type: dict
+ended_log_gz:
+  description: >-
+    Where Docker has started the container again because it had ended by itself, what it wrote before that (at most its
+    last 2 MiB), compressed by gzip, in base64; empty where it did not.
+  returned: always
+  type: str
 healthy: {description: Whether C(/health) answers 200., type: bool, returned: always}
 vllm_version: {description: Version that C(/version) names., type: str, returned: always}
 kv_cache:
@@ -84,12 +90,14 @@ releases:
 problem: {description: 'What could not be seen, and why.', type: str, returned: always}
 """
 
+import base64
 import concurrent.futures
+import gzip
 import json
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils.docker import container_memory
+from ansible_collections.myia.vllm.plugins.module_utils.docker import container_log, container_memory
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
@@ -136,6 +144,8 @@ def docker_says(module: AnsibleModule, result: dict, problems: list[str]) -> Non
                 docker("stats", "--no-stream", "--format", "{{.MemUsage}}", inspected["Id"])[1]
             )
         result["container"] = service_snapshot.container(inspected, memory)
+        if running and result["container"]["restart_count"]:
+            result["ended_log_gz"] = ended_log(inspected, service_secrets.values(module.params["folder"]))
         result["model_commit"] = service_snapshot.model_commit(
             inspected, module.params["model"], module.params["revision"]
         )
@@ -144,6 +154,13 @@ def docker_says(module: AnsibleModule, result: dict, problems: list[str]) -> Non
         found = service_snapshot.first(docker("image", "inspect", wanted)[1])
         if found:
             result["image"] = service_snapshot.image(found)
+
+
+def ended_log(inspected: dict, secrets: list[str]) -> str:
+    """Return what a container wrote before Docker started it again, without secrets, by gzip and in base64."""
+    lines = container_log.before("docker", inspected["Id"], inspected["State"]["StartedAt"])
+    text = service_secrets.masked(lines.decode("utf-8", "replace"), secrets)
+    return base64.b64encode(gzip.compress(text.encode(), 1)).decode("ascii")
 
 
 def service_says(module: AnsibleModule, result: dict, problems: list[str]) -> None:
@@ -179,6 +196,7 @@ def main() -> None:
     problems: list[str] = []
     result = {
         **service_snapshot.EMPTY,
+        "ended_log_gz": "",
         "healthy": False,
         "vllm_version": "",
         "gpu": {},

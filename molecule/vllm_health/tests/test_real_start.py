@@ -46,7 +46,7 @@ def test_attached_to_a_start(host, watch) -> None:
 
 
 @pytest.mark.full
-def test_killed_engine(host, watch) -> None:
+def test_killed_engine(host, watch, play) -> None:
     """An engine that is killed when ready: Docker starts the service again, and that start can be watched."""
     before = host.check_output("docker inspect -f '{{.RestartCount}}' %s" % NAME)
     host.check_output("pkill -9 '^VLLM::EngineCor'")
@@ -55,6 +55,9 @@ def test_killed_engine(host, watch) -> None:
     run = watch()
     assert run.end() == 0, run.output
     assert "[serving] answers after" in run.output
+    # long after that a diagnosis still names what happened
+    diagnosed = play(playbook="diagnose_medium.yml")
+    assert re.search(r"Docker restarted it (once|\d+ times) .* it had ended of engine-died: ", diagnosed.flat)
 
 
 @pytest.mark.full

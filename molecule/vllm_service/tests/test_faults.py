@@ -31,7 +31,10 @@ FAULTS = {
     ),
     "TP does not divide the heads": ({"vllm_tensor_parallel_size": 3}, "heads-not-divisible"),
     "bad tool parser": (
-        {"vllm_extra_options": {"enable-auto-tool-choice": True, "tool-call-parser": "nobody"}}, "parser-unknown",
+        # the definition knows the parsers of this release, and refuses others before anything happens
+        {"vllm_extra_options": {"enable-auto-tool-choice": True, "tool-call-parser": "nobody"},
+         "vllm_check_options": False},
+        "parser-unknown",
     ),
     "corrupt weights": ({"vllm_model": "/srv/models/corrupt"}, "weights-broken"),
     "shm too small": (

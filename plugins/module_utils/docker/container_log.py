@@ -91,6 +91,19 @@ def ends(docker: str, container: str) -> str:
     return b"".join([*head, *between, *tail]).decode("utf-8", "replace")
 
 
+def before(docker: str, container: str, until: str, most_bytes: int = END_BYTES) -> bytes:
+    """Return the last ``most_bytes`` of what a container wrote before a time, as Docker writes it, in whole lines."""
+    kept: collections.deque[bytes] = collections.deque()
+    size = 0
+    with _lines([docker, "logs", "--timestamps", "--until", until, container]) as stream:
+        for line in stream:
+            kept.append(line)
+            size += len(line)
+            while size > most_bytes:
+                size -= len(kept.popleft())
+    return b"".join(kept)
+
+
 def seen_besides(evidence: list[str]) -> str:
     """Return the last line of a log that is saved: what Docker and the watch knew of the container's end beside it.
 

@@ -200,13 +200,25 @@ def _restarted(snapshot: dict) -> str:
         current_release(snapshot).get("good_since"), container.get("started_at")))  # fmt: skip
     count = container.get("restart_count") or 0
     if count:
-        return "Docker restarted it %s since it was started, at last at %s: it had ended by itself; the log says why " \
-               "(docker logs --until %sZ %s)" % ("once" if count == 1 else "%d times" % count, started, started,
-                                                 container.get("name", ""))  # fmt: skip
+        return "Docker restarted it %s since it was started, at last at %s: %s (docker logs --until %sZ %s)" % (
+            "once" if count == 1 else "%d times" % count, started, _crash(container.get("crash")), started,
+            container.get("name", ""),
+        )  # fmt: skip
     # the way back from a release that failed starts an older one again
     if since and started > since and not last_failed(snapshot):
         return "it was started again at %s, by hand or with the engine or host" % started
     return ""
+
+
+def _crash(crash: dict | None) -> str:
+    """Return of what a container ended by itself, as far as its log says it."""
+    if crash is None:
+        return "it had ended by itself; the log says why"
+    if crash["id"] == "unknown":
+        return "it had ended by a failure that is not known: %s" % " / ".join(crash["evidence"][-2:])
+    if crash["id"]:
+        return "it had ended of %s: %s" % (crash["id"], crash["cause"].rstrip("."))
+    return "it had ended, and its log shows no failure, as when it is killed from outside"
 
 
 def _verify(verify: dict, failure: dict) -> tuple[str, str]:

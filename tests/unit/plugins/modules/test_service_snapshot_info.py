@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import http.server
 import json
 import os
@@ -93,6 +95,8 @@ def look(run_module, tools, bare_path, folder):
             '"container inspect") %s\n;;' % there,
             '"stats --no-stream") echo "1.5GiB / 31GiB" ;;',
             "\"image inspect\") cat <<'END'\n%s\nEND\n;;" % json.dumps([IMAGE]),
+            '"logs --timestamps") [ "$3 $4" = "--until 2026-01-01T00:00:00Z" ] && cat <<\'END\'\n%s died of %s\nEND\n;;'
+            % (ID, TOKEN),
             "*) exit 1 ;;",
             "esac",
         ])  # fmt: skip
@@ -121,6 +125,18 @@ def test_no_secret(look, server) -> None:
     answer = look(server(ANSWERS), gpus=False)
     assert "PLANTED" not in answer["_output"]
     assert answer["releases"][0]["failure"]["evidence"] == ["403 for ***"]
+
+
+@pytest.mark.parametrize(
+    ("restarts", "state", "words"),
+    [(0, "running", ""), (2, "running", "%s died of ***\n" % ID), (2, "restarting", "")],
+)
+def test_log_of_before(look, server, restarts, state, words) -> None:
+    """What ended a container that Docker started again stands in its log before that start; without secrets."""
+    there = {**CONTAINER, "RestartCount": restarts, "State": {**CONTAINER["State"], "Status": state}}
+    answer = look(server(ANSWERS), there, gpus=False)
+    packed = answer["ended_log_gz"]
+    assert (gzip.decompress(base64.b64decode(packed)).decode() if packed else "") == words
 
 
 def test_no_container(look, server) -> None:

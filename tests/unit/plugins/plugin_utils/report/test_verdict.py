@@ -237,6 +237,25 @@ def test_started_since_it_was_accepted(good_since, started_at, words, report_cas
     assert (words in sentence) if words else ("has what it needs" in sentence)
 
 
+@pytest.mark.parametrize(
+    ("crash", "words"),
+    [
+        ({"id": "engine-died", "cause": "The engine died.", "evidence": ["x"]}, "12:06:00: it had ended of engine-died: "
+         "The engine died (docker logs --until 2026-01-31T12:06:00Z myia-vllm-medium-qwen3)."),
+        ({"id": "unknown", "cause": "Not known.", "evidence": ["a", "b", "ValueError: c"]},
+         "it had ended by a failure that is not known: b / ValueError: c (docker logs"),
+        ({"id": "", "cause": "", "evidence": []}, "it had ended, and its log shows no failure, as when it is killed"),
+    ],
+)  # fmt: skip
+def test_cause_of_a_crash(crash, words, report_cases) -> None:
+    """A diagnosis names what ended the service that Docker had to start again, as far as its log tells it."""
+    about, results, snapshot, failure = report_cases.case("healthy_restarted")
+    there = {**snapshot, "container": {**snapshot["container"], "crash": crash}}
+    found = judged((about, results, there, failure))
+    assert found["id"] == "healthy_restarted"
+    assert words in found["sentence"]
+
+
 def test_failed_in_check_mode(report_cases) -> None:
     """A check changes nothing, so no release failed to come into service."""
     about, results, snapshot, failure = report_cases.case("failed_still_serves")
