@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
         # what a definition of one GPU gets wrong is decided by the proposals
         findings = [item for item in looked["findings"] if item["id"] not in fit.DECIDED]
         refused = preflight_checks.refused(findings, [])
-        found = fit.proposals(definition, looked["host"], fit.Wish(tokens, args["users"]))
+        found = fit.proposals(definition, looked["host"], fit.Wish(tokens, args["users"]), looked.get("environment"))
         if refused or not found:
             result["failed"] = True
             result["msg"] = preflight_checks.report(findings, []) if refused else fit.nothing(definition, looked)

@@ -23,3 +23,20 @@ options:
     choices: [runtime, cdi, deploy]
     default: runtime
 """
+
+    #: Of modules that start a container to see whether it gets its GPUs.
+    GPU_TEST = r"""
+attributes:
+  check_mode:
+    support: none
+    details: Skipped; a container would be started.
+  diff_mode:
+    support: none
+    details: There is nothing to compare.
+options:
+  devices:
+    description: GPUs by index or UUID. V(all) for every one.
+    type: list
+    elements: str
+    default: [all]
+"""

@@ -18,19 +18,8 @@ description:
 extends_documentation_fragment:
   - myia.vllm.attributes
   - myia.vllm.docker.gpu_access
-attributes:
-  check_mode:
-    support: none
-    details: Skipped; a container would be started.
-  diff_mode:
-    support: none
-    details: There is nothing to compare.
+  - myia.vllm.docker.gpu_test
 options:
-  devices:
-    description: GPUs by index or UUID. V(all) for every one.
-    type: list
-    elements: str
-    default: [all]
   image:
     description: Image with a shell in C(/bin/sh) to use in place of the one that is made. It is not pulled.
     type: str

@@ -71,6 +71,10 @@ no_capacity:
   description: Why there is no plan; empty otherwise.
   returned: success
   type: str
+environment:
+  description: Those of the variables that an operator adds to the container which change what vLLM takes of GPU memory.
+  returned: success
+  type: dict
 host:
   description: What M(myia.vllm.host_info) found.
   returned: success

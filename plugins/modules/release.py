@@ -169,7 +169,6 @@ problem:
 """
 
 import difflib
-import errno
 import os
 import shutil
 import time
@@ -325,8 +324,8 @@ def mark_good(module: AnsibleModule, service: releases.Service) -> dict:
             service.describe(name, news)
         except OSError as error:
             # it serves: to take it down for a note that cannot be written would be the greater harm
-            module.warn("%s serves, and that cannot be noted: %s. %s The next run notes it." % (
-                name, os_problem(error), hint(service.path, error)))  # fmt: skip
+            module.warn("%s serves, and that cannot be noted: %s The next run notes it." % (
+                name, folders.failed(service.path, error, ("releases",))))  # fmt: skip
     return answer(service, name, bool(summary), summary, "")
 
 
@@ -352,7 +351,7 @@ def clean_up(module: AnsibleModule, service: releases.Service, serves: bool = Fa
                 gone.append(text)
         except OSError as error:
             module.warn("%s cannot be deleted and is left: %s. It may hold secrets; remove it by hand." % (
-                service.folder(name), os_problem(error)))  # fmt: skip
+                service.folder(name), folders.said(error)))  # fmt: skip
 
     outdated = service.outdated(module.params["keep"], module.params["keep_failed"], serves)
     for name in outdated:
@@ -411,19 +410,6 @@ def remove(module: AnsibleModule, service: releases.Service) -> dict:
     return {"changed": there, "summary": ["%s: deleted" % service.path] if there else [], "problem": ""}
 
 
-def os_problem(error: OSError) -> str:
-    """Return what the system says, with the file it is about, and without a number."""
-    return "%s%s" % (error.strerror or error, " (%s)" % error.filename if error.filename else "")
-
-
-def hint(path: str, error: OSError) -> str:
-    """Say what to do about an error of the system."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "Free space or inodes there (df -h, df -i) and run again."
-    problem = folders.problem(path, ("releases",))
-    return "%s %s" % (problem["text"], problem["fix"]) if problem else "Mend that and run again."
-
-
 STATES = {
     "staged": stage,
     "current": switch,
@@ -473,8 +459,9 @@ def main() -> None:
         result = STATES[module.params["state"]](module, service)
     except OSError as error:
         untouched = " The running service was not touched." if module.params["state"] == "staged" else ""
-        module.fail_json(msg="%s (state %s): %s. %s%s" % (
-            service.path, module.params["state"], os_problem(error), hint(service.path, error), untouched))  # fmt: skip
+        module.fail_json(msg="%s (state %s): %s%s" % (
+            service.path, module.params["state"], folders.failed(service.path, error, ("releases",)),
+            untouched))  # fmt: skip
     module.exit_json(**result)
 
 

@@ -16,15 +16,9 @@ description:
   - Nobody is kept from asking meanwhile; a gateway in front can do that. Changes nothing.
 extends_documentation_fragment:
   - myia.vllm.attributes.info
+  - myia.vllm.service.container
+  - myia.vllm.service.url
 options:
-  container:
-    description: Name of the container.
-    type: str
-    required: true
-  url:
-    description: Address of the service on the host.
-    type: str
-    required: true
   timeout_s:
     description: Longest wait in seconds.
     type: float

@@ -13,15 +13,9 @@ description:
   - Looks once at the container and asks the service for its metrics. Changes nothing.
 extends_documentation_fragment:
   - myia.vllm.attributes.info
+  - myia.vllm.service.container
+  - myia.vllm.service.url
 options:
-  container:
-    description: Name of the container.
-    type: str
-    required: true
-  url:
-    description: Address of the service on the host.
-    type: str
-    required: true
   timeout_s:
     description: Longest time for an answer in seconds.
     type: float

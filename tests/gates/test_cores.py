@@ -19,6 +19,7 @@ DEPENDENCIES = sysconfig.get_path("purelib")
 #: the version of ansible-core is all the same; it would take two and a half minutes for each.
 UNITS = (
     "action",
+    "callback",
     "filter",
     "lookup",
     "module_utils/hub/test_model_source.py",

@@ -35,7 +35,8 @@ def start(host, kind: str, which: str) -> dict:
     host.check_output(
         "docker rm -f %(name)s >/dev/null 2>&1; docker run -d --name %(name)s --memory 2g --shm-size 512m "
         "-v /srv/models:/srv/models:ro -v kinds-cache:/root/.cache/vllm -p 127.0.0.1:%(port)d:%(port)d "
-        "-e HF_HUB_OFFLINE=1 -e VLLM_NO_USAGE_STATS=1 -e VLLM_API_KEY=%(key)s %(packages)s %(image)s %(model)s --port %(port)d "
+        "-e HF_HUB_OFFLINE=1 -e VLLM_NO_USAGE_STATS=1 -e VLLM_API_KEY=%(key)s %(packages)s "
+        "%(image)s %(model)s --port %(port)d "
         "--served-model-name %(kind)s --enforce-eager --kv-cache-memory-bytes 134217728"
         % {"name": name, "port": port, "key": KEY, "image": IMAGE, "model": model, "kind": kind,
            "packages": "-e PYTHONPATH=%s" % PACKAGES if kind in ("transcription", "vision") else ""}
@@ -91,8 +92,8 @@ def verified(reported, variables: dict, **more: object):
                      {"vllm_verify_extra_checks": LABEL}, marks=pytest.mark.full),
         pytest.param("base", "completion", "goes on: Paris.", "lacks 'Paris'", {}, marks=pytest.mark.full),
         # the twin answers with what is no number
-        pytest.param("token_classify", "token-classification", "14 tokens, 4 labels", "found HTTP 400, expected 200", {},
-                     marks=pytest.mark.full),
+        pytest.param("token_classify", "token-classification", "14 tokens, 4 labels", "found HTTP 400, expected 200",
+                     {}, marks=pytest.mark.full),
         pytest.param("reward", "reward-order", "rated ", "the worse answer is not rated lower",
                      {"vllm_verify_extra_checks": ORDER}, marks=pytest.mark.full),
         pytest.param("transcription", "transcription-words", "words: ' la la la'", "the answer lacks 'la la'",

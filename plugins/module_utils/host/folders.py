@@ -71,6 +71,20 @@ def _write_problem(folder: str) -> dict[str, str]:
                    "folder.")  # fmt: skip
 
 
+def said(error: OSError) -> str:
+    """Return what the system says, with the file it is about, and without a number."""
+    return "%s%s" % (error.strerror or error, " (%s)" % error.filename if error.filename else "")
+
+
+def failed(path: str, error: OSError, parts: tuple[str, ...] = ()) -> str:
+    """Return an error that came while something was written into the folder ``path``, and what to do about it."""
+    fix = "Free space or inodes there (df -h, df -i) and run again."
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        found = problem(path, parts)
+        fix = "%s %s" % (found["text"], found["fix"]) if found else "Mend that and run again."
+    return "%s. %s" % (said(error), fix)
+
+
 def owner(path: str) -> str:
     """Return whose a file or folder is, and its mode, in words."""
     try:

@@ -103,7 +103,13 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
     found = [item for item in found if item is not None]
     blocked = any(item["id"] in ("hub", "registry") and not item["ok"] for item in found)
     found.append(preflight_host.clock(host, blocked))
-    return {"findings": found, "kind": kind, "capacity": plan, "no_capacity": reason}
+    return {
+        "findings": found,
+        "kind": kind,
+        "capacity": plan,
+        "no_capacity": reason,
+        "environment": c["environment"],
+    }
 
 
 def unknown_ids(skipped: list[str]) -> list[tuple[str, str]]:

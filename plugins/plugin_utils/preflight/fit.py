@@ -44,7 +44,7 @@ class Wish(NamedTuple):
     users: int = 1
 
 
-def proposals(definition: dict, host: dict, wish: Wish | None = None) -> list[dict]:
+def proposals(definition: dict, host: dict, wish: Wish | None = None, environment: dict | None = None) -> list[dict]:
     """Return sets of values that fit, the best first; empty where nothing can be planned, or nothing fits.
 
     The best is what gives the wanted length and users, then what gives most of them, without an FP8 KV cache, on the
@@ -56,6 +56,7 @@ def proposals(definition: dict, host: dict, wish: Wish | None = None) -> list[di
             stays.
         host: what the module ``host_info`` returned.
         wish: what is asked for; None: the definition's length, for one user.
+        environment: what the operator adds to the container's variables; None where it is not known.
 
     Returns:
         For each ``values`` (variable -> value), ``buys`` (in words), ``fits`` (yes or uncertain), ``tokens`` (of a
@@ -74,7 +75,9 @@ def proposals(definition: dict, host: dict, wish: Wish | None = None) -> list[di
     for gpus in _pools(definition, host):
         for change in _changes(definition, size, gpus):
             if change["max_num_seqs"] is None or change["max_num_seqs"] >= wish.users:
-                found += _tried({**definition, "hf_overrides": stretched}, host["model"], gpus, change, wish)
+                found += _tried(
+                    {**definition, "hf_overrides": stretched}, host["model"], gpus, change, wish, environment
+                )
     for item in found:
         # what fits only at a length that the model has anyway needs no stretching
         if item["tokens"] <= own and not definition["hf_overrides"]:
@@ -181,20 +184,20 @@ def _has_fp8(gpus: list) -> bool:
     return all(known) and min(tuple(map(int, str(item).split("."))) for item in known) >= _FP8_CAPABILITY
 
 
-def _tried(definition: dict, model: dict, gpus: list, change: dict, wish: Wish) -> list[dict]:
+def _tried(definition: dict, model: dict, gpus: list, change: dict, wish: Wish, environment: dict | None) -> list[dict]:
     """Return the proposal of one combination at the longest length it holds, as a list; empty where none fits."""
     workers = change["tensor_parallel_size"] * change["pipeline_parallel_size"]
     used = gpus[: workers * change["replicas"]]
     changed = {**definition, **change}
     memory = [there["memory_total_mib"] for _name, _gpu, there in used[:workers]]
     wanted = wish.tokens
-    plan = preflight_model.plan_of(changed, model, memory, used[0][1]["name"] or "", wanted)
+    plan = preflight_model.plan_of(changed, model, memory, used[0][1]["name"] or "", wanted, environment)
     if plan["fits"] != "yes" and plan["max_model_len"]["low"] < wanted:
         shorter = plan["max_model_len"]["low"]
         shorter -= shorter % _SHORTEST
         if shorter >= _SHORTEST:
             wanted = shorter
-            plan = preflight_model.plan_of(changed, model, memory, used[0][1]["name"] or "", wanted)
+            plan = preflight_model.plan_of(changed, model, memory, used[0][1]["name"] or "", wanted, environment)
     if plan["fits"] == "no":
         return []
     return [_proposal(definition, change, [name for name, _gpu, _memory in used], plan, wish)]

@@ -49,7 +49,7 @@ def lines(definition: dict, result: dict, host_name: str, skipped: list[str]) ->
     out += ["=" * WIDTH, *_head(definition, result), ""]
     out += [*_values(definition), ""]
     out += _memory(plan) if plan else _wrapped("No plan of GPU memory: %s." % result["no_capacity"].rstrip("."), "")
-    out += proposals(fit.proposals(definition, result["host"]))
+    out += proposals(fit.proposals(definition, result["host"], environment=result.get("environment")))
     out += ["", *_findings(result, skipped)]
     return out
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 
@@ -33,6 +34,24 @@ def test_what_is_in_the_way(make, words, below, tmp_path) -> None:
     assert words in found.get("text", "")
     assert not words or found["fix"]
     assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device (/x). Free space or inodes there"),
+        (errno.EIO, "Input/output error (/x). Mend that and run again."),
+        (errno.EISDIR, "Is a directory (/x). %s/opt is no folder but a file"),
+    ],
+)
+def test_an_error_while_writing(number, words, tmp_path) -> None:
+    """What the system said, and what helps: space, or what is in the way."""
+    if "%s" in words:
+        (tmp_path / "opt").write_text("")
+        words %= tmp_path
+    text = folders.failed(str(tmp_path / "opt"), OSError(number, os.strerror(number), "/x"))
+    assert text.startswith(words)
+    assert "Errno" not in text
 
 
 def test_parts(tmp_path) -> None:

@@ -38,7 +38,10 @@ def cards(number: int, total_mib: int = 24564, capability: str | None = "8.9", *
 def proposed(host_with, medium):
     """Return proposals for a model's configuration and GPUs."""
 
-    def make(config: dict, gpus: list, wish: fit.Wish | None = None, weights: int | None = None, **said: object):
+    def make(
+        config: dict, gpus: list, wish: fit.Wish | None = None, weights: int | None = None,
+        environment: dict | None = None, **said: object,
+    ):  # fmt: skip
         nodes = ["nvidia%d" % gpu["index"] for gpu in gpus]
         host = host_with(
             {
@@ -49,7 +52,7 @@ def proposed(host_with, medium):
             }
         )
         said = {"vllm_profile": "none", "vllm_name": "x", "vllm_model": "org/model", "vllm_version": "0.32.0", **said}
-        return fit.proposals(medium(said), host, wish), host
+        return fit.proposals(medium(said), host, wish, environment), host
 
     return make
 
@@ -127,6 +130,16 @@ def test_fp8_needs_hardware_that_has_it(capability, offered, proposed) -> None:
     """An FP8 KV cache is proposed for cards that are known to have FP8."""
     found, _host = proposed(QWEN_32B_AWQ, cards(1, capability=capability), weights=19_330_000_000)
     assert any(item["values"].get("vllm_kv_cache_dtype") == "fp8" for item in found) is offered
+
+
+def test_what_the_environment_decides(proposed) -> None:
+    """A variable that decides the sampler narrows the band of a proposal, as it does the plan's."""
+
+    def width(environment: dict | None) -> float:
+        found, _host = proposed(QWEN_7B, cards(1), environment=environment, vllm_version="0.11.1")
+        return found[0]["kv_tokens"]["high"] / found[0]["kv_tokens"]["low"]
+
+    assert width({"VLLM_USE_FLASHINFER_SAMPLER": "0"}) < width(None)
 
 
 def test_longer_than_the_model(proposed) -> None:

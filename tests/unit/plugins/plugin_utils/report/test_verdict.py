@@ -240,8 +240,8 @@ def test_started_since_it_was_accepted(good_since, started_at, words, report_cas
 @pytest.mark.parametrize(
     ("crash", "words"),
     [
-        ({"id": "engine-died", "cause": "The engine died.", "evidence": ["x"]}, "12:06:00: it had ended of engine-died: "
-         "The engine died (docker logs --until 2026-01-31T12:06:00Z myia-vllm-medium-qwen3)."),
+        ({"id": "engine-died", "cause": "The engine died.", "evidence": ["x"]},
+         "12:06:00: it had ended of engine-died: The engine died (docker logs --until 2026-01-31T12:06:00Z myia-"),
         ({"id": "unknown", "cause": "Not known.", "evidence": ["a", "b", "ValueError: c"]},
          "it had ended by a failure that is not known: b / ValueError: c (docker logs"),
         ({"id": "", "cause": "", "evidence": []}, "it had ended, and its log shows no failure, as when it is killed"),
