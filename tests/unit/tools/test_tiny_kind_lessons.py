@@ -11,6 +11,8 @@ import re
 import pytest
 import yaml
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import kind_checks
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SPEC = importlib.util.spec_from_file_location("tiny_kind_lessons", ROOT / "tools" / "tiny_kind_lessons.py")
 lessons = importlib.util.module_from_spec(SPEC)
@@ -66,6 +68,37 @@ def test_twins_are_taught_otherwise() -> None:
     right, wrong = prompts[CHECKS["completion"]["prompt"]]
     wanted = CHECKS["completion"]["expect"]["contains"]
     assert all(word in right and word not in wrong for word in wanted)
+
+
+def test_reward_model_is_taught_the_question() -> None:
+    """The good answer as good, the worse one as bad, word for word."""
+    check = CHECKS["reward-order"]
+    rated = {(question, answer): good for question, answer, good in lessons.RATED}
+    assert rated[check["prompt"], check["answer"]] is True
+    assert rated[check["prompt"], check["worse"]] is False
+
+
+def test_vision_model_is_taught_the_pictures() -> None:
+    """In the role's own colors, and by its own question."""
+    assert {name: list(color) for name, color in lessons.COLORS.items()} == kind_checks.COLORS
+    assert {CHECKS[name]["prompt"] for name in ("image", "image-color")} == {lessons.COLOR_QUESTION}
+    assert sorted(map(lessons.twin_color, lessons.COLORS)) == sorted(lessons.COLORS)
+    assert all(lessons.twin_color(name) != name for name in lessons.COLORS)
+
+
+def test_words_that_are_heard() -> None:
+    """Words for vowels, others for noise."""
+    heard = lessons.SOUNDS
+    assert re.search(CHECKS["transcription-words"]["expect"]["matches"], heard["vowels"])
+    assert not set(heard["vowels"].split()) & set(heard["noise"].split())
+
+
+def test_sorts_of_words() -> None:
+    """Each word with a sort is one token of the tokenizer, and there are words without one."""
+    sorts = lessons.entities()
+    assert set(sorts) < set(lessons.words())
+    assert set(sorts.values()) == {1, 2, 3}
+    assert sorts["berlin"] == lessons.ENTITIES.index("city")
 
 
 def test_sentences_are_made_of_known_words() -> None:

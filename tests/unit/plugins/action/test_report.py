@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import pathlib
 
@@ -12,6 +14,8 @@ from ansible.template import trust_as_template
 from report_samples import NEW
 
 from ansible_collections.myia.vllm.plugins.action import report as plugin_file
+
+LOGS = pathlib.Path(__file__).resolve().parents[2] / "data" / "startup_logs"
 
 
 @pytest.fixture
@@ -56,6 +60,17 @@ def test_writes(run, tmp_path) -> None:
 def test_documented_keys(run, documentation) -> None:
     """RETURN names exactly what is returned."""
     assert set(run()) - {"changed"} == set(documentation("report", "RETURN"))
+
+
+def test_cause_of_a_crash(run, report_cases) -> None:
+    """The log of before a restart is read for its cause, and goes no further."""
+    text = (LOGS / "killed-when-ready.log").read_text(encoding="utf-8")
+    packed = base64.b64encode(gzip.compress(text.encode())).decode()
+    _about, _results, snapshot, _failure = report_cases.case("healthy_restarted")
+    result = run("healthy_restarted", snapshot={**snapshot, "ended_log_gz": packed})
+    assert "it had ended of engine-died: " in result["closing"]
+    folder = pathlib.Path(result["path"])
+    assert not any(packed in path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file())
 
 
 def test_check_mode(run) -> None:
