@@ -360,8 +360,8 @@ FAULTS: dict[str, Callable] = {
 
 
 @pytest.fixture(scope="module")
-def probe(host):
-    """Let the host note when the service answers, over reboots too."""
+def probe(host, pytestconfig):
+    """Let the host note when the service answers, over reboots too; print the table of all faults at the end."""
     for path, text in (("/srv/probe.py", PROBE), ("/etc/systemd/system/standin-probe.service", UNIT)):
         subprocess.run(
             ["docker", "exec", "--interactive", container_of(host).name, "sh", "-c", "cat > %s" % path],
@@ -371,7 +371,9 @@ def probe(host):
     host.check_output("systemctl restart standin-probe")
     yield
     host.check_output("systemctl disable --now standin-probe; rm /etc/systemd/system/standin-probe.service")
-    print("\n" + table())
+    # what passes is captured, and this is meant to be read
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("\n" + table(), flush=True)
 
 
 @pytest.fixture

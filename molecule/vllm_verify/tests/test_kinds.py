@@ -92,7 +92,7 @@ def verified(reported, variables: dict, **more: object):
                      {"vllm_verify_extra_checks": LABEL}, marks=pytest.mark.full),
         pytest.param("base", "completion", "goes on: Paris.", "lacks 'Paris'", {}, marks=pytest.mark.full),
         # the twin answers with what is no number
-        pytest.param("token_classify", "token-classification", "14 tokens, 4 labels", "found HTTP 400, expected 200",
+        pytest.param("token_classify", "token-classification", "17 tokens, 4 labels", "found HTTP 400, expected 200",
                      {}, marks=pytest.mark.full),
         pytest.param("reward", "reward-order", "rated ", "the worse answer is not rated lower",
                      {"vllm_verify_extra_checks": ORDER}, marks=pytest.mark.full),
