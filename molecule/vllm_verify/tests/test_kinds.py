@@ -25,7 +25,7 @@ SEEN = [{"id": "image-color", "must": True}]
 #: Python packages that the image may lack, for models that hear or see (tools/images).
 PACKAGES = "/srv/models/tiny-kinds/python"
 #: What the seconds of a start may be on two cores that do other work, too.
-STARTS_S = 240
+STARTS_S = 600
 
 
 def start(host, kind: str, which: str) -> dict:
