@@ -75,12 +75,12 @@ jump() {{
 away() {{
     command -v "$1" >/dev/null || return 0
     for into in DOCKER-USER INPUT; do
-        "$1" -w -S "$into" 2>/dev/null | grep -e " -j $prefix" | grep -v -e " -j $2\$" | while read -r _add rule; do
+        "$1" -w -S "$into" 2>/dev/null | grep -e " -j $prefix" | grep -v -e " -j $2\\$" | while read -r _add rule; do
             # its words are the arguments
             "$1" -w -D $rule
         done
     done
-    "$1" -w -S 2>/dev/null | grep -e "^-N $prefix" | grep -v -e " $2\$" | while read -r _new name; do
+    "$1" -w -S 2>/dev/null | grep -e "^-N $prefix" | grep -v -e " $2\\$" | while read -r _new name; do
         "$1" -w -F "$name" && "$1" -w -X "$name"
     done
     return 0
@@ -108,7 +108,7 @@ _NFTABLES = """\
 # another port), down, check
 set -u
 away() {{
-    nft list tables 2>/dev/null | grep -e " inet {prefix}[0-9]*\$" | grep -v -e " $1\$" | while read -r _table family name; do
+    nft list tables 2>/dev/null | grep -e " inet {prefix}[0-9]*\\$" | grep -v -e " $1\\$" | while read -r _table family name; do
         nft delete table "$family" "$name"
     done
 }}

@@ -19,9 +19,9 @@ ENTRYPOINT = ["vllm", "serve"]
 
 #: Reads each file into the variable of its name and becomes vLLM, so that no shell is left, and stop signals arrive. Each
 #: dollar sign is doubled for Compose.
-_SCRIPT = (
-    'for file in /run/secrets/%s*; do export "$${file#/run/secrets/%s}=$$(cat "$$file")"; done; exec "$$@"'
-    % (PREFIX, PREFIX)
+_SCRIPT = 'for file in /run/secrets/%s*; do export "$${file#/run/secrets/%s}=$$(cat "$$file")"; done; exec "$$@"' % (
+    PREFIX,
+    PREFIX,
 )
 
 

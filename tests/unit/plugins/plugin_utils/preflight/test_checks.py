@@ -132,6 +132,7 @@ FAILING = [
     ),
     ("mounts", "error", {"missing_files": ["/srv/k"]}, TLS, {}, "correct vllm_ssl_keyfile"),
     ("tls", "error", {"tls_problem": "KEY_VALUES_MISMATCH"}, TLS, {}, "/srv/c with /srv/k: KEY_VALUES_MISMATCH"),
+    ("exposure", "warning", {}, {"vllm_publish_address": "0.0.0.0"}, {}, "vllm_allowed_sources"),
     ("networks", "error", {}, EXTERNAL, {}, "docker network create ai"),
     ("networks", "error", {"networks": {"ai": "other"}}, {"vllm_networks": ["ai"]}, {}, "external: true"),
     ("networks", "error", {"networks": {"ai": ""}}, {"vllm_networks": ["ai"]}, {}, "did not make"),
@@ -321,7 +322,7 @@ def test_cpu_asks_for_no_gpu(host_with, medium) -> None:
     assert failed(result["findings"]) == []
     assert [item["id"] for item in result["findings"]] == [
         "operating_system", "root", "folder", "environment", "mounts", "model_path", "model_kind", "tensor_parallel",
-        "max_model_len", "shm", "port", "container_name", "disk", "docker", "compose", "registry", "clock",
+        "max_model_len", "shm", "port", "exposure", "container_name", "disk", "docker", "compose", "registry", "clock",
     ]  # fmt: skip
     assert result["capacity"] is None
     assert "vllm_accelerator is cpu" in result["no_capacity"]
