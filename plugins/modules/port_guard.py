@@ -11,9 +11,9 @@ short_description: Keep all but some networks from a port that Docker publishes
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - A port that Docker publishes goes past ufw and firewalld. This sets rules in front of Docker's own, for IPv4 and IPv6,
-    with iptables (C(DOCKER-USER), and C(INPUT) for Docker's proxy and containers in the host's network) or nftables (a
-    table of its own). The host itself always may.
+  - A port that Docker publishes goes past ufw and firewalld. This sets rules in front of Docker's own, for IPv4 and
+    IPv6. With iptables they stand in C(DOCKER-USER), and in C(INPUT) for Docker's proxy and containers in the host's
+    network; with nftables in a table of its own. The host itself always may.
   - A systemd unit sets them before Docker starts, so they are there after a reboot and a restart of Docker.
 extends_documentation_fragment:
   - myia.vllm.attributes

@@ -52,8 +52,8 @@ options:
     default: []
   secret_files:
     description:
-      - Files of the release, by name, each with the name in O(env) of what it holds. They lie in C(secrets/), which root
-        alone enters, and go with C(.env). For O(state=staged).
+      - Files of the release, by name, each with the name in O(env) of what it holds. They lie in C(secrets/), which
+        root alone enters, and go with C(.env). For O(state=staged).
     type: dict
     default: {}
   files_variable:

@@ -28,9 +28,9 @@ attributes:
 options:
   step:
     description:
-      - V(compared) tells what O(release) changes against the current one. V(proven) asks the service with the key of the
-        current release and those of others, and the hub with their tokens. V(forgotten) deletes C(.env) of releases that
-        hold an old secret; they cannot be returned to then.
+      - V(compared) tells what O(release) changes against the current one. V(proven) asks the service with the key of
+        the current release and those of others, and the hub with their tokens. V(forgotten) deletes C(.env) of releases
+        that hold an old secret; they cannot be returned to then.
     type: str
     choices: [compared, proven, forgotten]
     required: true
@@ -70,7 +70,8 @@ others:
   elements: str
 key:
   description: >-
-    HTTP status of C(/v1/models), C(new) with the present key (0 for no answer) and C(old), a list, with those of before.
+    HTTP status of C(/v1/models), C(new) with the present key (0 for no answer) and C(old), a list, with those of
+    before.
   returned: with O(step=proven)
   type: dict
 token:

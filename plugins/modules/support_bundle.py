@@ -11,8 +11,8 @@ version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Reads the host by M(myia.vllm.support_info) and judges on the controller. Checks of the host, the container's state,
-    its logs by the failure catalogue, the kernel's log (memory, Xid) and the bottlenecks in C(/metrics) become findings,
-    each with its fix.
+    its logs by the failure catalogue, the kernel's log (memory, Xid) and the bottlenecks in C(/metrics) become
+    findings, each with its fix.
   - Writes an archive on the controller from which tokens, keys and passwords, host names, addresses, people's names,
     prompts and answers were taken out, the same value by the same name in all files. Its C(CONTENTS.md) lists what is
     inside. A file in which a known secret is still seen is left out.
@@ -32,7 +32,7 @@ attributes:
     details: Changes nothing.
 options:
   dir:
-    description: Folder on the controller in which C(reports/support/) lies. Empty for the one in which Ansible was started.
+    description: Folder on the controller in which C(reports/support/) lies. Empty for where Ansible was started.
     type: str
     default: ""
   keep:
@@ -56,13 +56,13 @@ EXAMPLES = r"""
 RETURN = r"""
 findings:
   description: >-
-    What was found, the worst first, each with C(id), C(severity) (V(error), V(warning) or V(info)), C(found), C(fix) and
-    C(where) (the file of the archive that shows it). As in the archive, without what strangers must not see.
+    What was found, the worst first, each with C(id), C(severity) (V(error), V(warning) or V(info)), C(found), C(fix)
+    and C(where) (the file of the archive that shows it). As in the archive, without what strangers must not see.
   returned: success
   type: list
   elements: dict
 files: {description: The files in the archive., type: list, elements: str, returned: success}
 left_out: {description: Files that were left out., type: list, elements: str, returned: success}
 path: {description: The archive on the controller; empty when it could not be written., type: str, returned: success}
-text: {description: Findings and the archive's place as a text for the screen., type: list, elements: str, returned: success}
+text: {description: Findings and the archive's place for the screen., type: list, elements: str, returned: success}
 """

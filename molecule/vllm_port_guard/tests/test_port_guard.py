@@ -52,8 +52,8 @@ def serve(host, *flags: str) -> None:
     published = " ".join(flags) or "-p %d:8000" % PORT
     port = 8000 if not flags else PORT
     host.check_output(
-        "docker rm -f web 2>/dev/null; docker run -d --name web %s standin-web /usr/bin/python3 -m http.server %d --bind ::"
-        % (published, port)
+        "docker rm -f web 2>/dev/null; "
+        "docker run -d --name web %s standin-web /usr/bin/python3 -m http.server %d --bind ::" % (published, port)
     )
     deadline = time.monotonic() + 30
     while host.run("curl -sf -o /dev/null http://127.0.0.1:%d/", PORT).rc != 0:

@@ -73,12 +73,10 @@ def replaced(text: str, secrets: list[str], name_of: Callable[[str], str]) -> st
         for form in forms(secret):
             if form in text:
                 text = text.replace(form, name_of(secret))
-    lines = text.count("\n")
-    for secret in secrets if lines else []:
+    for secret in secrets if "\n" in text else []:
         for form in forms(secret):
-            # a first sign that begins no line's end cannot be split over it
             if len(form) >= _MIN_SPLIT:
-                text = _split(form).sub(lambda _match, name=name_of(secret): name, text)
+                text = _split(form).sub(lambda _match, known=secret: name_of(known), text)
     return text
 
 

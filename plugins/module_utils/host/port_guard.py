@@ -7,8 +7,8 @@ Docker's own rules let everybody in before ufw or firewalld are asked. What is s
   Docker has no rules for it, and a container in the host's network), for IPv4 and IPv6;
 - with nftables, in a table of its own before the address is translated, so that nothing depends on Docker.
 
-A program of the host holds the rules, and a systemd unit runs it before Docker starts, so that there is no moment without
-them. Docker leaves DOCKER-USER as it finds it (moby, daemon/libnetwork/drivers/bridge: setupUserChain).
+A program of the host holds the rules, and a systemd unit runs it before Docker starts, so that there is no moment
+without them. Docker leaves DOCKER-USER as it finds it (moby, daemon/libnetwork/drivers/bridge: setupUserChain).
 
 Private to this collection; may change at any time.
 """
@@ -88,7 +88,8 @@ away() {{
 
 there() {{
     command -v "$1" >/dev/null || return 0
-    "$1" -w -C DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport "$port" --ctdir ORIGINAL -j "$chain" 2>/dev/null &&
+    "$1" -w -C DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport "$port" --ctdir ORIGINAL \\
+        -j "$chain" 2>/dev/null &&
         "$1" -w -C INPUT -p tcp --dport "$port" -j "$chain" 2>/dev/null &&
         [ "$("$1" -w -S "$chain" 2>/dev/null | grep -c '^-A')" = "$2" ]
 }}
@@ -108,9 +109,10 @@ _NFTABLES = """\
 # another port), down, check
 set -u
 away() {{
-    nft list tables 2>/dev/null | grep -e " inet {prefix}[0-9]*\\$" | grep -v -e " $1\\$" | while read -r _table family name; do
-        nft delete table "$family" "$name"
-    done
+    nft list tables 2>/dev/null | grep -e " inet {prefix}[0-9]*\\$" | grep -v -e " $1\\$" |
+        while read -r _table family name; do
+            nft delete table "$family" "$name"
+        done
 }}
 case ${{1-}} in
 up) nft -f - <<'END'
@@ -173,7 +175,7 @@ def program(project: str, port: int, sources: list[str], backend: str) -> str:
 
 
 def chain_prefix(project: str) -> str:
-    """Return the beginning of the names of the service's chains, behind which the port stands: iptables takes 28 signs."""
+    """Return the beginning of the names of the service's chains, before the port: iptables takes 28 signs."""
     return "MYIA-VLLM-%s-" % hashlib.sha256(project.encode()).hexdigest()[:8]
 
 

@@ -4,7 +4,7 @@
 Layout of a service's folder (mode 0750, root)::
 
     releases/<UTC time>-<content hash>/{compose.yml,.env,release.json}     .env is 0600; a failed one has none
-    releases/<...>/secrets/<name>                      values of .env that the container gets as files; they go with .env
+    releases/<...>/secrets/<name>                      values of .env that the container gets as files
     current -> releases/<...>
 
 What else lies in ``releases/`` is not ours: it is named (:meth:`Service.strange`) and left alone.
@@ -28,8 +28,8 @@ from ansible_collections.myia.vllm.plugins.module_utils.common import files
 
 COMPOSE, ENV, DESCRIPTION = "compose.yml", ".env", "release.json"
 
-#: Folder of values of ``.env`` that the container reads as files. Only root enters it; a file that is mounted from it is
-#: readable by any user in the container.
+#: Folder of values of ``.env`` that the container reads as files. Only root enters it; a file that is mounted
+#: from it is readable by any user in the container.
 SECRETS, _SECRETS_MODE, _SECRET_MODE = "secrets", 0o700, 0o444
 
 #: The log of a release's last start that failed.

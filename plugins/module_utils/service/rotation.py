@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which secrets a release changes, and whether the old ones are dead. Python standard library only; runs on hosts.
 
-The values are looked up in the ``.env`` files of the releases and never leave the host but in a request that tries them.
+The values are looked up in the ``.env`` files of the releases and never leave the host but in a request that tries
+them.
 
 Private to this collection; may change at any time.
 """
@@ -26,8 +27,8 @@ def compare(service: releases.Service, name: str) -> dict:
     """Return what release ``name`` changes against the current one.
 
     Returns:
-        ``secrets``, the names in ``.env`` of secrets that differ; ``others``, further names that differ, and compose.yml
-        where that does.
+        ``secrets``, the names in ``.env`` of secrets that differ; ``others``, further names that differ, and
+        compose.yml where that does.
     """
     current = service.current()
     before, after = (dotenv.items(service.read(item, releases.ENV)) for item in (current, name))
@@ -72,7 +73,7 @@ def prove(service: releases.Service, url: str, endpoint: str, timeout_s: float) 
     current, old = dotenv.items(service.read(service.current(), releases.ENV)), old_values(service)
 
     def service_says(key: str) -> int:
-        headers = {"Authorization": "Bearer " + key.split(",")[0]} if key else {}
+        headers = {"Authorization": "Bearer " + key.partition(",")[0]} if key else {}
         return service_http.query(url + "/v1/models", timeout_s, headers=headers)[0]
 
     def hub_says(token: str) -> int:

@@ -90,7 +90,7 @@ def contents(parts: dict[str, str], counts: dict[str, int], left_out: list[str])
         "# What is in this archive", "",
         "Secrets, prompts and answers, host names, addresses, people's names and identities gave way to names such as "
         "`<host-1>`; the same name is the same value in all files. Replaced: %s." % (replaced or "nothing"), "",
-        "Look through the files before you publish them: what a program writes into its log nobody knows beforehand.", "",
+        "Look through the files before you publish them: what a program writes into its log nobody knows before.", "",
         "| file | bytes | what it is |", "|---|---|---|",
     ]  # fmt: skip
     for name, text in sorted(parts.items()):

@@ -60,15 +60,18 @@ def _container(parts: dict[str, str]) -> list[dict]:
         ]
     state, found = seen.get("State") or {}, []
     if state.get("OOMKilled"):
-        found.append(finding("container_oom", "error", "the kernel ended the container for lack of memory",
-                             "Raise vllm_memory_limit, or lower vllm_cpu_kv_cache_gib and vllm_shm_size.", where))  # fmt: skip
+        text = "the kernel ended the container for lack of memory"
+        fix = "Raise vllm_memory_limit, or lower vllm_cpu_kv_cache_gib and vllm_shm_size."
+        found.append(finding("container_oom", "error", text, fix, where))
     if state.get("Status") != "running":
-        found.append(finding("not_running", "error", "the container is %s (exit code %s)%s" % (
-            state.get("Status", "unknown"), state.get("ExitCode"), ": " + state["Error"] if state.get("Error") else ""),
-            "Read the finding of its log; deploy_medium.yml starts it anew.", where))  # fmt: skip
+        text = "the container is %s (exit code %s)" % (state.get("Status", "unknown"), state.get("ExitCode"))
+        text += ": " + state["Error"] if state.get("Error") else ""
+        fix = "Read the finding of its log; deploy_medium.yml starts it anew."
+        found.append(finding("not_running", "error", text, fix, where))
     elif (state.get("Health") or {}).get("Status") == "unhealthy":
-        found.append(finding("unhealthy", "error", "the container runs and does not answer its health check",
-                             "Read the end of service/log.txt; a restart may help, a fault of the engine shows there.", where))  # fmt: skip
+        text = "the container runs and does not answer its health check"
+        fix = "Read the end of service/log.txt; a restart may help, an engine's fault shows there."
+        found.append(finding("unhealthy", "error", text, fix, where))
     restarts = seen.get("RestartCount") or 0
     if restarts:
         found.append(finding("restarts", "warning", "Docker has restarted the container %d time%s" % (

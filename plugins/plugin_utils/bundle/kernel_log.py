@@ -27,21 +27,22 @@ _MEANINGS = {
     43: ("error", "a program's fault stopped its work on the GPU", "Look for the first error in vLLM's log."),
     45: ("warning", "work on the GPU was ended, mostly since the program was", "Look for what came before it."),
     48: ("error", "an error of the GPU's memory that cannot be corrected",
-         "Reset the GPU or restart the host (nvidia-smi -q -d ECC,ROW_REMAPPER); when it comes again, have it exchanged."),
+         "Reset the GPU or restart the host (nvidia-smi -q -d ECC); have it exchanged when it comes again."),
     61: ("error", "the GPU's own firmware stopped", "Restart the host; update the driver when it comes again."),
     62: ("error", "the GPU's own firmware stopped", "Restart the host; update the driver when it comes again."),
-    63: ("warning", "a bad row of the GPU's memory is remapped", "Reset the GPU or restart the host to use the new row."),
-    64: ("error", "a bad row of the GPU's memory could not be remapped", "Restart the host; have the GPU exchanged when it comes again."),
-    74: ("error", "the link between GPUs (NVLink) failed", "Restart the host; look at nvidia-smi nvlink -e and the bridge."),
+    63: ("warning", "a bad row of the GPU's memory is remapped", "Reset the GPU or restart the host."),
+    64: ("error", "a bad row of the GPU's memory could not be remapped",
+         "Restart the host; have the GPU exchanged when it comes again."),
+    74: ("error", "the link between GPUs (NVLink) failed", "Restart the host; look at nvidia-smi nvlink -e."),
     79: ("error", "the GPU has fallen off the bus",
          "Switch the host off and on; look at power, seat and temperature of the GPU, and at AER lines above it."),
     92: ("warning", "many errors of the GPU's memory were corrected", "Watch nvidia-smi -q -d ECC."),
-    94: ("error", "an error of the GPU's memory ended this program, others go on", "Restart the service; reset the GPU soon."),
+    94: ("error", "an error of the GPU's memory ended this program", "Restart the service; reset the GPU soon."),
     95: ("error", "an error of the GPU's memory ended all programs", "Reset the GPU or restart the host."),
     119: ("error", "the GPU's system processor (GSP) does not answer",
           "Restart the host; update the driver, or switch GSP off (NVreg_EnableGpuFirmware=0)."),
     120: ("error", "the GPU's system processor (GSP) stopped", "Restart the host; update the driver."),
-    154: ("error", "the GPU asks for a recovery", "Read in the line which one it is: reset the GPU, or restart the host."),
+    154: ("error", "the GPU asks for a recovery", "Read in the line which: reset the GPU, or restart the host."),
 }  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def findings(text: str) -> list[dict]:
         names = ", ".join(sorted({match["name"] for match in killed}))
         fix = (
             "Raise vllm_memory_limit, or leave it out." if inside else
-            "Give the host more memory, or vLLM less: lower vllm_cpu_kv_cache_gib and vllm_shm_size, leave other programs out."
+            "Give the host more memory, or vLLM less: lower vllm_cpu_kv_cache_gib, vllm_shm_size; end other programs."
         )  # fmt: skip
         found.append(finding("kernel_oom", "error", "the kernel ended %d process%s for lack of memory (%s)%s" % (
             len(killed), "" if len(killed) == 1 else "es", names,

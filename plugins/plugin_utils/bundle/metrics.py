@@ -9,6 +9,7 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+import math
 import re
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.bundle.finding import finding
@@ -35,7 +36,7 @@ def read(text: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for match in _LINE.finditer(text):
         name, value = match["name"], float(match["value"])
-        if value != value:
+        if math.isnan(value):
             continue
         found[name] = max(found.get(name, 0.0), value) if name.endswith("_perc") else found.get(name, 0.0) + value
     return found
@@ -59,7 +60,7 @@ def findings(text: str) -> list[dict]:
             "kv_cache_full", "warning", "the KV cache is full to %.0f %%, with %d requests running and %d waiting" % (
                 100 * usage, running, waiting),
             "Room for more tokens: raise vllm_gpu_memory_utilization, set vllm_kv_cache_dtype: fp8, lower "
-            "vllm_max_model_len, or spread the model over more GPUs (plan_medium.yml shows what each gives).", _WHERE))  # fmt: skip
+            "vllm_max_model_len, or spread the model over more GPUs (see plan_medium.yml).", _WHERE))  # fmt: skip
     elif waiting > running > 0:
         found.append(finding(
             "batch_full", "warning", "%d requests wait while %d run and the KV cache has room (%s)" % (
@@ -68,7 +69,7 @@ def findings(text: str) -> list[dict]:
     preempted = m.get("vllm:num_preemptions_total", 0.0)
     if preempted and preempted >= _PREEMPTED * max(done, 1.0):
         found.append(finding(
-            "preemptions", "warning", "%d requests were put back for lack of KV cache and computed anew (%d finished)" % (
+            "preemptions", "warning", "%d requests were put back for lack of KV cache, computed anew (%d finished)" % (
                 preempted, done),
             "Lower vllm_max_num_seqs, or give the KV cache more room.", _WHERE))  # fmt: skip
     waited, whole = _mean(m, "vllm:request_queue_time_seconds"), _mean(m, "vllm:e2e_request_latency_seconds")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Find what people have asked a model, and what it has answered, in the texts of logs.
 
-vLLM writes them with ``--enable-log-requests`` and ``--enable-log-outputs`` (``vllm/entrypoints/logger.py``), FastAPI and
-Pydantic when they refuse a request, and clients in what they sent.
+vLLM writes them with ``--enable-log-requests`` and ``--enable-log-outputs`` (``vllm/entrypoints/logger.py``), FastAPI
+and Pydantic when they refuse a request, and clients in what they sent.
 
 Private to this collection; may change at any time.
 """

@@ -22,12 +22,13 @@ _CAPABILITY = re.compile(r"^(ALL|[A-Z][A-Z_]{2,31})\Z")
 #: A registry: host name with or without port, and a path in it.
 _REGISTRY = re.compile(r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?(?:/[a-z0-9._/-]*[a-z0-9])?\Z")
 
-#: Where a program may write on a read-only root, beside the caches: /tmp, in RAM, from which compilers run what they made.
+#: Where a program may write on a read-only root, beside the caches: /tmp, in RAM, from which compilers run what they
+#: have made.
 _TMPFS = "/tmp:exec,mode=1777"
 
 #: What libraries otherwise write below /root, put into vLLM's compile cache, which is kept: Triton (TRITON_CACHE_DIR),
-#: CUDA's own cache (CUDA_CACHE_PATH, CUDA programming guide), FlashInfer (FLASHINFER_WORKSPACE_BASE, flashinfer/jit/env.py),
-#: and what vLLM keeps of itself (vllm/envs.py: VLLM_CONFIG_ROOT).
+#: CUDA's own cache (CUDA_CACHE_PATH, CUDA programming guide), FlashInfer (FLASHINFER_WORKSPACE_BASE,
+#: flashinfer/jit/env.py), and what vLLM keeps of itself (vllm/envs.py: VLLM_CONFIG_ROOT).
 _WRITABLE = {
     "TRITON_CACHE_DIR": "triton",
     "CUDA_CACHE_PATH": "nv",

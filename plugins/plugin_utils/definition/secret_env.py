@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Secrets of the container as files instead of variables: ``vllm_secrets_as_files``.
 
-A variable of a container is shown by ``docker inspect`` to everybody who may use Docker. A file is not: Compose mounts it
-at /run/secrets, and the entrypoint makes it a variable of vLLM's own process.
+A variable of a container is shown by ``docker inspect`` to everybody who may use Docker. A file is not: Compose
+mounts it at /run/secrets, and the entrypoint makes it a variable of vLLM's own process.
 
 Private to this collection; may change at any time.
 """
@@ -17,8 +17,8 @@ PREFIX = "env_"
 #: What the image starts with.
 ENTRYPOINT = ["vllm", "serve"]
 
-#: Reads each file into the variable of its name and becomes vLLM, so that no shell is left, and stop signals arrive. Each
-#: dollar sign is doubled for Compose.
+#: Reads each file into the variable of its name and becomes vLLM, so that no shell is left, and stop signals arrive.
+#: Each dollar sign is doubled for Compose.
 _SCRIPT = 'for file in /run/secrets/%s*; do export "$${file#/run/secrets/%s}=$$(cat "$$file")"; done; exec "$$@"' % (
     PREFIX,
     PREFIX,

@@ -12,9 +12,11 @@ import tarfile
 import pytest
 from ansible.errors import AnsibleError
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import anonymizer
+
 KEY = "PLANTED-key-7c31e2"
 PARTS = {
-    "service/inspect.json": json.dumps([{"State": {"Status": "exited", "ExitCode": 1}, "Config": {"Env": ["K=" + KEY]}}]),
+    "service/inspect.json": json.dumps([{"State": {"Status": "exited"}, "Config": {"Env": ["K=" + KEY]}}]),
     "service/log.txt": "asked by gpu01 at 10.9.8.7: Authorization: Bearer %s\n" % KEY,
     "host/kernel.log": "gpu01.corp.lan kernel: NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus.\n",
 }  # fmt: skip
@@ -79,8 +81,6 @@ def test_a_folder_that_cannot_be_written(run, tmp_path) -> None:
 
 def test_what_still_shows_a_secret_is_left_out(run, monkeypatch) -> None:
     """The last look is another one than the replacing."""
-    from ansible_collections.myia.vllm.plugins.plugin_utils.common import anonymizer
-
     monkeypatch.setattr(anonymizer.Anonymizer, "text", lambda self, text: text)
     result = run()
     assert "service/log.txt" in result["left_out"] and "service/log.txt" not in result["files"]
@@ -93,5 +93,5 @@ def test_a_host_that_does_not_answer(run, answer) -> None:
 
 
 def test_a_wrong_catalogue(run) -> None:
-    with pytest.raises(AnsibleError, match="vllm_extra_failures|id"):
+    with pytest.raises(AnsibleError, match=r"id"):
         run(extra_failures=[{"nonsense": 1}])

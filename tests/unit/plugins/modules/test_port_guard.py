@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module port_guard and the programs that it writes; the rules themselves are tried in the scenario vllm_port_guard."""
+"""The module port_guard and the programs that it writes; the rules are tried in the scenario vllm_port_guard."""
 
 from __future__ import annotations
 
 import subprocess
 
 import pytest
+
 from ansible_collections.myia.vllm.plugins.module_utils.host import port_guard
 
 SOURCES = ["10.1.0.0/16", "192.0.2.7/32", "2001:db8:1::/48"]
@@ -27,8 +28,9 @@ def test_rules_of_iptables() -> None:
     chain = port_guard.chain_prefix("vllm-medium") + "5002"
     assert len(chain) <= 28
     four, six = (text.split("%s '" % tool)[1].split("'")[0] for tool in ("iptables-restore", "ip6tables-restore"))
-    assert four == "*filter\n:{0} - [0:0]\n-A {0} -i lo -j RETURN\n-A {0} -s 10.1.0.0/16 -j RETURN\n-A {0} -s 192.0.2.7/32 " \
-        "-j RETURN\n-A {0} -j DROP\nCOMMIT\n".format(chain)  # fmt: skip
+    lines = ["-A %s %s" % (chain, rule) for rule in ("-i lo -j RETURN", "-s 10.1.0.0/16 -j RETURN",
+                                                     "-s 192.0.2.7/32 -j RETURN", "-j DROP")]  # fmt: skip
+    assert four.splitlines() == ["*filter", ":%s - [0:0]" % chain, *lines, "COMMIT"]
     assert "-s 2001:db8:1::/48 -j RETURN" in six and "10.1.0.0" not in six
     assert "there iptables 4 && there ip6tables 3" in text
 

@@ -8,6 +8,7 @@ import os
 import threading
 
 import pytest
+
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv, releases
 
 OLD = {"VLLM_API_KEY_MEDIUM": "PLANTED-old-key", "HUGGING_FACE_HUB_TOKEN": "hf_PLANTEDold", "VLLM_PORT_MEDIUM": "5002"}

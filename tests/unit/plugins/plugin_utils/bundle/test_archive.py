@@ -14,8 +14,11 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.common.anonymizer import
 
 KEY = "PLANTED-key-7c31e2"
 PARTS = {
-    "service/inspect.json": json.dumps([{"Config": {"Env": ["VLLM_API_KEY=" + KEY, "OTHER=free text", "CUDA_VERSION=12.8.1"]}}]),
-    "service/compose.yml": "services:\n  m:\n    environment:\n      DB: 'plain words'\n      K: '${K_M}'\n    command: [--api-key, inline-key-77]\n",
+    "service/inspect.json": json.dumps(
+        [{"Config": {"Env": ["VLLM_API_KEY=" + KEY, "OTHER=free text", "CUDA_VERSION=12.8.1"]}}]
+    ),
+    "service/compose.yml": "services:\n  m:\n    environment:\n      DB: 'plain words'\n      K: '${K_M}'\n"
+    "    command: [--api-key, inline-key-77]\n",
     "service/log.txt": "GET /v1?api_key=%s from 10.1.2.3\n" % KEY,
     "host/daemon.json": "{broken " + KEY,
 }  # fmt: skip

@@ -55,7 +55,8 @@ def series(**values: float) -> str:
         (series(num_preemptions_total=1, request_success_total=1000), ["load"]),
         (series(request_success_total=100, request_queue_time_seconds_sum=700, request_queue_time_seconds_count=100,
                 e2e_request_latency_seconds_sum=1000, e2e_request_latency_seconds_count=100), ["queue"]),
-        ('vllm:request_success_total{finished_reason="abort"} 30\nvllm:request_success_total{finished_reason="stop"} 70\n', ["aborted"]),
+        ('vllm:request_success_total{finished_reason="abort"} 30\n'
+         'vllm:request_success_total{finished_reason="stop"} 70\n', ["aborted"]),
         (series(kv_cache_usage_perc="NaN"), []),
     ],
 )  # fmt: skip
@@ -87,8 +88,9 @@ def test_the_worst_comes_first() -> None:
         ("", ["no_container"]),
         ("[]", ["no_container"]),
         (RUNNING, []),
-        (json.dumps([{"State": {"Status": "exited", "ExitCode": 137, "OOMKilled": True}}]), ["container_oom", "not_running"]),
-        (json.dumps([{"State": {"Status": "running", "Health": {"Status": "unhealthy"}}, "RestartCount": 2}]), ["unhealthy", "restarts"]),
+        (json.dumps([{"State": {"Status": "exited", "OOMKilled": True}}]), ["container_oom", "not_running"]),
+        (json.dumps([{"State": {"Status": "running", "Health": {"Status": "unhealthy"}}, "RestartCount": 2}]),
+         ["unhealthy", "restarts"]),
     ],
 )  # fmt: skip
 def test_the_container(inspected, ids) -> None:
@@ -98,11 +100,12 @@ def test_the_container(inspected, ids) -> None:
 
 def test_logs_are_compared_with_the_catalogue() -> None:
     """The log of the service that runs, and those of starts that failed."""
-    line = "ValueError: Free memory on device cuda:0 (3.2/23.6 GiB) on startup is less than desired GPU memory utilization (0.9, 21.2 GiB)."
-    log = (
-        "(EngineCore_DP0 pid=1) ERROR 11-29 10:00:00 [core.py:708] EngineCore failed to start.\n(EngineCore_DP0 pid=1) ERROR 11-29 10:00:00 [core.py:708] %s\n"
-        % line
+    line = (
+        "ValueError: Free memory on device cuda:0 (3.2/23.6 GiB) on startup is less than desired GPU memory "
+        "utilization (0.9, 21.2 GiB)."
     )
+    begin = "(EngineCore_DP0 pid=1) ERROR 11-29 10:00:00 [core.py:708] "
+    log = "%sEngineCore failed to start.\n%s%s\n" % (begin, begin, line)
     parts = {"service/inspect.json": RUNNING, "service/log.txt": log, "service/failed-start-x.log": log}
     found = findings.collect({}, parts, CATALOGUE, [])
     assert [(item["severity"], item["where"]) for item in found] == [

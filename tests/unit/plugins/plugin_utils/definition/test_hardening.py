@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition as definition_file
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import hardening
 

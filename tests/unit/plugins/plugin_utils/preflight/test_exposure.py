@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import exposure
 
 HOST = {"addresses": ["192.0.2.7", "10.0.0.5", "2001:db8::7"]}
