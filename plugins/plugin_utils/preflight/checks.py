@@ -25,7 +25,7 @@ IDS = (
     "device_nodes_missing", "gpu_devices", "driver_cuda",
     "mounts", "tls", "model_path", "hub", "adapters", "model_kind", "tensor_parallel", "max_model_len", "capacity",
     "gpu_memory", "gpu_shared", "shm", "port", "exposure", "container_name", "networks", "disk", "docker", "compose",
-    "registry", "clock",
+    "registry", "clock", "controller_files",
 )  # fmt: skip
 
 #: What of the operator's variables matters beside the definition, with the defaults of the roles.

@@ -54,7 +54,7 @@ UNKNOWN = {
     "basic": ("Proxy-Authorization: Basic %s" % b64("alice:pa55word"), [b64("alice:pa55word")]),
     "traceback's locals": ("    token = 'zzz-9182-qqq'\n    password='hunter22'", ["zzz-9182", "hunter22"]),
     "pem": ("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\nkqhki\n-----END PRIVATE KEY-----\nok", ["MIIE", "kqh"]),
-    "pem in json": (json.dumps({"k": "-----BEGIN EC PRIVATE KEY-----\nMIIEvQ\n-----END EC PRIVATE KEY-----"}), ["MIIE"]),
+    "pem in json": (json.dumps({"k": "-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----"}), ["MIIE"]),
     "jwt": ("got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.SflKxwRJSMeKKF2QT4 here", ["eyJhbG", "SflKxw"]),
     "hub token cut by a line": ("key hf_QwErTyUiOp\nAsDfGhJkLzXcVbNm", ["QwErTyUiOp", "AsDfGh"]),
     "argument": ("argv: ['vllm', 'serve', '--api-key', 'argkey-5512']", ["argkey-5512"]),

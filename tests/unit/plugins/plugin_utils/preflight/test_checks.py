@@ -370,7 +370,7 @@ def test_passes(identity, host, variables, around, host_with, medium) -> None:
 def test_every_check_fails_and_passes_once() -> None:
     """The tables above leave out only the driver's checks, which test_nvidia_driver.py has."""
     driver = {"driver_missing", "secure_boot", "driver_module_missing", "driver_library_mismatch", "nvidia_smi",
-              "gpu_lost", "device_nodes_missing"}  # fmt: skip
+              "gpu_lost", "device_nodes_missing", "controller_files"}  # fmt: skip
     assert {case[0] for case in FAILING} | driver == set(preflight_checks.IDS)
 
 
