@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Encrypt all vaulted files of an inventory with a new password: tools/rekey_vault.py FOLDER --old FILE --new FILE [--id LABEL]
+"""Encrypt all vaulted files of an inventory with a new password.
 
-Each file is re-keyed beside the old one, opened with the new password, compared with what it held, and only then put into its
-place. What cannot be opened with the old password is named, and nothing is changed then. Nothing that was decrypted is written.
+    tools/rekey_vault.py FOLDER --old FILE --new FILE [--id LABEL]
+
+Each file is re-keyed beside the old one, opened with the new password, compared with what it held, and only then put
+into its place. What cannot be opened with the old password is named, and nothing is changed then. Nothing that was
+decrypted is written.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ PORT = 5002
 
 #: An image of the host's own Python, since none can be pulled.
 IMAGE = (
-    "docker image inspect standin-web >/dev/null 2>&1 || tar -C / -c bin lib lib64 usr/bin usr/lib/python3 "
-    "usr/lib/python3.13 usr/lib/x86_64-linux-gnu usr/lib64 2>/dev/null | docker import - standin-web >/dev/null"
+    "docker image inspect standin-web:0.32.0 >/dev/null 2>&1 || tar -C / -c bin lib lib64 usr/bin usr/lib/python3 "
+    "usr/lib/python3.13 usr/lib/x86_64-linux-gnu usr/lib64 2>/dev/null | docker import - standin-web:0.32.0 >/dev/null"
 )
 
 
@@ -53,7 +53,8 @@ def serve(host, *flags: str) -> None:
     port = 8000 if not flags else PORT
     host.check_output(
         "docker rm -f web 2>/dev/null; "
-        "docker run -d --name web %s standin-web /usr/bin/python3 -m http.server %d --bind ::" % (published, port)
+        "docker run -d --name web %s standin-web:0.32.0 /usr/bin/python3 -m http.server %d --bind ::"
+        % (published, port)
     )
     deadline = time.monotonic() + 30
     while host.run("curl -sf -o /dev/null http://127.0.0.1:%d/", PORT).rc != 0:

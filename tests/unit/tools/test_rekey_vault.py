@@ -24,8 +24,8 @@ def place(tmp_path):
         path = tmp_path / "inventory" / folder / "vault.yml"
         path.parent.mkdir(parents=True)
         path.write_text(TEXT)
-        path.chmod(0o640)
         encrypt(path, tmp_path / "old")
+        path.chmod(0o640)
     (tmp_path / "inventory" / "plain.yml").write_text("x: 1\n")
     return tmp_path
 
