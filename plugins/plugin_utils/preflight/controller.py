@@ -63,13 +63,14 @@ def check(passwords: list[str], environments: list[str], reports: str) -> dict |
     )
 
 
-def readable_by_all(path: str) -> bool:
-    """Tell whether any user of the controller may read a file, or list a folder."""
+def readable_by_all(path: str, root: str = "/") -> bool:
+    """Tell whether any user of the controller who may enter ``root`` may read a file, or list a folder."""
     target = pathlib.Path(path).resolve()
     if not target.stat().st_mode & stat.S_IROTH:
         return False
     folders = [target, *target.parents] if target.is_dir() else target.parents
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
+    top = pathlib.Path(root).resolve()
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders if folder.is_relative_to(top))
 
 
 def in_git(path: str) -> bool:

@@ -289,7 +289,9 @@ def test_good_host(host_with, medium) -> None:
     assert time.monotonic() - start < 1.0
     assert failed(result["findings"]) == []
     assert [item["id"] for item in result["findings"]] == [
-        name for name in preflight_checks.IDS if name not in ("model_path", "adapters", "networks", "tls")
+        name
+        for name in preflight_checks.IDS
+        if name not in ("model_path", "adapters", "networks", "tls", "controller_files")
     ]
     assert all(item["fix"] == "" for item in result["findings"])
     assert (result["capacity"]["fits"], result["no_capacity"]) == ("yes", "")

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import pathlib
+import functools
 import subprocess
-import tempfile
 
 import pytest
 
@@ -13,13 +12,12 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import control
 
 
 @pytest.fixture
-def place():
-    """A folder that everybody may enter, with a repository in it; pytest's own are closed."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        folder.chmod(0o755)
-        subprocess.run(["git", "init", "-q", name], check=True)
-        yield folder
+def place(tmp_path, monkeypatch):
+    """A folder that everybody may enter, with a repository in it; those around it are closed, and do not count."""
+    tmp_path.chmod(0o755)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.setattr(controller, "readable_by_all", functools.partial(controller.readable_by_all, root=tmp_path))
+    return tmp_path
 
 
 def write(place, name: str, mode: int):
