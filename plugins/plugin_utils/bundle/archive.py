@@ -84,7 +84,8 @@ def findings_page(found: list[dict], about: dict) -> str:
 def contents(parts: dict[str, str], counts: dict[str, int], left_out: list[str]) -> str:
     """Return the list of what is inside, as Markdown."""
     replaced = ", ".join(
-        "%d %s%s" % (number, kind, "" if number == 1 else "s") for kind, number in sorted(counts.items())
+        "%d %s%s" % (number, kind, "" if number == 1 else "es" if kind == "address" else "s")
+        for kind, number in sorted(counts.items())
     )
     lines = [
         "# What is in this archive", "",
