@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import time
 
+from ansible import constants, context
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import arguments as preflight_arguments
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import checks as preflight_checks
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import controller
 
 
 class ActionModule(ActionBase):
@@ -53,6 +58,8 @@ class ActionModule(ActionBase):
         compare_clock(host["clock"], before, time.time())
         judged = preflight_checks.check(definition, host, args["min_free_gib"], preflight_arguments.settings(values))
         findings = judged["findings"]
+        own = self._controller(task_vars or {})
+        findings += [own] if own else []
         refused = preflight_checks.refused(findings, args["skip"])
         if refused and args["refuse"]:
             result["failed"] = True
@@ -67,6 +74,20 @@ class ActionModule(ActionBase):
         result["host"] = host
         result.update(judged)
         return result
+
+    def _controller(self, task_vars: dict) -> dict | None:
+        """Return the finding about the controller's own files; None where there are none."""
+        given = context.CLIARGS or {}
+        identities = [*(constants.DEFAULT_VAULT_IDENTITY_LIST or []), *(given.get("vault_ids") or [])]
+        files = [constants.DEFAULT_VAULT_PASSWORD_FILE or "", *(given.get("vault_password_files") or [])]
+        try:
+            folder = str(self._templar.template(task_vars.get("vllm_report_dir")) or ".")
+        except AnsibleError:
+            folder = "."
+        reports = pathlib.Path(folder).expanduser().absolute() / "reports"
+        places = {os.getcwd(), str(task_vars.get("inventory_dir") or os.getcwd())}
+        environments = [os.path.join(place, ".env") for place in sorted(places)]
+        return controller.check(controller.vault_files(identities, files), environments, str(reports))
 
 
 def compare_clock(clock: dict, before: float, after: float) -> None:

@@ -13,19 +13,13 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_core
 from ansible.utils.display import Display
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import (
-    read_values,
-    result_names,
-    role_options,
-)
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import result_names
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import closing, crash
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import document as report_document
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import files as report_files
+from ansible_collections.myia.vllm.plugins.plugin_utils.report.known_secrets import secrets_of_host
 
 display = Display()
-
-#: Ansible's own variables that hold a password, which a failed task may quote.
-PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_become_password", "ansible_become_pass")
 
 
 class ActionModule(ActionBase):
@@ -65,7 +59,7 @@ class ActionModule(ActionBase):
             "collection": collection_version(),
             "ansible_core": ansible_core,
         }
-        secrets = self._secrets(task_vars)
+        secrets = secrets_of_host(task_vars, self._templar)
         extra_failures = self._value(task_vars, "vllm_extra_failures")
         failure = report_document.masked(args["failure"], secrets, False)
         verdict = {"id": "unreported", "title": "No report", "sentence": "What serves now was not asked."}
@@ -109,14 +103,6 @@ class ActionModule(ActionBase):
             return self._templar.template(task_vars.get(name))
         except AnsibleError:
             return None
-
-    def _secrets(self, task_vars: dict) -> list[str]:
-        """Return the values that must not stand in a report."""
-        options = role_options("vllm")
-        values, _unreadable = read_values(options, task_vars, self._templar)
-        defaults = {name: option.get("default") for name, option in options.items()}
-        known = {**defaults, **{name: value for name, value in values.items() if value is not None}}
-        return report_document.secrets_of(known, [self._value(task_vars, name) for name in PASSWORDS])
 
 
 def collection_version() -> str:

@@ -197,6 +197,15 @@ host:
       description: Why O(certificate) and O(certificate_key) could not be used; empty where they can, or without them.
       type: str
       returned: always
+    addresses:
+      description: Addresses at which others may reach the host, without those of Docker's bridges.
+      type: list
+      elements: str
+      returned: always
+    port_guard:
+      description: Whether M(myia.vllm.port_guard) keeps others from the port of O(project).
+      type: bool
+      returned: always
     networks:
       description:
         - The Compose project of each of O(networks) that is there, by its name; empty where Compose has not made it.
@@ -235,7 +244,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as doc
 from ansible_collections.myia.vllm.plugins.module_utils.docker import gpu_claims
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.host import facts as host_facts
-from ansible_collections.myia.vllm.plugins.module_utils.host import folders
+from ansible_collections.myia.vllm.plugins.module_utils.host import folders, port_guard
 from ansible_collections.myia.vllm.plugins.module_utils.hub import model_files, model_source, reachability
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
@@ -345,6 +354,8 @@ def read_now(run, p: dict, docker: dict) -> dict:
         "missing_mounts": [path for path in p["mounts"] if not os.path.exists(path)],
         "missing_files": [path for path in p["files"] if not os.path.isfile(path)],
         "tls_problem": host_facts.tls_problem(p["certificate"], p["certificate_key"]) if p["certificate"] else "",
+        "addresses": host_facts.addresses(run),
+        "port_guard": bool(port_guard.written(p["project"])[1]),
         "networks": host_facts.networks(run, p["networks"]) if docker["answering"] and p["networks"] else {},
     }
 

@@ -50,8 +50,14 @@ options:
     type: list
     elements: path
     default: []
+  secret_files:
+    description:
+      - Files of the release, by name, each with the name in O(env) of what it holds. They lie in C(secrets/), which
+        root alone enters, and go with C(.env). For O(state=staged).
+    type: dict
+    default: {}
   files_variable:
-    description: Name of the line in C(.env) that stands for what O(files) hold.
+    description: Name of the line in C(.env) that stands for what O(files) and O(secret_files) hold.
     type: str
     default: ""
   description:
@@ -208,6 +214,7 @@ def stage(module: AnsibleModule, service: releases.Service) -> dict:
         try:
             service.write(staging, releases.COMPOSE, compose)
             service.write(staging, releases.ENV, env)
+            service.write_secrets(staging, secrets_of(module, env))
             problem = compose_check.problem(module.run_command, module.get_bin_path("docker"), staging, env)
             if problem:
                 return answer(service, "", False, [], problem)
@@ -221,9 +228,16 @@ def stage(module: AnsibleModule, service: releases.Service) -> dict:
 
 def files_line(module: AnsibleModule) -> str:
     """Return the line of ``.env`` that says what the files of the host hold; nothing without any."""
-    paths = module.params["files"]
-    line = "%s=%s\n" % (module.params["files_variable"], dotenv.quote(releases.files_hash(paths))) if paths else ""
-    return line
+    paths, secrets = module.params["files"], secrets_of(module, module.params["env"])
+    if not paths and not secrets:
+        return ""
+    return "%s=%s\n" % (module.params["files_variable"], dotenv.quote(releases.files_hash(paths, secrets)))
+
+
+def secrets_of(module: AnsibleModule, env: str) -> dict[str, str]:
+    """Return what the files of the release hold, by their name."""
+    values = dotenv.items(env)
+    return {name: values[source] for name, source in module.params["secret_files"].items()}
 
 
 def staged_before(module: AnsibleModule, service: releases.Service, name: str, env: str, problem: str) -> dict:
@@ -233,6 +247,7 @@ def staged_before(module: AnsibleModule, service: releases.Service, name: str, e
         summary.append("%s: .env, which was deleted when the release failed" % name)
         if not module.check_mode:
             service.write(service.folder(name), releases.ENV, env)
+            service.write_secrets(service.folder(name), secrets_of(module, env))
     wrong = service.wrong_modes(name) if name else []
     if wrong:
         summary.append("mode or owner of %s was changed by somebody and is set right" % ", ".join(wrong))
@@ -434,6 +449,7 @@ def main() -> None:
             "compose": {"type": "str"},
             "env": {"type": "str", "no_log": True},
             "files": {"type": "list", "elements": "path", "default": []},
+            "secret_files": {"type": "dict", "default": {}},
             "files_variable": {"type": "str", "default": ""},
             "description": {"type": "dict", "default": {}},
             "name": {"type": "str"},

@@ -114,6 +114,7 @@ def test_everything_is_there(story) -> None:
         "Benchmark": "benchmark_medium.yml",
         "Diagnose": "diagnose_medium.yml",
         "Roll back": "rollback_medium.yml",
+        "Rotate secrets": "rotate_secrets.yml",
         "Remove": "remove_medium.yml",
     }
     for one in templates.values():

@@ -29,6 +29,7 @@ LAUNCHED = {
     "plan_medium.yml",
     "remove_medium.yml",
     "rollback_medium.yml",
+    "rotate_secrets.yml",
     "verify_medium.yml",
     "watch_medium.yml",
 }

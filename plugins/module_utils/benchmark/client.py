@@ -383,10 +383,19 @@ def _prepare_environment() -> None:
     """Set what vLLM's benchmark reads: the key, nothing from the hub, no proxy before 127.0.0.1."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]
-    key = os.environ.get("VLLM_API_KEY")
+    key = os.environ.get("VLLM_API_KEY") or key_file()
     if key:
         os.environ["OPENAI_API_KEY"] = key
     os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", VLLM_NO_USAGE_STATS="1", PYTHONUNBUFFERED="1")
+
+
+def key_file() -> str:
+    """Return the key where the container has its secrets as files (definition/secret_env.py); empty without one."""
+    try:
+        with open("/run/secrets/env_VLLM_API_KEY", encoding="utf-8") as handle:
+            return handle.read()
+    except OSError:
+        return ""
 
 
 def main() -> None:

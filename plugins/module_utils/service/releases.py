@@ -4,6 +4,7 @@
 Layout of a service's folder (mode 0750, root)::
 
     releases/<UTC time>-<content hash>/{compose.yml,.env,release.json}     .env is 0600; a failed one has none
+    releases/<...>/secrets/<name>                      values of .env that the container gets as files
     current -> releases/<...>
 
 What else lies in ``releases/`` is not ours: it is named (:meth:`Service.strange`) and left alone.
@@ -27,6 +28,10 @@ from ansible_collections.myia.vllm.plugins.module_utils.common import files
 
 COMPOSE, ENV, DESCRIPTION = "compose.yml", ".env", "release.json"
 
+#: Folder of values of ``.env`` that the container reads as files. Only root enters it; a file that is mounted
+#: from it is readable by any user in the container.
+SECRETS, _SECRETS_MODE, _SECRET_MODE = "secrets", 0o700, 0o444
+
 #: The log of a release's last start that failed.
 FAILED_LOG = "failed-start.log"
 
@@ -49,8 +54,12 @@ def content_hash(compose: str, env: str) -> str:
     return digest.hex()[:12]
 
 
-def files_hash(paths: list[str]) -> str:
-    """Return 12 hexadecimal digits for what files of the host hold, which a container reads when it starts.
+def files_hash(paths: list[str], secrets: dict[str, str] | None = None) -> str:
+    """Return 12 hexadecimal digits for what files hold that a container reads when it starts.
+
+    Args:
+        paths: files of the host.
+        secrets: by name, what files of the release hold.
 
     Raises:
         OSError: one cannot be read; it names the file.
@@ -59,6 +68,8 @@ def files_hash(paths: list[str]) -> str:
     for path in sorted(paths):
         with open(path, "rb") as handle:
             texts.append(b"%s\0%s" % (path.encode(), hashlib.sha256(handle.read()).digest()))
+    for name, value in sorted((secrets or {}).items()):
+        texts.append(b"%s\0%s" % (name.encode(), hashlib.sha256(value.encode()).digest()))
     # it stands in a label of the container, and may cover a password
     return hashlib.pbkdf2_hmac("sha256", b"".join(texts), b"files", _ROUNDS).hex()[:12]
 
@@ -256,6 +267,16 @@ class Service:
         """Write one file of a release with its mode; nobody can open it before the mode is right."""
         files.write_atomically(os.path.join(folder, part), text, _MODES[part])
 
+    def write_secrets(self, folder: str, secrets: dict[str, str]) -> None:
+        """Write the files of a release that hold a secret each, by name."""
+        if not secrets:
+            return
+        place = os.path.join(folder, SECRETS)
+        os.makedirs(place, mode=_SECRETS_MODE, exist_ok=True)
+        os.chmod(place, _SECRETS_MODE)
+        for name, value in secrets.items():
+            files.write_atomically(os.path.join(place, name), value, _SECRET_MODE)
+
     def describe(self, name: str, changes: dict) -> None:
         """Change keys of a release's ``release.json``."""
         self.write(self.folder(name), DESCRIPTION, describe({**self.description(name), **changes}))
@@ -342,6 +363,7 @@ class Service:
 
     def drop_env(self, name: str) -> bool:
         """Delete ``.env`` of release ``name``; return whether there was one."""
+        shutil.rmtree(os.path.join(self.folder(name), SECRETS), ignore_errors=True)
         try:
             os.unlink(os.path.join(self.folder(name), ENV))
         except FileNotFoundError:

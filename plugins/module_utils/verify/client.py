@@ -51,7 +51,7 @@ class Service:
         self.url = "%s://127.0.0.1:%d" % (settings["scheme"], settings["port"])
         self.model = settings["model"]
         # several keys may be allowed; clients send one
-        self.key = (os.environ.get("VLLM_API_KEY") or "").split(",")[0]
+        self.key = (os.environ.get("VLLM_API_KEY") or _key_file()).split(",")[0]
         # no proxy of the environment stands before a service of this container
         self.http = httpx.Client(base_url=self.url, timeout=settings["timeout_s"], trust_env=False, verify=False)
         self.openai = openai.OpenAI(
@@ -298,6 +298,15 @@ def answers(order: dict, service: Service) -> dict:
             return {"answers": given, "left": left, "gone": gone}
         given.append(answer(service, question))
     return {"answers": given, "left": [], "gone": False}
+
+
+def _key_file() -> str:
+    """Return the key where the container has its secrets as files (definition/secret_env.py); empty without one."""
+    try:
+        with open("/run/secrets/env_VLLM_API_KEY", encoding="utf-8") as handle:
+            return handle.read()
+    except OSError:
+        return ""
 
 
 def main() -> None:

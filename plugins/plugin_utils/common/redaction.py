@@ -15,7 +15,8 @@ _MASK = "***"
 #: Shortest given value that is looked for, in characters: a shorter one would mask ordinary words.
 _MIN_SECRET = 4
 
-_SHAPES = (
+#: What looks like a secret, and what it becomes.
+SHAPES = (
     # a header, or what a command line says of it
     (re.compile(r"(?i)(authorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic|token)?\s*)[^\s\"',}]+"), r"\1" + _MASK),
     (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}"), r"\1" + _MASK),
@@ -36,6 +37,6 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Return ``text`` without anything that looks like a secret, and without the given ``secrets``."""
     for secret in sorted({value for value in secrets if len(value) >= _MIN_SECRET}, key=len, reverse=True):
         text = text.replace(secret, _MASK)
-    for pattern, replacement in _SHAPES:
+    for pattern, replacement in SHAPES:
         text = pattern.sub(replacement, text)
     return text

@@ -144,7 +144,7 @@ def rendered(v: dict, suffix: str) -> dict:
         service["labels"] = _texts(v["vllm_labels"])
     if files(v):
         # a container whose files hold something else now is another one to Compose
-        service["labels"] = {**service.get("labels", {}), _FILES_LABEL: "${%s}" % files_variable(suffix)}
+        service["labels"] = {**service.get("labels", {}), **files_label(suffix)}
     if v["vllm_ulimits"]:
         service["ulimits"] = dict(sorted(v["vllm_ulimits"].items()))
     if v["vllm_memory_limit"]:
@@ -168,6 +168,11 @@ def files(v: dict) -> dict[str, str]:
 def files_variable(suffix: str) -> str:
     """Return the name in ``.env`` of what those files hold."""
     return "VLLM_FILES_%s" % suffix
+
+
+def files_label(suffix: str) -> dict[str, str]:
+    """Return the label of the container that says what those files held when it was made."""
+    return {_FILES_LABEL: "${%s}" % files_variable(suffix)}
 
 
 def _network(item: dict) -> dict:

@@ -20,11 +20,13 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     compose_options,
     drain,
     extra,
+    hardening,
     model_options,
     mounts,
     prefetch,
     profiles,
     rules,
+    secret_env,
     serve_options,
     tls,
 )
@@ -135,6 +137,11 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
             "vllm_model_revision." % v["vllm_model"]
         )
     local_model = v["vllm_model"].startswith("/")
+    variables, hidden = secret_env.split(v, command.container_env(v, suffix, extra_env))
+    fetch_variables, fetch_hidden = secret_env.split(v, prefetch.prefetch_env(v, extra_env))
+    compose = compose_options.rendered(v, suffix)
+    compose["service"] = {**compose["service"], **hardening.service_keys(v)}
+    secret_env.add(compose, hidden, fetch_hidden, compose_options.files_label(suffix))
     served = v["vllm_served_model_name"] or [inside["vllm_model"]]
     definition = {
         "name": v["vllm_name"],
@@ -166,7 +173,12 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "scheme": tls.scheme(v),
         "base_url": compose_options.base_url(v),
         # further keys of the Compose file
-        "compose": compose_options.rendered(v, suffix),
+        "compose": compose,
+        "entrypoint": secret_env.entrypoint(hidden),
+        # files of a release that hold a secret, each with the name in .env of what it holds
+        "secret_files": secret_env.files([*hidden, *fetch_hidden]),
+        # who may reach the port on the host; empty for everybody
+        "allowed_sources": v["vllm_allowed_sources"],
         # on the host, by path the variable that names them; what they hold belongs to the release
         "files": compose_options.files(v),
         "files_variable": compose_options.files_variable(suffix),
@@ -188,13 +200,14 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         # What vLLM is started with, in order: literals and ${NAME} references into .env.
         "command": [argument["render"] for argument in command.arguments(inside, suffix, extra_options)],
         # Environment of the container: variable -> name in .env. Values stand in .env only.
-        "environment": {name: env_name for name, env_name, _value in command.container_env(v, suffix, extra_env)},
+        "environment": {name: env_name for name, env_name, _value in variables},
         # What is downloaded before the switch, by a container of its own, the only one that gets the token.
         "prefetch": {
             "models": prefetch.prefetch_models(v, extra_options, extra_env),
             "service": "%s-prefetch" % v["vllm_name"],
             "container_name": "%s-prefetch" % v["vllm_container_name"],
-            "environment": {name: env_name for name, env_name, _value in prefetch.prefetch_env(v, extra_env)},
+            "environment": {name: env_name for name, env_name, _value in fetch_variables},
+            "entrypoint": secret_env.entrypoint(fetch_hidden, ["python3"]),
         },
         # who asks for the definition of one of several services adds the others
         "neighbours": [],

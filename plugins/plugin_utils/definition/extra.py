@@ -9,6 +9,8 @@ from __future__ import annotations
 from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     compose_options,
+    hardening,
+    mounts,
     serve_options,
     vllm_options,
 )
@@ -88,7 +90,8 @@ def check_env(v: dict, problems: Problems) -> list[tuple[str, str]]:
             problems.add(where, "the value of %s cannot be used: %s." % (name, why_not))
             continue
         result.append((name, text))
-    return result + compose_options.user_env(v, result)
+    result += compose_options.user_env(v, result)
+    return result + hardening.environment(v, result, mounts.caches(v)[1])
 
 
 def _by_name(values: dict) -> list[tuple]:

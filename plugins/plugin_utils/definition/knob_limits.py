@@ -19,6 +19,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "vllm_benchmark_keep": (1, _MANY),
     "vllm_benchmark_timeout_s": (0, _YEAR_S),
     "vllm_benchmark_warn_percent": (0, 1000),
+    "vllm_bundle_keep": (0, _MANY),
     "vllm_health_connection_timeout_s": (0, _YEAR_S),
     # each look is a round trip
     "vllm_health_poll_s": (0.1, 600),

@@ -14,6 +14,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     adapters,
     compose_options,
     extra,
+    hardening,
     mounts,
     serve_options,
     tls,
@@ -122,6 +123,7 @@ def check(
     extra_env = extra.check_env(v, problems)
     adapters.check(v, dict(extra_options), v["vllm_extra_env"], problems)
     compose_options.check(v, problems, warnings)
+    hardening.check(v, problems)
     mounts.check(v, dict(extra_env), problems)
     check_prefetch(v, problems)
     _check_version_fit(v, extra_options, problems, warnings)

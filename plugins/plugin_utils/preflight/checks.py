@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import exposure
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import gpu as preflight_gpu
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import host as preflight_host
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import kind as preflight_kind
@@ -23,8 +24,8 @@ IDS = (
     "driver_missing", "secure_boot", "driver_module_missing", "driver_library_mismatch", "nvidia_smi", "gpu_lost",
     "device_nodes_missing", "gpu_devices", "driver_cuda",
     "mounts", "tls", "model_path", "hub", "adapters", "model_kind", "tensor_parallel", "max_model_len", "capacity",
-    "gpu_memory", "gpu_shared", "shm", "port", "container_name", "networks", "disk", "docker", "compose",
-    "registry", "clock",
+    "gpu_memory", "gpu_shared", "shm", "port", "exposure", "container_name", "networks", "disk", "docker", "compose",
+    "registry", "clock", "controller_files",
 )  # fmt: skip
 
 #: What of the operator's variables matters beside the definition, with the defaults of the roles.
@@ -94,6 +95,7 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
     found += [
         preflight_host.shm(definition, host),
         preflight_host.port(definition, host),
+        exposure.check(definition, host),
         preflight_host.container_name(definition, host),
         preflight_host.networks(definition, host),
         preflight_host.disk(definition, host, c["pull"], min_free_gib),

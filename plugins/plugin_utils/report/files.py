@@ -51,7 +51,8 @@ def write(folder: str, document: dict, keep: int) -> pathlib.Path:
         OSError: when the controller does not let us.
     """
     root = pathlib.Path(folder).absolute() / "reports"
-    root.mkdir(parents=True, exist_ok=True)
+    # what hosts are like is not for every user of the controller
+    root.mkdir(mode=0o750, parents=True, exist_ok=True)
     with _locked(root / ".lock"):
         service = root / folder_name(document["host"]) / folder_name(document["service"])
         service.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import re
 import shlex
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import LOOPBACK
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import exposure
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import worst_first
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as report_verdict
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup import failure_catalogue
@@ -40,6 +41,8 @@ def access(about: dict, results: dict) -> dict:
         "port": definition.get("port"),
         "local": local,
         "published": published,
+        "open_at": exposure.addresses(definition, (results.get("vllm_preflight_result") or {}).get("host") or {}),
+        "guards": exposure.guards(definition),
         "address": about["address"],
         "container": definition.get("container_name", ""),
         "folder": definition.get("dir", ""),

@@ -84,6 +84,10 @@ def _access(part: dict) -> list[dict]:
         reach = "by containers of its networks only (vllm_publish)"
     tls = [("Certificate", "not looked at by the checks, which ask 127.0.0.1; clients should (curl --cacert)")]
     tls = tls if part["scheme"] == "https" else []
+    guarded = [] if part["local"] or not part.get("published", True) else [
+        ("Open at", "%s, past ufw and firewalld" % ", ".join(part["open_at"])),
+        ("Guarded by", ", ".join(part["guards"]) or "nothing"),
+    ]  # fmt: skip
     blocks = [
         facts(
             ("Address on the host", "%s/v1" % part["base_url"]),
@@ -92,6 +96,7 @@ def _access(part: dict) -> list[dict]:
             ("Model name", part["model"]),
             ("Longest request and answer", "%s tokens" % number(part["max_model_len"])),
             ("API key", key),
+            *guarded,
             ("Container", part["container"]),
             ("Folder on the host", part["folder"]),
         ),

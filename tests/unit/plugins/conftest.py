@@ -64,6 +64,8 @@ HOST = {
     "missing_mounts": [],
     "missing_files": [],
     "networks": {},
+    "addresses": ["192.0.2.7", "2001:db8::7"],
+    "port_guard": False,
     "tls_problem": "",
     "path_problems": {},
     "ambient": {},

@@ -132,6 +132,7 @@ FAILING = [
     ),
     ("mounts", "error", {"missing_files": ["/srv/k"]}, TLS, {}, "correct vllm_ssl_keyfile"),
     ("tls", "error", {"tls_problem": "KEY_VALUES_MISMATCH"}, TLS, {}, "/srv/c with /srv/k: KEY_VALUES_MISMATCH"),
+    ("exposure", "warning", {}, {"vllm_publish_address": "0.0.0.0"}, {}, "vllm_allowed_sources"),
     ("networks", "error", {}, EXTERNAL, {}, "docker network create ai"),
     ("networks", "error", {"networks": {"ai": "other"}}, {"vllm_networks": ["ai"]}, {}, "external: true"),
     ("networks", "error", {"networks": {"ai": ""}}, {"vllm_networks": ["ai"]}, {}, "did not make"),
@@ -288,7 +289,9 @@ def test_good_host(host_with, medium) -> None:
     assert time.monotonic() - start < 1.0
     assert failed(result["findings"]) == []
     assert [item["id"] for item in result["findings"]] == [
-        name for name in preflight_checks.IDS if name not in ("model_path", "adapters", "networks", "tls")
+        name
+        for name in preflight_checks.IDS
+        if name not in ("model_path", "adapters", "networks", "tls", "controller_files")
     ]
     assert all(item["fix"] == "" for item in result["findings"])
     assert (result["capacity"]["fits"], result["no_capacity"]) == ("yes", "")
@@ -321,7 +324,7 @@ def test_cpu_asks_for_no_gpu(host_with, medium) -> None:
     assert failed(result["findings"]) == []
     assert [item["id"] for item in result["findings"]] == [
         "operating_system", "root", "folder", "environment", "mounts", "model_path", "model_kind", "tensor_parallel",
-        "max_model_len", "shm", "port", "container_name", "disk", "docker", "compose", "registry", "clock",
+        "max_model_len", "shm", "port", "exposure", "container_name", "disk", "docker", "compose", "registry", "clock",
     ]  # fmt: skip
     assert result["capacity"] is None
     assert "vllm_accelerator is cpu" in result["no_capacity"]
@@ -369,7 +372,7 @@ def test_passes(identity, host, variables, around, host_with, medium) -> None:
 def test_every_check_fails_and_passes_once() -> None:
     """The tables above leave out only the driver's checks, which test_nvidia_driver.py has."""
     driver = {"driver_missing", "secure_boot", "driver_module_missing", "driver_library_mismatch", "nvidia_smi",
-              "gpu_lost", "device_nodes_missing"}  # fmt: skip
+              "gpu_lost", "device_nodes_missing", "controller_files"}  # fmt: skip
     assert {case[0] for case in FAILING} | driver == set(preflight_checks.IDS)
 
 
