@@ -119,9 +119,7 @@ def wait_until_none_is_held(runtime: runtime_socket.Runtime, timeout_s: float) -
     while time.monotonic() < end_s and runtime_socket.HOLD_TABLE in runtime_socket.tables(runtime):
         held = runtime_socket.held(runtime, runtime_socket.HOLD_TABLE)
         backends = runtime_socket.servers(runtime)
-        waiting = [
-            name for name in held if not any(map(runtime_socket.is_usable, backends.get(name, {}).values()))
-        ]
+        waiting = [name for name in held if not any(map(runtime_socket.is_usable, backends.get(name, {}).values()))]
         if not waiting:
             return
         time.sleep(POLL_S)
@@ -130,7 +128,7 @@ def wait_until_none_is_held(runtime: runtime_socket.Runtime, timeout_s: float) -
 def reload(params: dict, runtime: runtime_socket.Runtime) -> str:
     """Reload HAProxy and wait for the new worker; return what went wrong."""
     wait_until_none_is_held(runtime, params["wait_held_s"])
-    server_states.save(runtime, params["state_file"])
+    server_states.save(runtime, params["state_file"], params["configuration"])
     before = runtime_socket.processes(params["master_socket"])
     status, out, err = command.run(params["reload"], RELOAD_S)[:3]
     if status != 0:
@@ -202,10 +200,16 @@ def apply(module: AnsibleModule) -> dict:
         if not before[params["path"]].startswith(configuration.MARK):
             small_files.write_atomically(kept, before[params["path"]], 0o644)
     write(wanted, before, params["folder"])
+    if not running and os.path.exists(params["state_file"]):
+        states = small_files.read_text(params["state_file"])
+        small_files.write_atomically(
+            params["state_file"], server_states.with_ports(states, params["configuration"]), 0o640
+        )
     if needs_reload:
         reason = reload(params, runtime)
         if reason:
             write(before, wanted, params["folder"])
+            server_states.save(runtime, params["state_file"])
             module.fail_json(msg="%s. The files of before are back, and HAProxy goes on with them." % reason)
     for path in result["maps"]:
         live_maps.replace(runtime, path, wanted[path])

@@ -9,12 +9,13 @@ import types
 
 import pytest
 from ansible.template import Templar, trust_as_template
-from real_haproxy import PROGRAM, RealHaproxy, free_port
 from gateway_cases import GATEWAY, KEY, service
+from real_haproxy import PROGRAM, RealHaproxy, free_port
 from standin_vllm import StandinVllm
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import role_options
 from ansible_collections.myia.vllm.plugins.plugin_utils.gateway import plan
+
 
 @pytest.fixture
 def values():

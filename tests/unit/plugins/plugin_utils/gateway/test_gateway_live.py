@@ -9,30 +9,9 @@ import threading
 import time
 
 import pytest
-from gateway_cases import KEY, OTHER, service
+from gateway_cases import KEY, OTHER, ask, code, service
 
 from ansible_collections.myia.vllm.plugins.module_utils.gateway import runtime_socket
-
-
-def ask(bed, method="POST", path="/v1/chat/completions", key=KEY, body=None, headers=None, timeout=20, chunked=False):
-    """Return status, headers and text of one request."""
-    link = http.client.HTTPConnection("127.0.0.1", bed.port, timeout=timeout)
-    given = {"Content-Type": "application/json", **({"Authorization": "Bearer " + key} if key else {}), **(headers or {})}
-    body = body if body is not None or method == "GET" else {"model": "tiny", "messages": []}
-    data = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
-    if chunked:
-        data = iter([data[i : i + 60000] for i in range(0, len(data), 60000)])
-    try:
-        link.request(method, path, data, given, encode_chunked=chunked)
-        answer = link.getresponse()
-        return answer.status, answer.headers, answer.read().decode()
-    finally:
-        link.close()
-
-
-def code(answer) -> str:
-    """The code of an error object."""
-    return json.loads(answer[2])["error"]["code"]
 
 
 def test_passes_and_swaps_the_key(bed) -> None:
@@ -75,14 +54,20 @@ def test_keys(bed) -> None:
         ],
         keys=keys,
     )
-    for key, expected in (("", "invalid_api_key"), ("wrong", "invalid_api_key"), ("PLANTED-expired-key-000000", "expired_api_key")):
+    for key, expected in (
+        ("", "invalid_api_key"),
+        ("wrong", "invalid_api_key"),
+        ("PLANTED-expired-key-000000", "expired_api_key"),
+    ):
         answer = ask(gateway, key=key)
         assert (answer[0], code(answer), answer[1]["WWW-Authenticate"]) == (401, expected, "Bearer")
     refused = ask(gateway, key=OTHER)
     assert (refused[0], code(refused)) == (403, "model_not_allowed")
     assert json.loads(ask(gateway, key=OTHER, body={"model": "other"})[2])["host"] == "node-2"
     assert json.loads(ask(gateway, body={"model": "tiny"})[2])["host"] == "node-1"
-    models = [[row["id"] for row in json.loads(ask(gateway, "GET", "/v1/models", key)[2])["data"]] for key in (KEY, OTHER)]
+    models = [
+        [row["id"] for row in json.loads(ask(gateway, "GET", "/v1/models", key)[2])["data"]] for key in (KEY, OTHER)
+    ]
     assert models == [["tiny", "other"], ["other"]]
 
 
@@ -156,7 +141,12 @@ def test_streams_are_not_batched(bed) -> None:
     for host in gateway.hosts.values():
         host.chunks, host.gap_s = 20, 0.03
     link = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
-    link.request("POST", "/v1/chat/completions", json.dumps({"model": "tiny", "stream": True}), {"Authorization": "Bearer " + KEY})
+    link.request(
+        "POST",
+        "/v1/chat/completions",
+        json.dumps({"model": "tiny", "stream": True}),
+        {"Authorization": "Bearer " + KEY},
+    )
     answer = link.getresponse()
     times = []
     while line := answer.readline():
@@ -240,7 +230,9 @@ def test_affinity(bed, balance) -> None:
 
     def host(number: int) -> str:
         messages = [{"role": "user", "content": "beginning %d" % number}]
-        return json.loads(ask(gateway, headers={"X-Session-Id": "s%d" % number}, body={"model": "tiny", "messages": messages})[2])["host"]
+        return json.loads(
+            ask(gateway, headers={"X-Session-Id": "s%d" % number}, body={"model": "tiny", "messages": messages})[2]
+        )["host"]
 
     first = [host(number) for number in range(16)]
     assert set(first) == {"node-1", "node-2"}
