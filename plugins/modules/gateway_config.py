@@ -10,8 +10,9 @@ short_description: Bring HAProxy's configuration into force without cutting a re
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Lets HAProxy judge the new files before anything is changed. Where only maps differ, they are changed by the runtime
-    socket, without a reload; otherwise HAProxy is reloaded, never restarted, after the states of its servers were saved.
+  - Lets HAProxy judge the new files before anything is changed. Where only maps differ, they are changed by the
+    runtime socket, without a reload; otherwise HAProxy is reloaded, never restarted, after the states of its servers
+    were saved.
   - Files come first and the running process second, so that what a killed run has begun is ended by the next. A worker
     that does not have a map as its file is told again.
   - A reload that fails brings the files of before back.
@@ -30,7 +31,8 @@ options:
     type: str
     required: true
   files:
-    description: Text of every other file by its path below O(folder). Those that end with C(.map) can change while HAProxy runs.
+    description: >-
+      Text of every other file by its path below O(folder). Those that end with C(.map) can change while HAProxy runs.
     type: dict
     required: true
   folder:
@@ -196,9 +198,9 @@ def apply(module: AnsibleModule) -> dict:
     if module.check_mode:
         return result
     kept = params["path"] + configuration.BEFORE[len(configuration.FILE) :]
-    if before.get(params["path"]) and not os.path.exists(kept) and params["path"] in differ:
-        if not before[params["path"]].startswith(configuration.MARK):
-            small_files.write_atomically(kept, before[params["path"]], 0o644)
+    main = before.get(params["path"], "")
+    if main and not main.startswith(configuration.MARK) and not os.path.exists(kept):
+        small_files.write_atomically(kept, main, 0o644)
     write(wanted, before, params["folder"])
     if not running and os.path.exists(params["state_file"]):
         states = small_files.read_text(params["state_file"])

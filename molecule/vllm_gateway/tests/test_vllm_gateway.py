@@ -26,7 +26,8 @@ CLIENT = """
 import json, sys, httpx, openai
 address, keys = sys.argv[1], sys.argv[2:]
 def client(key, retries=0):
-    return openai.OpenAI(base_url=address + "/v1", api_key=key, max_retries=retries, http_client=httpx.Client(verify=False))
+    web = httpx.Client(verify=False)
+    return openai.OpenAI(base_url=address + "/v1", api_key=key, max_retries=retries, http_client=web)
 def chat(key, model="tiny-qwen3", size=1, **more):
     return client(key).chat.completions.create(
         model=model, max_tokens=4, messages=[{"role": "user", "content": "x" * size}], **more)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file from which HAProxy takes the states of its servers when it starts anew. Standard library only; runs on hosts.
+"""The file from which HAProxy takes the states of its servers when it starts anew.
+
+Python standard library only; runs on target hosts.
 
 Without it, a server that was taken out gets requests again after any reload (seen with 2.6 and 3.0).
 

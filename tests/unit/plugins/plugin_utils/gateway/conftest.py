@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A gateway as the role makes it: the plan, the rendered configuration, a real HAProxy with it and stand-ins behind it."""
+"""A gateway as the role makes it: plan, rendered configuration, a real HAProxy with it and stand-ins behind it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def bed(values, render, tmp_path):
             for host in hosts.values():
                 stack.callback(host.close)
             port, metrics = free_port(), free_port()
-            wanted = {"tls": "none", "address": "127.0.0.1", "port": port, "metrics_port": metrics, **changes}
+            wanted = {"tls": "none", "address": "127.0.0.1", "port": port, "metrics_port": metrics}
+            wanted.update(agent_port=free_port(), **changes)
             found = services(hosts) if services else [
                 service(name, port=host.port, address="127.0.0.1") for name, host in hosts.items()
             ]  # fmt: skip

@@ -28,8 +28,8 @@ def test_passes_and_swaps_the_key(bed) -> None:
 @pytest.mark.parametrize(
     "line",
     ["POST /invocations", "GET /metrics", "POST /pause", "GET /health", "DELETE /v1/models", "GET /v1/chat/completions",
-     "POST /v1/chat/completions/", "POST //v1/chat/completions", "POST /v1/../invocations", "POST /v1/chat/completions%2f",
-     "OPTIONS /v1/models", "POST /tokenize"],
+     "POST /v1/chat/completions/", "POST //v1/chat/completions", "POST /v1/../invocations",
+     "POST /v1/chat/completions%2f",      "OPTIONS /v1/models", "POST /tokenize"],
 )  # fmt: skip
 def test_everything_else_is_refused(bed, line, key) -> None:
     """403 with and without a key, and no host sees it."""
@@ -205,6 +205,35 @@ def test_a_host_that_fails(bed) -> None:
     gateway.hosts["node-1"].healthy = True
     time.sleep(2.5)
     assert {json.loads(ask(gateway)[2])["host"] for _ in range(6)} == {"node-1", "node-2"}
+
+
+def test_an_engine_that_stands_still(bed) -> None:
+    """Its /health answers all the same: it is out while it gives no token, and back by itself."""
+    gateway = bed(stall_s=2)
+    runtime = runtime_socket.Runtime(str(gateway.tmp / "admin.sock"))
+
+    def status() -> str:
+        return runtime_socket.servers(runtime)["vllm_medium"]["node-1"]["status"]
+
+    def until(word: str) -> None:
+        end_s = time.monotonic() + 40
+        while not status().startswith(word):
+            assert time.monotonic() < end_s, status()
+            time.sleep(0.2)
+
+    runtime.order("set server vllm_medium/node-2 state drain")
+    gateway.hosts["node-1"].frozen = True
+    answers: list = []
+    thread = threading.Thread(target=lambda: answers.append(ask(gateway, timeout=60)[0]))
+    thread.start()
+    time.sleep(1)
+    runtime.order("set server vllm_medium/node-2 state ready")
+    until("DOWN")
+    assert {json.loads(ask(gateway)[2])["host"] for _ in range(4)} == {"node-2"}
+    gateway.hosts["node-1"].frozen = False
+    until("UP")
+    thread.join()
+    assert answers == [200]
 
 
 def test_usage(bed) -> None:

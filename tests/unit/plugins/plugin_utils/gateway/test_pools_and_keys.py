@@ -119,7 +119,8 @@ def test_maps() -> None:
     assert hashlib.sha256(KEY.encode()).hexdigest() + " a\n" in found["keys"]
     assert "f" * 64 + " b\n" in found["keys"]
     assert KEY not in json.dumps(found)
-    assert [found[name].splitlines()[1:] for name in ("expiry", "rate", "concurrent", "allowed", "backends", "paths", "upstream")] == [
+    names = ("expiry", "rate", "concurrent", "allowed", "backends", "paths", "upstream")
+    assert [found[name].splitlines()[1:] for name in names] == [
         ["a 1893456000"], ["a 5"], ["a 2"], ["a|tiny 1", "b|* 1"], ["tiny vllm_medium"], ["POST|/v1/embeddings 1"],
         ["vllm_medium PLANTED-vllm"],
     ]  # fmt: skip
