@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure what the gateway costs: the same streams through it and without it, in turns, beside direct against direct.
 
-Usage: ``python tools/bench_gateway.py [--rounds N] [--streams N]`` runs the machine's own haproxy with the role's
-configuration before a STAND-IN that streams 50 tokens, one each 20 ms. With ``--direct URL --direct-key KEY --gateway URL --key KEY
---model NAME`` it measures a gateway that is there, and the real service behind it.
+Usage: ``python tools/bench_gateway.py [--rounds N] [--streams N]`` runs the machine's haproxy with the role's
+configuration before a STAND-IN that streams 50 tokens, one each 20 ms. With ``--direct URL --direct-key KEY``,
+``--gateway URL --key KEY`` and ``--model NAME`` it measures a gateway that is there, and the real service behind it.
 
 A round is one run of each kind, in an order that turns from round to round. The table has the median over the rounds of
 the ratio to the first direct run of the same round; ``direct again`` is how far noise alone goes.
@@ -34,6 +34,8 @@ from ansible.template import Templar, trust_as_template
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOKENS, GAP_S = 50, 0.02
+#: Longest time of a run in seconds.
+LIMIT_S = 300
 KEY, UPSTREAM_KEY = "bench-key-0123456789abcdef", "bench-upstream-key"
 KINDS = ("direct", "gateway", "direct again")
 
@@ -92,7 +94,9 @@ async def one_stream(url: str, key: str, model: str) -> tuple[float, float, list
     while line := await reader.readline():
         if line.startswith(b"data: {"):
             times.append(time.perf_counter())
-        done = done or line.startswith(b"data: [DONE]")
+        if line.startswith(b"data: [DONE]"):
+            done = True
+            break
     writer.close()
     if not done:
         raise SystemExit("%s: a stream was cut" % url)
@@ -101,7 +105,8 @@ async def one_stream(url: str, key: str, model: str) -> tuple[float, float, list
 
 async def run(url: str, key: str, model: str, streams: int) -> dict[str, float]:
     """Return p50 and p99 of some streams at a time, in milliseconds."""
-    found = await asyncio.gather(*(one_stream(url, key, model) for _ in range(streams)))
+    both = asyncio.gather(*(one_stream(url, key, model) for _ in range(streams)))
+    found = await asyncio.wait_for(both, LIMIT_S)
     totals = sorted(item[1] for item in found)
     gaps = sorted(gap for item in found for gap in item[2])
     return {
