@@ -97,7 +97,8 @@ from ansible_collections.myia.vllm.plugins.module_utils.host import command
 NOTHING: dict = {"changed": False, "problem": "", "files": [], "maps": [], "reloaded": False, "running": False}
 
 #: Longest time in seconds until a new worker has taken over, and between two looks.
-RELOAD_S, POLL_S = 60.0, 0.2
+RELOAD_S = 60.0
+POLL_S = 0.2
 
 
 def there(folder: str, main: str) -> dict[str, str]:
