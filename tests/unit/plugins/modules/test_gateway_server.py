@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import pathlib
 import threading
-import time
 
 import pytest
 from fake_haproxy import FakeHaproxy
@@ -58,18 +57,22 @@ def test_waits_for_open_requests_of_all_workers(haproxy, server) -> None:
     haproxy.servers["vllm_medium"]["node-1"][2] = 2
     haproxy.old = {77: {"node-1": 1}}
 
+    def looked(times: int) -> None:
+        while sum(text == "show stat" for text in haproxy.said) < times:
+            time.sleep(0.02)
+
     def end() -> None:
-        time.sleep(0.6)
+        looked(3)
         haproxy.servers["vllm_medium"]["node-1"][2] = 0
-        time.sleep(0.6)
+        looked(5)
         haproxy.old = {}
 
-    ender = threading.Thread(target=end)
+    ender = threading.Thread(target=end, daemon=True)
     ender.start()
-    done = server("drained")
-    ender.join()
+    done = server("drained", timeout_s=9)
+    ender.join(9)
     assert done["open"] == 0
-    assert 1.0 <= done["waited_s"] < 3
+    assert 0.5 <= done["waited_s"] < 9
     assert "@!77 set server vllm_medium/node-1 state drain" in haproxy.said
 
 
