@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pathlib
 import threading
+import time
 
 import pytest
 from fake_haproxy import FakeHaproxy
