@@ -20,6 +20,8 @@ NAMESPACE = "myia.vllm."
 #: What stands in the plays themselves.
 PLAY_VARIABLES = {
     "vllm_hosts": "The hosts to work on: a group, names or a pattern of the inventory.",
+    "vllm_gateway_service_hosts": "The hosts whose services the gateway offers: a group or a host of the inventory.",
+    "vllm_gateway_group": "The hosts that are gateways: a group or a host of the inventory.",
     "vllm_serial": "How many hosts at a time, as a number or a share such as `25%`. When all of them fail, the others "
     "stay as they are.",
 }

@@ -23,10 +23,12 @@ UNSEEN = ("roles", "tasks", "group_vars", "host_vars")
 LAUNCHED = {
     "benchmark_medium.yml",
     "deploy.yml",
+    "deploy_gateway.yml",
     "deploy_medium.yml",
     "diagnose_medium.yml",
     "not_released.yml",
     "plan_medium.yml",
+    "remove_gateway.yml",
     "remove_medium.yml",
     "rollback_medium.yml",
     "rotate_secrets.yml",
