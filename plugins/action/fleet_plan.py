@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import run_identity
 from ansible_collections.myia.vllm.plugins.plugin_utils.fleet import looks, plan
+
+#: The variable of a host with what ``myia.vllm.service_status_info`` returned (roles/vllm_fleet).
+LOOK = "__vllm_fleet_look"
 
 
 class ActionModule(ActionBase):
@@ -22,18 +26,26 @@ class ActionModule(ActionBase):
             argument_spec={
                 "hosts": {"type": "list", "elements": "str", "required": True},
                 "backend": {"type": "str", "required": True},
-                "looks": {"type": "dict", "default": {}},
                 "gateways": {"type": "list", "elements": "dict", "default": []},
                 "canary": {"type": "raw", "default": 1},
                 "serial": {"type": "raw", "default": 1},
                 "turn": {"type": "str", "default": ""},
+                "silent_s": {"type": "int", "default": 300},
             }
         )
-        pools = looks.pools(args["gateways"], args["backend"])
+        pools = looks.pools(args["gateways"], args["backend"], args["hosts"])
         result["changed"] = False
         if args["turn"]:
             result["problem"] = plan.turn_problem(args["turn"], args["hosts"], pools)
             return result
-        seen = [looks.host(name, args["looks"].get(name) or {}, pools) for name in args["hosts"]]
-        result.update(plan.make(seen, args["canary"], args["serial"]))
+        hostvars = (task_vars or {}).get("hostvars") or {}
+        seen = [
+            looks.host(name, hostvars[name].get(LOOK) or {}, pools, args["silent_s"], run_identity.is_over)
+            for name in args["hosts"]
+        ]
+        made = plan.make(seen, args["canary"], args["serial"])
+        members = [
+            {"host": host, "group": plan.group_of(number)} for number, batch in enumerate(made["batches"]) for host in batch
+        ]
+        result.update(made, members=members, text=plan.text(made))
         return result

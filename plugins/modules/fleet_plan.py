@@ -12,6 +12,8 @@ author: myia.vllm contributors (@myia)
 description:
   - Hosts that get no requests (their service does not answer, or a gateway keeps requests from them) come first; the
     others follow in the order in which they are given. The first batch is the canary, after which the others come.
+  - What hosts have said is read from their variable C(__vllm_fleet_look), in which the role C(vllm_fleet) registers
+    M(myia.vllm.service_status_info).
   - With O(turn) it tells whether that host may be taken out of service now.
   - Runs on the controller and contacts no host. It does not fail for what it sees; RV(problem) tells it.
 extends_documentation_fragment:
@@ -26,12 +28,8 @@ options:
     description: Name of the service's backend in the gateways.
     type: str
     required: true
-  looks:
-    description: By host, what M(myia.vllm.service_status_info) returned.
-    type: dict
-    default: {}
   gateways:
-    description: Of each gateway its name (C(gateway)) and what it said (C(look), of M(myia.vllm.gateway_info)).
+    description: What M(myia.vllm.gateway_info) returned, as the C(results) of a loop over the names of the gateways.
     type: list
     elements: dict
     default: []
@@ -47,6 +45,10 @@ options:
     description: The host whose turn it is.
     type: str
     default: ""
+  silent_s:
+    description: After how many seconds without a sign of life the lock of another run does not count.
+    type: int
+    default: 300
 seealso:
   - module: myia.vllm.fleet_report
 """
@@ -56,7 +58,6 @@ EXAMPLES = r"""
   myia.vllm.fleet_plan:
     hosts: [gpu-1, gpu-2, gpu-3]
     backend: vllm_medium
-    looks: "{{ looks }}"
     canary: 1
     serial: 2
 """
@@ -71,6 +72,15 @@ first:
   description: Hosts that came to the front, with C(host) and C(why).
   type: list
   elements: dict
+  returned: without O(turn)
+members:
+  description: The same as a list of C(host) and C(group), the group of the inventory that stands for its batch.
+  type: list
+  elements: dict
+  returned: without O(turn)
+text:
+  description: The plan for people.
+  type: str
   returned: without O(turn)
 problem:
   description: Why nothing may be begun, or why the host must not be taken out of service; empty when there is no reason.

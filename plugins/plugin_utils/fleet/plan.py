@@ -48,8 +48,8 @@ def make(looks: list[dict], canary: object, serial: object) -> dict:
 
     Args:
         looks: of each host in the inventory's order ``host``, ``reached`` (False where it did not answer), ``why`` (what
-            it said then), ``healthy`` (whether its service answers) and ``drained`` (the gateways that keep requests
-            from it).
+            it said then), ``healthy`` (whether its service answers), ``drained`` (the gateways that keep requests
+            from it) and ``deployed_by`` (who does so now, empty when nobody does).
         canary: how many hosts come before all others, as a number or a share of all.
         serial: how many at a time after them; a list gives the sizes of the batches one by one.
 
@@ -65,6 +65,12 @@ def make(looks: list[dict], canary: object, serial: object) -> dict:
             "would stay as they are unseen. Bring it back, or leave it out (-e 'vllm_hosts=<group>:!%s')."
             % (", ".join(look["host"] for look in away), str(away[0].get("why") or "no reason given")[:300], away[0]["host"])
         )  # fmt: skip
+    busy = [look for look in looks if look["deployed_by"]]
+    if busy:
+        problems.append(
+            "%s: is being deployed by %s. Wait until that run is over."
+            % (", ".join(look["host"] for look in busy), busy[0]["deployed_by"])
+        )
     problem = " ".join(item for item in problems if item)
     if problem:
         return {"batches": [], "first": [], "problem": "%s Nothing was changed." % problem}
@@ -83,6 +89,12 @@ def make(looks: list[dict], canary: object, serial: object) -> dict:
             "was changed." % (", ".join(at_once), canary, serial, len(looks)),
         }
     return {"batches": batches, "first": first, "problem": ""}
+
+
+def text(plan: dict) -> str:
+    """Return the plan for people."""
+    first = "".join("\n%s comes first: %s." % (item["host"], item["why"]) for item in plan["first"])
+    return "Order: %s.%s" % ("; then ".join(", ".join(batch) for batch in plan["batches"]), first)
 
 
 def _out(look: dict, looks: list[dict]) -> str:
