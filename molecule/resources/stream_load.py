@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A constant load of streamed requests, that tells what became of each of them.
 
-Usage: ``python stream_load.py URL MODEL [--streams N] [--tokens N] [--seconds S] [--key KEY]`` prints a summary as JSON.
+Usage: ``python stream_load.py URL MODEL [--streams N] [--tokens N] [--seconds S] [--key KEY]``; it prints a summary.
 
-It counts what other load tools take for success: a stream that ends with ``finish_reason`` ``abort`` and ``[DONE]``, which
-is what a vLLM sends that was stopped, counts as cut. An answer 503 with Retry-After is obeyed, as clients do, and counted;
-the request fails only when its patience is over.
+It counts what other load tools take for success: a stream that ends with ``finish_reason`` ``abort`` and ``[DONE]``,
+which is what a vLLM sends that was stopped, counts as cut. An answer 503 with Retry-After is obeyed, as clients do, and
+counted; the request fails only when its patience is over.
 
 Python standard library only.
 """
@@ -139,7 +139,7 @@ class Load:
             time.sleep(0.1)
 
     def summary(self, since_s: float = 0.0, until_s: float = float("inf")) -> dict:
-        """Return the counts, and percentiles in seconds of the good ones, of the requests that began in a span of time."""
+        """Return counts, and percentiles in seconds of the good ones, of the requests that began in a span of time."""
         own = [item for item in list(self.requests) if since_s <= item.begin_s < until_s]
         good = sorted(item.took_s for item in own if item.outcome == "ok")
         return {

@@ -45,7 +45,9 @@ class ActionModule(ActionBase):
         ]
         made = plan.make(seen, args["canary"], args["serial"])
         members = [
-            {"host": host, "group": plan.group_of(number)} for number, batch in enumerate(made["batches"]) for host in batch
+            {"host": host, "group": plan.group_of(number)}
+            for number, batch in enumerate(made["batches"])
+            for host in batch
         ]
         result.update(made, members=members, text=plan.text(made))
         return result

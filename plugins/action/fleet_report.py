@@ -54,8 +54,8 @@ class ActionModule(ActionBase):
             path = str(report_files.write(str(folder), document, args["keep"], page.forms(document)))
         except OSError as error:
             result["warnings"] = [
-                "The report of the fleet could not be written to %s/reports (%s). Set vllm_report_dir to a folder of the "
-                "controller that this user may write." % (folder, error)
+                "The report of the fleet could not be written to %s/reports (%s). Set vllm_report_dir to a folder of "
+                "the controller that this user may write." % (folder, error)
             ]
         result.update(
             changed=False,

@@ -9,9 +9,9 @@ short_description: Tell whether a release is slower than the one before
 version_added: 0.2.0
 author: myia.vllm contributors (@myia)
 description:
-  - Compares two results of M(myia.vllm.benchmark) whose profile cuts a run into C(rounds), by an exact rank test for each
-    figure. A release counts as slower when the rounds show, with a chance of error below one percent, that a figure is
-    worse by more than O(percent).
+  - Compares two results of M(myia.vllm.benchmark) whose profile cuts a run into C(rounds), by an exact rank test for
+    each figure. A release counts as slower when the rounds show, with a chance of error below one percent, that a
+    figure is worse by more than O(percent).
   - What cannot be told is V(unknown), with the reason.
 positional: after, percent
 options:
@@ -38,8 +38,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description: >-
-    C(verdict) (V(slower), V(not_slower) or V(unknown)), C(text) for people, and C(figures) with C(before), C(after), C(ratio)
-    and the band C(low) to C(high) in which the ratio lies.
+    C(verdict) (V(slower), V(not_slower) or V(unknown)), C(text) for people, and C(figures) with C(before), C(after),
+    C(ratio) and the band C(low) to C(high) in which the ratio lies.
   type: dict
 """
 

@@ -10,8 +10,8 @@ short_description: Hosts of a fleet in the order of the run, or the sizes of its
 version_added: 0.2.0
 author: myia.vllm contributors (@myia)
 description:
-  - Returns what M(myia.vllm.fleet_plan) has planned for this run. Before there is a plan it returns nothing, so a play has
-    no hosts then.
+  - Returns what M(myia.vllm.fleet_plan) has planned for this run. Before there is a plan it returns nothing, so a play
+    has no hosts then.
   - It reads the groups of the inventory that the run has made, which is all that Ansible shows when it reads a play's
     C(hosts) and C(serial).
 options:

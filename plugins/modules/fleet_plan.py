@@ -83,7 +83,7 @@ text:
   type: str
   returned: without O(turn)
 problem:
-  description: Why nothing may be begun, or why the host must not be taken out of service; empty when there is no reason.
+  description: Why nothing may be begun, or why the host must not be taken out of service; empty without a reason.
   type: str
   returned: always
 """

@@ -10,9 +10,9 @@ short_description: Write what a run over a fleet came to, with one row for each 
 version_added: 0.2.0
 author: myia.vllm contributors (@myia)
 description:
-  - Reads what the roles have returned for each host (C(vllm_fleet_result), C(vllm_report_result), C(vllm_service_result))
-    and writes C(reports/fleet/<service>/<UTC time>/) with C(index.html), C(report.md) and C(report.json) on the
-    controller. The page leads to the reports of the hosts. Contacts no host.
+  - Reads what the roles have returned for each host (C(vllm_fleet_result), C(vllm_report_result),
+    C(vllm_service_result)) and writes C(reports/fleet/<service>/<UTC time>/) with C(index.html), C(report.md) and
+    C(report.json) on the controller. The page leads to the reports of the hosts. Contacts no host.
 extends_documentation_fragment:
   - myia.vllm.attributes
 attributes:
@@ -79,7 +79,8 @@ ok:
   type: bool
   returned: always
 hosts:
-  description: One entry for each host, with C(host), C(state), C(release), C(downtime_s), C(gate), C(verdict) and C(path).
+  description: >-
+    One entry for each host, with C(host), C(state), C(release), C(downtime_s), C(gate), C(verdict) and C(path).
   type: list
   elements: dict
   returned: always

@@ -21,6 +21,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 NODES = ("node-1", "node-2")
 GATEWAY = "gateway-1"
 
+#: Port of the gateway's address, and the key that it knows, of the scenario's variables.
+PORT, KEY = 8000, "PLANTED-gateway-key-91b7"
+
 _ROWS: list[tuple] = []
 
 
@@ -57,10 +60,6 @@ def url() -> str:
     return "http://%s:%d" % (address, PORT)
 
 
-#: Port of the gateway's address, of the scenario's variables.
-PORT = 8000
-
-
 def note(what: str, load: Load, since_s: float, until_s: float, more: str = "") -> dict:
     """Put a row into the table and return the summary."""
     found, before = load.summary(since_s, until_s), load.summary(0, since_s)
@@ -72,7 +71,9 @@ def note(what: str, load: Load, since_s: float, until_s: float, more: str = "") 
 def table():
     """Print what the load saw, and keep it beside the reports."""
     yield
-    head = "| what happened | requests | failed | cut | p99 before, s | p99 during, s | |\n|---|---|---|---|---|---|---|"
+    head = (
+        "| what happened | requests | failed | cut | p99 before, s | p99 during, s | |\n|---|---|---|---|---|---|---|"
+    )
     text = "\n".join([head, *("| %s |" % " | ".join(map(str, row)) for row in _ROWS)])
     pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "fleet.md").write_text(text + "\n", encoding="utf-8")
     print("\n" + text)
@@ -110,10 +111,10 @@ def killed_when(inventory: str, condition, *arguments: str) -> str:
 
 
 def test_the_upgrade_goes_on_after_its_controller_was_killed(play, inventory, url) -> None:
-    """Killed with node-1 done and node-2 out of the pool: the pool serves, the next run leaves node-1 alone and ends it."""
+    """Killed with node-1 done and node-2 out of the pool: the pool serves, and the next run begins with node-2."""
     before = {node: current(node) for node in NODES}
     upgrade = ("-e", "vllm_max_num_seqs=61")
-    with Load(url, "tiny-qwen3") as load:
+    with Load(url, "tiny-qwen3", key=KEY) as load:
         load.wait_for(30)
         begin_s = time.time()
         killed_when(inventory, lambda: pool()["node-2"][1] != "0", *upgrade)
@@ -144,7 +145,7 @@ def test_a_broken_release_stops_at_the_first_host(play, url) -> None:
     """It goes back there, the other host is not begun, and nobody notices."""
     before = {node: current(node) for node in NODES}
     other = inside("node-2", "docker inspect -f '{{.Id}} {{.State.StartedAt}}' myia-vllm-medium-qwen3")
-    with Load(url, "tiny-qwen3") as load:
+    with Load(url, "tiny-qwen3", key=KEY) as load:
         load.wait_for(30)
         begin_s = time.time()
         run = play("-e", json.dumps({"vllm_extra_options": {"tokenizer": "/srv/models/no-such-model"}}), playbook=FLEET)
@@ -203,12 +204,14 @@ def test_nobody_takes_the_last_server(play) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("step", ["Wait until the open requests have ended", "Watch the start", "Mark the release good"])
+@pytest.mark.parametrize(
+    "step", ["Wait until the open requests have ended", "Watch the start", "Mark the release good"]
+)
 def test_killed_at_each_step(play, inventory, url, step: str) -> None:
     """Wherever the controller dies, the pool goes on and the next run ends the upgrade."""
     log = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "killed.log")
     number = {"Wait until the open requests have ended": 51, "Watch the start": 52, "Mark the release good": 53}[step]
-    with Load(url, "tiny-qwen3") as load:
+    with Load(url, "tiny-qwen3", key=KEY) as load:
         load.wait_for(10)
         begin_s = time.time()
         killed_when(inventory, lambda: step in log.read_text(encoding="utf-8"), "-e", "vllm_max_num_seqs=%d" % number)

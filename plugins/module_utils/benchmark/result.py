@@ -89,7 +89,7 @@ def rounds_of(raw: dict, count: int) -> list[dict]:
         count: how many.
 
     Returns:
-        ``ttft_ms`` and ``tpot_ms`` of each; nothing where there are fewer requests than rounds, or none that wrote text.
+        ``ttft_ms`` and ``tpot_ms`` of each; nothing with fewer requests than rounds, or none that wrote text.
     """
     firsts, gaps, lengths = (raw.get(name) or [] for name in ("ttfts", "itls", "output_lens"))
     if not len(firsts) == len(gaps) == len(lengths) or len(firsts) < count:

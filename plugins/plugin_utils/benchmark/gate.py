@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tell whether a release is slower than the one before, by rounds of the same benchmark on the same host.
 
-A rank test (Mann and Whitney) knows the noise without a model of it: it asks how often rounds of the one would come out this
-far behind rounds of the other if they were equally fast. What is tested is not "slower at all" but "slower by more than the
-limit": each start of the same release is a little faster or slower, and enough rounds would find that.
+A rank test (Mann and Whitney) knows the noise without a model of it: it asks how often rounds of the one would come out
+this far behind rounds of the other if they were equally fast. What is tested is not "slower at all" but "slower by more
+than the limit": each start of the same release is a little faster or slower, and enough rounds would find that.
 
 Figures are times, more is worse. Private to this collection; may change at any time.
 """
@@ -47,7 +47,7 @@ def p_value(larger: list[float], smaller: list[float]) -> float:
 
 
 def band(before: list[float], after: list[float], alpha: float) -> tuple[float, float, float]:
-    """Return the ratio after/before (median of all pairs) and the band in which it lies, but for a chance of ``alpha``."""
+    """Return the ratio after/before (median of all pairs) and the band that holds it but for a chance of ``alpha``."""
     ratios = sorted(a / b for a in after for b in before)
     counts = ways(len(after), len(before))
     total, below, cut = sum(counts), 0, 0

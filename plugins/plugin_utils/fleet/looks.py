@@ -22,7 +22,9 @@ def pools(answers: list[dict], backend: str, hosts: list[str]) -> dict[str, dict
     found = {}
     for answer in answers:
         servers = ((answer.get("backends") or {}).get(backend) or {}).get("servers") or {}
-        found[str(answer[answer["ansible_loop_var"]])] = {names.get(name, name): state for name, state in servers.items()}
+        found[str(answer[answer["ansible_loop_var"]])] = {
+            names.get(name, name): state for name, state in servers.items()
+        }
     return found
 
 

@@ -72,7 +72,13 @@ def judge(service: str, rows: list[dict], problem: str = "") -> dict:
         return _verdict("fleet_refused", problem)
     if count["failed"]:
         lost = [row["host"] for row in rows if row["state"] == "failed" and row["verdict"] in _NOT_SERVING]
-        told = "%s of %d host%s of %s failed (%s)" % (len(count["failed"]), total, "s"[: total - 1], service, ", ".join(count["failed"]))
+        told = "%s of %d host%s of %s failed (%s)" % (
+            len(count["failed"]),
+            total,
+            "s"[: total - 1],
+            service,
+            ", ".join(count["failed"]),
+        )
         told += "; %d on the new release, %d left as they were." % (
             len(count["deployed"]) + len(count["unchanged"]), len(count["not_reached"]))  # fmt: skip
         if lost:

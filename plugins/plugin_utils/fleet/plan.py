@@ -47,8 +47,8 @@ def make(looks: list[dict], canary: object, serial: object) -> dict:
     """Return the plan of a run.
 
     Args:
-        looks: of each host in the inventory's order ``host``, ``reached`` (False where it did not answer), ``why`` (what
-            it said then), ``healthy`` (whether its service answers), ``drained`` (the gateways that keep requests
+        looks: of each host in the inventory's order ``host``, ``reached`` (False where it did not answer), ``why``
+            (what it said then), ``healthy`` (whether its service answers), ``drained`` (the gateways that keep requests
             from it) and ``deployed_by`` (who does so now, empty when nobody does).
         canary: how many hosts come before all others, as a number or a share of all.
         serial: how many at a time after them; a list gives the sizes of the batches one by one.
@@ -60,11 +60,11 @@ def make(looks: list[dict], canary: object, serial: object) -> dict:
     problems = [size_problem("vllm_fleet_canary", canary), size_problem("vllm_serial", serial)]
     away = [look for look in looks if not look["reached"]]
     if away:
+        names, why = ", ".join(look["host"] for look in away), str(away[0].get("why") or "no reason given")[:300]
         problems.append(
-            "%s: no answer (%s). A fleet is deployed when all of its hosts can be reached, else those behind one that is down "
-            "would stay as they are unseen. Bring it back, or leave it out (-e 'vllm_hosts=<group>:!%s')."
-            % (", ".join(look["host"] for look in away), str(away[0].get("why") or "no reason given")[:300], away[0]["host"])
-        )  # fmt: skip
+            "%s: no answer (%s). A fleet is deployed when all of its hosts can be reached. Bring it back, or leave it "
+            "out (-e 'vllm_hosts=<group>:!%s')." % (names, why, away[0]["host"])
+        )
     busy = [look for look in looks if look["deployed_by"]]
     if busy:
         problems.append(
@@ -84,9 +84,9 @@ def make(looks: list[dict], canary: object, serial: object) -> dict:
         return {
             "batches": [],
             "first": first,
-            "problem": "vllm_fleet_canary, vllm_serial: %s would be taken out of service at the same time, and nobody else "
-            "serves. Expected: at least one that goes on; set smaller numbers (canary %s, serial %s of %d hosts). Nothing "
-            "was changed." % (", ".join(at_once), canary, serial, len(looks)),
+            "problem": "vllm_fleet_canary, vllm_serial: %s would be taken out of service at the same time, and nobody "
+            "else serves. Expected: at least one that goes on; set smaller numbers (canary %s, serial %s of %d hosts). "
+            "Nothing was changed." % (", ".join(at_once), canary, serial, len(looks)),
         }
     return {"batches": batches, "first": first, "problem": ""}
 
@@ -139,9 +139,9 @@ def turn_problem(host: str, batch: list[str], pools: dict[str, dict]) -> str:
         usable = [name for name, state in pool.items() if state.get("usable")]
         others = [name for name in pool if name not in out]
         if host in usable and others and not set(usable) - out:
+            told = (gateway, " and ".join(usable), ", ".join(others), "does" if len(others) == 1 else "do")
             return (
-                "%s: only %s gets requests, and %s %s not. It would leave the address without one, so it "
-                "was not touched. Bring the other%s back first (diagnose_medium.yml)."
-                % (gateway, " and ".join(usable), ", ".join(others), "does" if len(others) == 1 else "do", "s"[: len(others) - 1])
-            )  # fmt: skip
+                "%s: only %s gets requests, and %s %s not. The address would be left without a server, so this host "
+                "was not touched. Bring the others back first (diagnose_medium.yml)." % told
+            )
     return ""

@@ -115,5 +115,7 @@ def test_rounds() -> None:
     """They are a key of the runs that have some, and need a request each."""
     runs = benchmark_profiles.choose({"p": [{**RUN, "rounds": "5"}]}, "p", 100)
     assert runs == [{**WHOLE, "rounds": 5}]
-    with pytest.raises(benchmark_profiles.ProfileError, match=r"p\[0\]: rounds is 6, and num_prompts 5\. A round needs a"):
+    with pytest.raises(
+        benchmark_profiles.ProfileError, match=r"p\[0\]: rounds is 6, and num_prompts 5\. A round needs a"
+    ):
         benchmark_profiles.choose({"p": [{**RUN, "rounds": 6}]}, "p", 100)

@@ -17,12 +17,16 @@ def row(host: str, state: str, verdict: str = "", **more: object) -> dict:
     return {"host": host, "state": state, "verdict": verdict, **usual, **more}
 
 
+#: What the role vllm_service returns of a release that was switched to.
+SWITCHED = {"release": {"start": {"downtime_s": 31.5}}}
+
+
 @pytest.mark.parametrize(
     ("seen", "state", "downtime"),
     [
-        ({"begun": True, "report": {"verdict": "deployed"}, "service": {"release": {"start": {"downtime_s": 31.5}}}}, "deployed", 31.5),
+        ({"begun": True, "report": {"verdict": "deployed"}, "service": SWITCHED}, "deployed", 31.5),
         # the start of a release that served before is not this run's
-        ({"begun": True, "report": {"verdict": "nothing_to_do"}, "service": {"release": {"start": {"downtime_s": 31.5}}}}, "unchanged", None),
+        ({"begun": True, "report": {"verdict": "nothing_to_do"}, "service": SWITCHED}, "unchanged", None),
         ({"begun": False}, "not_reached", None),
         ({"begun": True, "failure": "x", "report": {"verdict": "failed_went_back"}}, "failed", None),
         # its turn ended before it was begun
@@ -75,7 +79,9 @@ def test_report_and_message(tmp_path) -> None:
     ]
     verdict = outcome.judge("chat", rows)
     about = {"service": "chat", "at": "2026-01-01T00:00:00Z", "check_mode": False, "standins": False}
-    document = outcome.document(about, rows, [["a"], ["b"], ["c"]], [{"host": "b", "why": "its service does not answer"}], verdict)
+    document = outcome.document(
+        about, rows, [["a"], ["b"], ["c"]], [{"host": "b", "why": "its service does not answer"}], verdict
+    )
     written = report_files.write(str(tmp_path), document, 5, page.forms(document))
     html = (written / "index.html").read_text(encoding="utf-8")
     assert written.parent == tmp_path / "reports/fleet/chat"
