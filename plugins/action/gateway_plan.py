@@ -66,8 +66,8 @@ class ActionModule(ActionBase):
                 definition = variables.get("vllm_definition")
                 if not definition or "served_model_names" not in definition:
                     missing.append(
-                        "%s: its service is not defined in this run, and the gateway would forget it. Run without --limit and "
-                        "-e vllm_hosts." % host
+                        "%s: its service is not defined in this run, and the gateway would forget it. Run without "
+                        "--limit and -e vllm_hosts." % host
                     )
                     continue
                 found.append(

@@ -10,8 +10,9 @@ short_description: Bring HAProxy's configuration into force without cutting a re
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Lets HAProxy judge the new files before anything is changed. Where only maps differ, they are changed by the runtime
-    socket, without a reload; otherwise HAProxy is reloaded, never restarted, after the states of its servers were saved.
+  - Lets HAProxy judge the new files before anything is changed. Where only maps differ, they are changed by the
+    runtime socket, without a reload; otherwise HAProxy is reloaded, never restarted, after the states of its servers
+    were saved.
   - Files come first and the running process second, so that what a killed run has begun is ended by the next. A worker
     that does not have a map as its file is told again.
   - A reload that fails brings the files of before back.
@@ -30,7 +31,8 @@ options:
     type: str
     required: true
   files:
-    description: Text of every other file by its path below O(folder). Those that end with C(.map) can change while HAProxy runs.
+    description: >-
+      Text of every other file by its path below O(folder). Those that end with C(.map) can change while HAProxy runs.
     type: dict
     required: true
   folder:
@@ -119,9 +121,7 @@ def wait_until_none_is_held(runtime: runtime_socket.Runtime, timeout_s: float) -
     while time.monotonic() < end_s and runtime_socket.HOLD_TABLE in runtime_socket.tables(runtime):
         held = runtime_socket.held(runtime, runtime_socket.HOLD_TABLE)
         backends = runtime_socket.servers(runtime)
-        waiting = [
-            name for name in held if not any(map(runtime_socket.is_usable, backends.get(name, {}).values()))
-        ]
+        waiting = [name for name in held if not any(map(runtime_socket.is_usable, backends.get(name, {}).values()))]
         if not waiting:
             return
         time.sleep(POLL_S)
@@ -130,7 +130,7 @@ def wait_until_none_is_held(runtime: runtime_socket.Runtime, timeout_s: float) -
 def reload(params: dict, runtime: runtime_socket.Runtime) -> str:
     """Reload HAProxy and wait for the new worker; return what went wrong."""
     wait_until_none_is_held(runtime, params["wait_held_s"])
-    server_states.save(runtime, params["state_file"])
+    server_states.save(runtime, params["state_file"], params["configuration"])
     before = runtime_socket.processes(params["master_socket"])
     status, out, err = command.run(params["reload"], RELOAD_S)[:3]
     if status != 0:
@@ -198,14 +198,20 @@ def apply(module: AnsibleModule) -> dict:
     if module.check_mode:
         return result
     kept = params["path"] + configuration.BEFORE[len(configuration.FILE) :]
-    if before.get(params["path"]) and not os.path.exists(kept) and params["path"] in differ:
-        if not before[params["path"]].startswith(configuration.MARK):
-            small_files.write_atomically(kept, before[params["path"]], 0o644)
+    main = before.get(params["path"], "")
+    if main and not main.startswith(configuration.MARK) and not os.path.exists(kept):
+        small_files.write_atomically(kept, main, 0o644)
     write(wanted, before, params["folder"])
+    if not running and os.path.exists(params["state_file"]):
+        states = small_files.read_text(params["state_file"])
+        small_files.write_atomically(
+            params["state_file"], server_states.with_ports(states, params["configuration"]), 0o640
+        )
     if needs_reload:
         reason = reload(params, runtime)
         if reason:
             write(before, wanted, params["folder"])
+            server_states.save(runtime, params["state_file"])
             module.fail_json(msg="%s. The files of before are back, and HAProxy goes on with them." % reason)
     for path in result["maps"]:
         live_maps.replace(runtime, path, wanted[path])

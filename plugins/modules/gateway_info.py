@@ -38,10 +38,17 @@ backends:
     own word), C(usable), C(open) and C(queued).
   returned: always
   type: dict
-reloads: {description: "How often HAProxy was reloaded since it started; null where it has no master.", type: int, returned: always}
+reloads:
+  description: How often HAProxy was reloaded since it started; null where it has no master.
+  returned: always
+  type: int
 failed_reloads: {description: How often a reload failed., type: int, returned: always}
 worker: {description: Process that takes new connections., type: int, returned: always}
-old_workers: {description: Processes that only end their requests since a reload., type: list, elements: int, returned: always}
+old_workers:
+  description: Processes that only end their requests since a reload.
+  returned: always
+  type: list
+  elements: int
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -28,5 +28,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 settings: {description: What the configuration is rendered with. It holds no secret., type: dict, returned: success}
-files: {description: Text of each map and of each answer for an error by its path on the gateway., type: dict, returned: success}
+files:
+  description: Text of each map and of each answer for an error by its path on the gateway.
+  returned: success
+  type: dict
 """

@@ -10,8 +10,8 @@ short_description: Keep new requests from a server and wait until the open ones 
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Sets the state of one server by HAProxy's runtime socket. With V(drained) its open requests go on, and are waited for;
-    those that workers of before a reload still have are counted, too.
+  - Sets the state of one server by HAProxy's runtime socket. With V(drained) its open requests go on, and are waited
+    for; those that workers of before a reload still have are counted, too.
   - The state is written to O(state_file) in the same step, so that a reload or a restart of HAProxy keeps it.
   - A gateway that does not run, or that does not know the server, is left alone and told in RV(running) and RV(known).
 extends_documentation_fragment:

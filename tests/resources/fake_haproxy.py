@@ -68,19 +68,19 @@ class FakeHaproxy:
         if command == "show stat":
             return STATS + self._rows(lambda _name, state: state[2])
         if command.startswith("set server "):
-            target, _state, word = command.split()[2:5]
-            backend, _slash, name = target.partition("/")
-            if name not in self.servers.get(backend, {}):
-                return "No such server.\n\n"
-            self.servers[backend][name][0] = word
-            self.servers[backend][name][1] = {"drain": "DRAIN", "maint": "MAINT", "ready": "UP"}[word]
-            return "\n"
-        if command == "show table":
-            return "# table: st_hold, type: string, size:1024, used:1\n\n"
-        if command.startswith("show table st_hold"):
-            head = "# table: st_hold, type: string, size:1024, used:1\n"
-            return head + "0x55: key=vllm_medium use=1 exp=9 shard=0 conn_cur=3\n\n"
-        return "Unknown command.\n"
+            return self._set(*command.split()[2:5])
+        head = "# table: st_hold, type: string, size:1024, used:1\n"
+        held = "0x55: key=vllm_medium use=1 exp=9 shard=0 conn_cur=3\n"
+        answers = {"show table": head + "\n", "show table st_hold": head + held + "\n"}
+        return answers.get(command, "Unknown command.\n")
+
+    def _set(self, target: str, _state: str, word: str) -> str:
+        backend, _slash, name = target.partition("/")
+        if name not in self.servers.get(backend, {}):
+            return "No such server.\n\n"
+        self.servers[backend][name][0] = word
+        self.servers[backend][name][1] = {"drain": "DRAIN", "maint": "MAINT", "ready": "UP"}[word]
+        return "\n"
 
     def _rows(self, count) -> str:
         rows = []

@@ -13,7 +13,7 @@ class StandinVllm:
     """Listens on a port of its own; ``healthy`` and ``gap_s`` are changed by tests while it runs."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.healthy, self.gap_s, self.chunks = name, True, 0.02, 5
+        self.name, self.healthy, self.gap_s, self.chunks, self.frozen = name, True, 0.02, 5, False
         self.seen: list[dict] = []
         outer = self
 
@@ -36,6 +36,8 @@ class StandinVllm:
                 else:
                     body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 asked = json.loads(body)
+                while outer.frozen:
+                    time.sleep(0.1)
                 outer.seen.append({"path": self.path, "headers": dict(self.headers), "size": len(body)})
                 usage = {"prompt_tokens": 7, "completion_tokens": outer.chunks, "total_tokens": 7 + outer.chunks}
                 if not asked.get("stream"):

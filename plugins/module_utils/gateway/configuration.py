@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HAProxy's configuration on a gateway: whose it is, whether it would start with it. Standard library only; runs on hosts.
+"""HAProxy's configuration on a gateway: whose it is, and whether HAProxy would start with it.
+
+Python standard library only; runs on target hosts.
 
 Private to this collection; may change at any time.
 """

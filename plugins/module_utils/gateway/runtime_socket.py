@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Speak with a running HAProxy by its sockets: servers, open requests, maps. Python standard library only; runs on hosts.
+"""Speak with a running HAProxy by its sockets: servers, open requests, maps.
+
+Python standard library only; runs on target hosts.
 
 Names of fields are those of HAProxy's management guide (2.6 and 3.0), sections 9.1 and 9.3.
 

@@ -61,10 +61,14 @@ def read(value: object, models: list[str]) -> tuple[list[dict], list[str], list[
 
 def _entry(entry: dict) -> tuple[dict, list[str]]:
     """Return one key without its name, and what is wrong with it."""
-    wrong = ["there is no field %s; it has %s." % (field, ", ".join(_FIELDS)) for field in entry if field not in _FIELDS]
+    wrong = [
+        "there is no field %s; it has %s." % (field, ", ".join(_FIELDS)) for field in entry if field not in _FIELDS
+    ]
     key, digest = str(entry.get("key") or ""), str(entry.get("sha256") or "").lower()
     if bool(key) == bool(digest):
-        wrong.append("it has %s. Set key (vaulted), or sha256, its SHA-256." % ("both" if key else "neither key nor sha256"))
+        wrong.append(
+            "it has %s. Set key (vaulted), or sha256, its SHA-256." % ("both" if key else "neither key nor sha256")
+        )
     elif key and (len(key) < LEAST_KEY or not key.isascii() or re.search(r"\s", key)):
         wrong.append(
             "the key is no text of %d or more characters without spaces. Make one by: openssl rand -hex 32" % LEAST_KEY

@@ -21,6 +21,8 @@ STATE_FILE = "/var/lib/haproxy/server-state"
 _LEAST = {
     "vllm_gateway_port": 1,
     "vllm_gateway_metrics_port": 1,
+    "vllm_gateway_agent_port": 1,
+    "vllm_gateway_stall_s": 0,
     "vllm_gateway_body_limit_kib": 16,
     "vllm_gateway_hold_s": 0,
     "vllm_gateway_hold_requests": 1,
@@ -33,6 +35,8 @@ _LEAST = {
     "vllm_gateway_check_fall": 1,
     "vllm_gateway_balance_factor": 101,
 }
+#: How long a token is waited for at least, in seconds; a busy engine has others to serve.
+_LEAST_PROBE_S = 10
 #: The longest Retry-After that the openai client obeys, in seconds (its release 3: 120; older ones: 60).
 _LONGEST_RETRY_AFTER_S = 60
 
@@ -46,7 +50,7 @@ def make(values: dict, found: list[dict], gateway: dict) -> tuple[dict, list[str
         gateway: of `pools.read`.
 
     Returns:
-        ``settings`` for the template and ``files``, path to text, with the maps (which hold vLLM's keys) and the errors.
+        ``settings`` for the template, and ``files``: text by path of the maps (which hold vLLM's keys) and the errors.
     """
     served, problems, warnings = pools.read(found, gateway)
     models = [model for pool in served for model in pool["models"]]
@@ -81,7 +85,7 @@ def _limits(values: dict) -> list[str]:
     ]
     if values["vllm_gateway_retry_after_s"] > _LONGEST_RETRY_AFTER_S:
         wrong.append(
-            "vllm_gateway_retry_after_s is %d; expected at most %d, since clients do not wait longer: they fail at once."
+            "vllm_gateway_retry_after_s is %d; expected at most %d: clients do not wait longer, and fail at once."
             % (values["vllm_gateway_retry_after_s"], _LONGEST_RETRY_AFTER_S)
         )
     for name in ("vllm_gateway_address", "vllm_gateway_metrics_address"):
@@ -106,6 +110,7 @@ def _settings(values: dict, served: list[dict], error_files: list[str]) -> dict:
     """Return what the template of the configuration uses, without a secret."""
     v = {name.removeprefix("vllm_gateway_"): value for name, value in values.items()}
     same = (
+        "agent_port",
         "balance",
         "balance_factor",
         "check_fall",
@@ -118,12 +123,14 @@ def _settings(values: dict, served: list[dict], error_files: list[str]) -> dict:
         "requests_per_host",
         "retry_after_s",
         "session_header",
+        "stall_s",
         "upstream_ca",
         "usage",
     )
     return {
         **{name: v[name] for name in same},
         "folder": FOLDER,
+        "probe_s": max(_LEAST_PROBE_S, v["stall_s"] // 2),
         "state_file": STATE_FILE,
         "certificate": CERTIFICATE,
         "bind": _bind(v["address"], v["port"]),

@@ -125,7 +125,7 @@ def _same_models(pools: list[dict]) -> list[str]:
         for model in pool["models"]:
             if owner.setdefault(model, pool["name"]) != pool["name"]:
                 problems.append(
-                    "vllm_served_model_name: %r is a name of the services %s and %s. Give each its own, or one vllm_name to "
-                    "both where they are replicas." % (model, owner[model], pool["name"])
+                    "vllm_served_model_name: %r is a name of the services %s and %s. Give each its own, or one "
+                    "vllm_name to both where they are replicas." % (model, owner[model], pool["name"])
                 )
     return problems

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The runtime socket of a real HAProxy, where the machine has one: drain, open requests over a reload, the state file."""
+"""The runtime socket of a real HAProxy, where there is one: drain, open requests over a reload, the state file."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_drain_over_a_reload(haproxy, slow_server, run_module, tmp_path) -> None
 
     haproxy.reload()
     until(lambda: runtime_socket.processes(master)["old"] != [])
-    until(lambda: (tmp_path / "admin.sock").exists())
+    until((tmp_path / "admin.sock").exists)
     assert runtime_socket.servers(runtime)["vllm_medium"]["node-1"]["admin"] == "drain"
     second = run_module("gateway_server", state="drained", **given)
     assert (second["changed"], second["open"]) == (False, 1)

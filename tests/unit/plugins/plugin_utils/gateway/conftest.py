@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A gateway as the role makes it: the plan, the rendered configuration, a real HAProxy with it and stand-ins behind it."""
+"""A gateway as the role makes it: plan, rendered configuration, a real HAProxy with it and stand-ins behind it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import types
 
 import pytest
 from ansible.template import Templar, trust_as_template
-from real_haproxy import PROGRAM, RealHaproxy, free_port
 from gateway_cases import GATEWAY, KEY, service
+from real_haproxy import PROGRAM, RealHaproxy, free_port
 from standin_vllm import StandinVllm
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import role_options
 from ansible_collections.myia.vllm.plugins.plugin_utils.gateway import plan
+
 
 @pytest.fixture
 def values():
@@ -52,7 +53,8 @@ def bed(values, render, tmp_path):
             for host in hosts.values():
                 stack.callback(host.close)
             port, metrics = free_port(), free_port()
-            wanted = {"tls": "none", "address": "127.0.0.1", "port": port, "metrics_port": metrics, **changes}
+            wanted = {"tls": "none", "address": "127.0.0.1", "port": port, "metrics_port": metrics}
+            wanted.update(agent_port=free_port(), **changes)
             found = services(hosts) if services else [
                 service(name, port=host.port, address="127.0.0.1") for name, host in hosts.items()
             ]  # fmt: skip

@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.client
 import json
 import pathlib
+import socket
 import ssl
 import subprocess
 import sys
@@ -13,8 +14,7 @@ import threading
 import time
 
 import pytest
-from gateway_cases import KEY, OTHER
-from test_gateway_live import ask
+from gateway_cases import KEY, OTHER, ask
 
 from ansible_collections.myia.vllm.plugins.module_utils.gateway import runtime_socket
 
@@ -166,7 +166,7 @@ def program(root, tmp_path):
 
     def run(*arguments: str) -> tuple[int, str]:
         words = [sys.executable, str(root / "roles/vllm_gateway/files/vllm-gateway-certificate"), *arguments]
-        words += ["--place", str(tmp_path / "gateway.pem"), "--socket", str(tmp_path / "admin.sock")]
+        words += ["--place", str(tmp_path / "vllm-tls" / "gateway.pem"), "--socket", str(tmp_path / "admin.sock")]
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=20)
         return done.returncode, (done.stdout + done.stderr).strip()
 
@@ -177,8 +177,6 @@ def subject(port: int) -> bytes:
     """The certificate that a server shows."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    import socket  # noqa: PLC0415 next to its use
-
     with socket.create_connection(("127.0.0.1", port)) as link, context.wrap_socket(link) as tls:
         return tls.getpeercert(binary_form=True)
 
@@ -187,7 +185,7 @@ def test_certificates(bed, program, certificate, tmp_path) -> None:
     """A self-signed one for a start, another without a reload; a key that does not fit changes nothing."""
     assert program("--self-signed", "gateway.example.com") == (0, "changed")
     assert program("--self-signed", "gateway.example.com") == (0, "unchanged")
-    place = tmp_path / "gateway.pem"
+    place = tmp_path / "vllm-tls" / "gateway.pem"
     assert place.stat().st_mode & 0o777 == 0o600
     gateway = bed(tls="self_signed")
     first = subject(gateway.port)

@@ -9,30 +9,9 @@ import threading
 import time
 
 import pytest
-from gateway_cases import KEY, OTHER, service
+from gateway_cases import KEY, OTHER, ask, code, service
 
 from ansible_collections.myia.vllm.plugins.module_utils.gateway import runtime_socket
-
-
-def ask(bed, method="POST", path="/v1/chat/completions", key=KEY, body=None, headers=None, timeout=20, chunked=False):
-    """Return status, headers and text of one request."""
-    link = http.client.HTTPConnection("127.0.0.1", bed.port, timeout=timeout)
-    given = {"Content-Type": "application/json", **({"Authorization": "Bearer " + key} if key else {}), **(headers or {})}
-    body = body if body is not None or method == "GET" else {"model": "tiny", "messages": []}
-    data = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
-    if chunked:
-        data = iter([data[i : i + 60000] for i in range(0, len(data), 60000)])
-    try:
-        link.request(method, path, data, given, encode_chunked=chunked)
-        answer = link.getresponse()
-        return answer.status, answer.headers, answer.read().decode()
-    finally:
-        link.close()
-
-
-def code(answer) -> str:
-    """The code of an error object."""
-    return json.loads(answer[2])["error"]["code"]
 
 
 def test_passes_and_swaps_the_key(bed) -> None:
@@ -49,8 +28,8 @@ def test_passes_and_swaps_the_key(bed) -> None:
 @pytest.mark.parametrize(
     "line",
     ["POST /invocations", "GET /metrics", "POST /pause", "GET /health", "DELETE /v1/models", "GET /v1/chat/completions",
-     "POST /v1/chat/completions/", "POST //v1/chat/completions", "POST /v1/../invocations", "POST /v1/chat/completions%2f",
-     "OPTIONS /v1/models", "POST /tokenize"],
+     "POST /v1/chat/completions/", "POST //v1/chat/completions", "POST /v1/../invocations",
+     "POST /v1/chat/completions%2f",      "OPTIONS /v1/models", "POST /tokenize"],
 )  # fmt: skip
 def test_everything_else_is_refused(bed, line, key) -> None:
     """403 with and without a key, and no host sees it."""
@@ -75,14 +54,20 @@ def test_keys(bed) -> None:
         ],
         keys=keys,
     )
-    for key, expected in (("", "invalid_api_key"), ("wrong", "invalid_api_key"), ("PLANTED-expired-key-000000", "expired_api_key")):
+    for key, expected in (
+        ("", "invalid_api_key"),
+        ("wrong", "invalid_api_key"),
+        ("PLANTED-expired-key-000000", "expired_api_key"),
+    ):
         answer = ask(gateway, key=key)
         assert (answer[0], code(answer), answer[1]["WWW-Authenticate"]) == (401, expected, "Bearer")
     refused = ask(gateway, key=OTHER)
     assert (refused[0], code(refused)) == (403, "model_not_allowed")
     assert json.loads(ask(gateway, key=OTHER, body={"model": "other"})[2])["host"] == "node-2"
     assert json.loads(ask(gateway, body={"model": "tiny"})[2])["host"] == "node-1"
-    models = [[row["id"] for row in json.loads(ask(gateway, "GET", "/v1/models", key)[2])["data"]] for key in (KEY, OTHER)]
+    models = [
+        [row["id"] for row in json.loads(ask(gateway, "GET", "/v1/models", key)[2])["data"]] for key in (KEY, OTHER)
+    ]
     assert models == [["tiny", "other"], ["other"]]
 
 
@@ -156,7 +141,12 @@ def test_streams_are_not_batched(bed) -> None:
     for host in gateway.hosts.values():
         host.chunks, host.gap_s = 20, 0.03
     link = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
-    link.request("POST", "/v1/chat/completions", json.dumps({"model": "tiny", "stream": True}), {"Authorization": "Bearer " + KEY})
+    link.request(
+        "POST",
+        "/v1/chat/completions",
+        json.dumps({"model": "tiny", "stream": True}),
+        {"Authorization": "Bearer " + KEY},
+    )
     answer = link.getresponse()
     times = []
     while line := answer.readline():
@@ -217,6 +207,35 @@ def test_a_host_that_fails(bed) -> None:
     assert {json.loads(ask(gateway)[2])["host"] for _ in range(6)} == {"node-1", "node-2"}
 
 
+def test_an_engine_that_stands_still(bed) -> None:
+    """Its /health answers all the same: it is out while it gives no token, and back by itself."""
+    gateway = bed(stall_s=2)
+    runtime = runtime_socket.Runtime(str(gateway.tmp / "admin.sock"))
+
+    def status() -> str:
+        return runtime_socket.servers(runtime)["vllm_medium"]["node-1"]["status"]
+
+    def until(word: str) -> None:
+        end_s = time.monotonic() + 40
+        while not status().startswith(word):
+            assert time.monotonic() < end_s, status()
+            time.sleep(0.2)
+
+    runtime.order("set server vllm_medium/node-2 state drain")
+    gateway.hosts["node-1"].frozen = True
+    answers: list = []
+    thread = threading.Thread(target=lambda: answers.append(ask(gateway, timeout=60)[0]))
+    thread.start()
+    time.sleep(1)
+    runtime.order("set server vllm_medium/node-2 state ready")
+    until("DOWN")
+    assert {json.loads(ask(gateway)[2])["host"] for _ in range(4)} == {"node-2"}
+    gateway.hosts["node-1"].frozen = False
+    until("UP")
+    thread.join()
+    assert answers == [200]
+
+
 def test_usage(bed) -> None:
     """Requests and tokens of each key, streamed or not, in the metrics; HAProxy's own beside them."""
     gateway = bed()
@@ -240,7 +259,9 @@ def test_affinity(bed, balance) -> None:
 
     def host(number: int) -> str:
         messages = [{"role": "user", "content": "beginning %d" % number}]
-        return json.loads(ask(gateway, headers={"X-Session-Id": "s%d" % number}, body={"model": "tiny", "messages": messages})[2])["host"]
+        return json.loads(
+            ask(gateway, headers={"X-Session-Id": "s%d" % number}, body={"model": "tiny", "messages": messages})[2]
+        )["host"]
 
     first = [host(number) for number in range(16)]
     assert set(first) == {"node-1", "node-2"}

@@ -106,13 +106,21 @@ def test_keys_twice() -> None:
 
 def test_maps() -> None:
     """The hash and no key; limits, models and expiry of each."""
-    entry = {"name": "a", "key": KEY, "models": ["tiny"], "requests_per_minute": 5, "concurrent": 2, "expires": "2030-01-01"}
+    entry = {
+        "name": "a",
+        "key": KEY,
+        "models": ["tiny"],
+        "requests_per_minute": 5,
+        "concurrent": 2,
+        "expires": "2030-01-01",
+    }
     read_keys, _problems, _warnings = keys.read([entry, {"name": "b", "sha256": "F" * 64}], ["tiny"])
     found = maps.of(read_keys, read(service("node-1"))[0], ["POST /v1/embeddings"])
     assert hashlib.sha256(KEY.encode()).hexdigest() + " a\n" in found["keys"]
     assert "f" * 64 + " b\n" in found["keys"]
     assert KEY not in json.dumps(found)
-    assert [found[name].splitlines()[1:] for name in ("expiry", "rate", "concurrent", "allowed", "backends", "paths", "upstream")] == [
+    names = ("expiry", "rate", "concurrent", "allowed", "backends", "paths", "upstream")
+    assert [found[name].splitlines()[1:] for name in names] == [
         ["a 1893456000"], ["a 5"], ["a 2"], ["a|tiny 1", "b|* 1"], ["tiny vllm_medium"], ["POST|/v1/embeddings 1"],
         ["vllm_medium PLANTED-vllm"],
     ]  # fmt: skip
