@@ -46,6 +46,12 @@ SCENARIO, GATEWAY, NODES = "fleet", "gateway-1", ("node-1", "node-2")
 IMAGE, MODEL = "myia-vllm-cpu:0.32.0", "tiny-qwen3"
 PARTS = ("upgrades", "overload", "speed")
 
+#: Asks HAProxy on its socket.
+ASK = (
+    'import socket; s = socket.socket(socket.AF_UNIX); s.connect("/run/haproxy/admin.sock"); '
+    's.sendall(b"%s\\n"); print(s.makefile().read())'
+)
+
 #: A release of which everything takes 1.3 times as long: the engine stands still for the rest of each span of time.
 SLOWER, SPAN_S = 1.3, 0.05
 
@@ -138,7 +144,7 @@ class Hosts:
 
     def usable(self) -> dict[str, str]:
         """The status that the gateway gives to each host."""
-        text = self.inside(GATEWAY, "echo 'show stat' | socat - /run/haproxy/admin.sock")
+        text = self.inside(GATEWAY, "python3 -c '%s'" % (ASK % "show stat"))
         names = text.splitlines()[0].lstrip("# ").split(",")
         rows = [dict(zip(names, line.split(","))) for line in text.splitlines()[1:] if line.startswith("vllm_medium,")]
         return {row["svname"]: row["status"] for row in rows if row["svname"] in NODES}

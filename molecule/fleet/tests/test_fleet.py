@@ -24,6 +24,12 @@ GATEWAY = "gateway-1"
 #: Port of the gateway's address, and the key that it knows, of the scenario's variables.
 PORT, KEY = 8000, "PLANTED-gateway-key-91b7"
 
+#: Asks HAProxy on its socket.
+ASK = (
+    'import socket; s = socket.socket(socket.AF_UNIX); s.connect("/run/haproxy/admin.sock"); '
+    's.sendall(b"%s\\n"); print(s.makefile().read())'
+)
+
 _ROWS: list[tuple] = []
 
 
@@ -40,7 +46,7 @@ def current(host: str) -> str:
 
 def pool() -> dict[str, tuple[str, str]]:
     """What the gateway says of its servers: status, and its name for the state that was set."""
-    rows = inside(GATEWAY, "echo 'show servers state vllm_medium' | socat - /run/haproxy/admin.sock").splitlines()
+    rows = inside(GATEWAY, "python3 -c '%s'" % (ASK % "show servers state vllm_medium")).splitlines()
     names = rows[1].lstrip("# ").split()
     found = [dict(zip(names, row.split())) for row in rows[2:] if row.strip()]
     return {item["srv_name"]: (item["srv_op_state"], item["srv_admin_state"]) for item in found}
