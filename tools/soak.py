@@ -250,7 +250,8 @@ class Engine:
                 str(SETTINGS["output_tokens"]), "--num-prompts", str(SETTINGS["num_prompts"]), "--max-concurrency",
                 str(SETTINGS["max_concurrency"]), "--temperature", "0", "--ignore-eos",
                 "--ready-check-timeout-sec", "0", "--percentile-metrics", "ttft,tpot,itl,e2el", "--seed", str(seed),
-                "--save-result", "--save-detailed", "--result-dir", "/tmp", "--result-filename", "soak.json"]  # fmt: skip
+                "--save-result", "--save-detailed", "--result-dir", "/tmp",
+                "--result-filename", "soak.json"]  # fmt: skip
         run(["docker", "exec", self.NAME, *argv])
         with tempfile.TemporaryDirectory() as folder:
             run(["docker", "cp", "%s:/tmp/soak.json" % self.NAME, folder])

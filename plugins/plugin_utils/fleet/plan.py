@@ -79,7 +79,7 @@ def make(looks: list[dict], canary: object, serial: object) -> dict:
     order = ahead + [look["host"] for look in looks if look["host"] not in ahead]
     batches = _cut(order, canary, serial)
     serving = {look["host"] for look in looks if look["healthy"]} - {look["host"] for look in looks if look["drained"]}
-    at_once = next((batch for batch in batches if len(serving) > 1 and serving <= set(batch)), [])
+    at_once = _all_at_once(batches, serving) if len(looks) > 1 else []
     if at_once:
         return {
             "batches": [],
@@ -95,6 +95,16 @@ def text(plan: dict) -> str:
     """Return the plan for people."""
     first = "".join("\n%s comes first: %s." % (item["host"], item["why"]) for item in plan["first"])
     return "Order: %s.%s" % ("; then ".join(", ".join(batch) for batch in plan["batches"]), first)
+
+
+def _all_at_once(batches: list[list[str]], serving: set[str]) -> list[str]:
+    """Return the first batch after whose drain nobody would serve; those before it do by then, else it is not begun."""
+    now = set(serving)
+    for batch in batches:
+        if now & set(batch) and not now - set(batch):
+            return batch
+        now |= set(batch)
+    return []
 
 
 def _out(look: dict, looks: list[dict]) -> str:
