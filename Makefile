@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools browser compose cores demo demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-speed soak vllm-options coverage build clean
+.PHONY: help tools browser compose cores demo demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed soak vllm-options coverage build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -69,6 +69,9 @@ bench-capacity: tools ## The capacity planner against real starts: make bench CA
 	@$(BIN)/python tools/bench_capacity.py $(CASES)
 
 bench: bench-capacity $(if $(CASES),,bench-speed) ## That, and how long deployments take against baselines (docs/performance.md; WRITE=1 puts it there)
+
+bench-gateway: tools ## What the gateway costs: streams through it against direct ones, in turns (needs haproxy)
+	@$(BIN)/python tools/bench_gateway.py
 
 bench-speed: tools images
 	@$(BIN)/python tools/bench_speed.py $(if $(WRITE),--write)

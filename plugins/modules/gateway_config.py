@@ -68,6 +68,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+problem:
+  description: >-
+    Why the new configuration is not in force; empty where it is. No failure, so that a task with C(no_log) can tell it.
+  returned: success
+  type: str
 files: {description: Files that differ., type: list, elements: str, returned: success}
 maps: {description: Maps that the running process got without a reload., type: list, elements: str, returned: success}
 reloaded: {description: Whether HAProxy was reloaded., type: bool, returned: success}
@@ -87,6 +92,9 @@ from ansible_collections.myia.vllm.plugins.module_utils.gateway import (
     server_states,
 )
 from ansible_collections.myia.vllm.plugins.module_utils.host import command
+
+#: What the module returns where it has done nothing.
+NOTHING: dict = {"changed": False, "problem": "", "files": [], "maps": [], "reloaded": False, "running": False}
 
 #: Longest time in seconds until a new worker has taken over, and between two looks.
 RELOAD_S, POLL_S = 60.0, 0.2
@@ -169,7 +177,7 @@ def apply(module: AnsibleModule) -> dict:
     before = there(params["folder"], params["path"])
     reason = configuration.foreign(params["path"])
     if reason:
-        module.fail_json(msg=reason)
+        return {**NOTHING, "problem": reason}
     differ = sorted(path for path in {*wanted, *before} if wanted.get(path) != before.get(path))
     runtime = runtime_socket.Runtime(params["socket"])
     try:
@@ -178,7 +186,7 @@ def apply(module: AnsibleModule) -> dict:
     except runtime_socket.NotRunning:
         running = False
     needs_reload = running and any(not path.endswith(".map") for path in differ)
-    result = {"files": differ, "maps": [], "reloaded": needs_reload, "running": running}
+    result = {**NOTHING, "files": differ, "reloaded": needs_reload, "running": running}
     if running and not needs_reload:
         result["maps"] = stale_maps(runtime, wanted)
     result["changed"] = bool(differ or result["maps"])
@@ -194,7 +202,7 @@ def apply(module: AnsibleModule) -> dict:
     if command.which("haproxy"):
         reason = configuration.problem(wanted, params["folder"], params["path"])
         if reason:
-            module.fail_json(msg="HAProxy refuses the new configuration: %s Nothing was changed." % reason)
+            return {**NOTHING, "problem": "HAProxy refuses the new configuration: %s Nothing was changed." % reason}
     if module.check_mode:
         return result
     kept = params["path"] + configuration.BEFORE[len(configuration.FILE) :]
@@ -212,7 +220,7 @@ def apply(module: AnsibleModule) -> dict:
         if reason:
             write(before, wanted, params["folder"])
             server_states.save(runtime, params["state_file"])
-            module.fail_json(msg="%s. The files of before are back, and HAProxy goes on with them." % reason)
+            return {**NOTHING, "problem": "%s. The files of before are back, and HAProxy goes on with them." % reason}
     for path in result["maps"]:
         live_maps.replace(runtime, path, wanted[path])
     return result

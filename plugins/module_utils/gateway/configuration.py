@@ -60,7 +60,9 @@ def problem(texts: dict[str, str], folder: str, main: str, timeout_s: float = _T
         for path, text in texts.items():
             place = trial + (path[len(folder) :] if path.startswith(folder + "/") else "/" + os.path.basename(path))
             os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
-            files.write_atomically(place, text.replace(folder + "/", trial + "/") if path == main else text, 0o600)
+            files.write_atomically(
+                place, text if path.endswith(".map") else text.replace(folder + "/", trial + "/"), 0o600
+            )
         status, out, err = command.run(["haproxy", "-c", "-f", trial + "/" + os.path.basename(main)], timeout_s)[:3]
         if status == 0:
             return ""

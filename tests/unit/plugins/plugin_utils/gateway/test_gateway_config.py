@@ -132,8 +132,8 @@ def test_what_haproxy_refuses_changes_nothing(bed, configure) -> None:
     gateway = bed()
     main = gateway.real.file.read_text(encoding="utf-8")
     done = configure(gateway, configuration=main + "\nbackend x\n    no-such-word\n")
-    assert done["failed"]
-    assert "no-such-word" in done["msg"]
+    assert done["changed"] is False
+    assert "no-such-word" in done["problem"]
     assert gateway.real.file.read_text(encoding="utf-8") == main
     assert ask(gateway)[0] == 200
 
@@ -144,8 +144,7 @@ def test_a_reload_that_fails_brings_the_files_back(bed, configure) -> None:
     main = gateway.real.file.read_text(encoding="utf-8")
     taken = gateway.hosts["node-1"].port
     done = configure(gateway, configuration=main + "\nfrontend x\n    bind 127.0.0.1:%d\n" % taken)
-    assert done["failed"], done
-    assert "files of before are back" in done["msg"]
+    assert "files of before are back" in done["problem"]
     assert gateway.real.file.read_text(encoding="utf-8") == main
     assert ask(gateway)[0] == 200
 
@@ -155,8 +154,8 @@ def test_somebody_elses_configuration(bed, configure) -> None:
     gateway = bed()
     gateway.real.file.write_text("global\n", encoding="utf-8")
     done = configure(gateway)
-    assert done["failed"]
-    assert "somebody else" in done["msg"]
+    assert done["changed"] is False
+    assert "somebody else" in done["problem"]
     assert gateway.real.file.read_text(encoding="utf-8") == "global\n"
 
 
