@@ -97,7 +97,8 @@ from ansible_collections.myia.vllm.plugins.module_utils.host import command
 NOTHING: dict = {"changed": False, "problem": "", "files": [], "maps": [], "reloaded": False, "running": False}
 
 #: Longest time in seconds until a new worker has taken over, and between two looks.
-RELOAD_S, POLL_S = 60.0, 0.2
+RELOAD_S = 60.0
+POLL_S = 0.2
 
 
 def there(folder: str, main: str) -> dict[str, str]:
@@ -234,12 +235,12 @@ def main() -> None:
             # values are vLLM's keys
             "files": {"type": "dict", "required": True, "no_log": True},
             "folder": {"type": "path", "default": "/etc/haproxy/vllm"},
-            "path": {"type": "path", "default": configuration.FILE},
-            "state_file": {"type": "path", "default": server_states.FILE},
+            "path": {"type": "path", "default": "/etc/haproxy/haproxy.cfg"},
+            "state_file": {"type": "path", "default": "/var/lib/haproxy/server-state"},
             "wait_held_s": {"type": "float", "default": 20},
             "reload": {"type": "list", "elements": "str", "default": ["systemctl", "reload", "haproxy"]},
-            "socket": {"type": "path", "default": runtime_socket.ADMIN_SOCKET},
-            "master_socket": {"type": "path", "default": runtime_socket.MASTER_SOCKET},
+            "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
+            "master_socket": {"type": "path", "default": "/run/haproxy-master.sock"},
         },
         supports_check_mode=True,
     )

@@ -92,8 +92,8 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "socket": {"type": "path", "default": runtime_socket.ADMIN_SOCKET},
-            "master_socket": {"type": "path", "default": runtime_socket.MASTER_SOCKET},
+            "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
+            "master_socket": {"type": "path", "default": "/run/haproxy-master.sock"},
         },
         supports_check_mode=True,
     )

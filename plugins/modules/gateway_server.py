@@ -150,11 +150,11 @@ def main() -> None:
         argument_spec={
             "backend": {"type": "str", "required": True},
             "server": {"type": "list", "elements": "str", "required": True},
-            "state": {"type": "str", "required": True, "choices": list(WORDS)},
+            "state": {"type": "str", "required": True, "choices": ["drained", "ready"]},
             "timeout_s": {"type": "float", "default": 300},
-            "state_file": {"type": "path", "default": server_states.FILE},
-            "socket": {"type": "path", "default": runtime_socket.ADMIN_SOCKET},
-            "master_socket": {"type": "path", "default": runtime_socket.MASTER_SOCKET},
+            "state_file": {"type": "path", "default": "/var/lib/haproxy/server-state"},
+            "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
+            "master_socket": {"type": "path", "default": "/run/haproxy-master.sock"},
         },
         supports_check_mode=True,
     )
