@@ -16,7 +16,8 @@ from awx_standin import AwxStandin
 from awx_standin.notifications import render
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-PLAYBOOKS = sorted(path.name for path in (*ROOT.glob("*_medium.yml"), ROOT / "deploy.yml", ROOT / "not_released.yml"))
+OTHERS = ("deploy.yml", "deploy_fleet.yml", "not_released.yml")
+PLAYBOOKS = sorted([*(path.name for path in ROOT.glob("*_medium.yml")), *OTHERS])
 
 #: What must be in credentials alone.
 SECRETS = {
