@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools browser compose cores demo demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed vllm-options coverage build clean
+.PHONY: help tools browser compose cores demo demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed soak vllm-options coverage build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -75,6 +75,9 @@ bench-gateway: tools ## What the gateway costs: streams through it against direc
 
 bench-speed: tools images
 	@$(BIN)/python tools/bench_speed.py $(if $(WRITE),--write)
+
+soak: tools images ## Long campaigns: 20 rolling upgrades, overload, speed of releases (docs/fleet.md); stopped, they go on: make soak ARGS='--only speed'
+	@$(BIN)/python tools/soak.py $(ARGS)
 
 vllm-options: tools ## Add the newest vLLM releases to the table of options (docs/versions.md)
 	@$(BIN)/python tools/derive_vllm_options

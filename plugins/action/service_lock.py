@@ -25,10 +25,13 @@ class ActionModule(ActionBase):
                 "silent_s": {"type": "int", "default": 300},
                 "holder": {"type": "dict"},
                 "dead": {"type": "list", "elements": "str", "default": []},
+                "what": {"type": "str", "default": ""},
             },
             required_if=[("state", "absent", ("token",))],
         )
         args = {name: value for name, value in given.items() if value is not None}
+        # for people; the host does not need it
+        what = args.pop("what") or args["folder"]
         if args["state"] == "absent":
             result.update(self._execute_module("myia.vllm.service_lock", module_args=args, task_vars=task_vars))
             return result
@@ -48,7 +51,7 @@ class ActionModule(ActionBase):
                 "this run. Wait until that run is over. If it died on another machine, its lock goes stale after %d s "
                 "without a sign of life (vllm_service_lock_silent_s)."
             ) % (
-                args["folder"],
+                what,
                 other.get("who", "an unknown holder"),
                 " (%s)" % other["run"] if other.get("run") else "",
                 other.get("since", "an unknown time"),

@@ -13,7 +13,8 @@ description:
 options:
   _input:
     description: >-
-      C(service), C(release), C(problem), C(log), and of the way back C(back), C(back_problem) and C(back_s).
+      C(service), C(release), C(problem), C(log), and of the way back C(back), C(back_problem), C(back_s) and
+      C(readmit_problem).
     type: dict
     required: true
 """
@@ -40,8 +41,9 @@ def run_summary(story: dict) -> str:
         story: ``service`` (name), ``release`` (name), ``problem`` (text), ``log`` (path, may be empty), and of the way
             back: ``back`` (name of the release, empty when there was none), ``back_problem`` (why it does not serve
             either, empty when it does), ``back_s`` (seconds that it took, None when it is not known), ``link_problem``
-            (why the link ``current`` does not point to it); without a way back, ``left`` (why the container could not
-            be removed, empty when it was).
+            (why the link ``current`` does not point to it), ``readmit_problem`` (why a gateway does not send
+            requests to the host again); without a way back, ``left`` (why the container could not be removed, empty
+            when it was).
     """
     head = "Release %s of %s does not serve" % (story["release"], story["service"])
     back, took_s = story.get("back", ""), story.get("back_s")
@@ -61,6 +63,8 @@ def run_summary(story: dict) -> str:
         parts.append(
             "The link current could not be set back; the next run mends it: %s" % story["link_problem"].strip()
         )
+    if story.get("readmit_problem"):
+        parts.append(story["readmit_problem"].strip())
     if story.get("left"):
         parts.append("Remove it by hand (docker rm -f): %s" % story["left"].strip())
     if story.get("log"):

@@ -45,6 +45,10 @@ options:
     type: list
     elements: str
     default: []
+  what:
+    description: What is locked, for people; O(folder) without it.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -97,6 +101,8 @@ def main() -> None:
             "silent_s": {"type": "int", "default": 300},
             "holder": {"type": "dict"},
             "dead": {"type": "list", "elements": "str", "default": []},
+            # used by the action plugin alone
+            "what": {"type": "str", "default": ""},
         },
         required_if=[("state", "absent", ("token",))],
         supports_check_mode=True,

@@ -16,7 +16,8 @@ from awx_standin import AwxStandin
 from awx_standin.notifications import render
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-PLAYBOOKS = sorted(path.name for path in (*ROOT.glob("*_medium.yml"), ROOT / "deploy.yml", ROOT / "not_released.yml"))
+OTHERS = ("deploy.yml", "deploy_fleet.yml", "not_released.yml")
+PLAYBOOKS = sorted([*(path.name for path in ROOT.glob("*_medium.yml")), *OTHERS])
 
 #: What must be in credentials alone.
 SECRETS = {
@@ -109,6 +110,7 @@ def test_everything_is_there(story) -> None:
         "Plan": "plan_medium.yml",
         "Deploy": "deploy_medium.yml",
         "Deploy all": "deploy.yml",
+        "Deploy fleet": "deploy_fleet.yml",
         "Not released": "not_released.yml",
         "Verify": "verify_medium.yml",
         "Benchmark": "benchmark_medium.yml",
@@ -123,6 +125,10 @@ def test_everything_is_there(story) -> None:
         asked = {question["variable"]: question for question in one["survey_spec"]["spec"]}
         assert {question["default"] for question in asked.values()} == {""}
         assert json.loads(one["extra_vars"]) == {"vllm_hosts": "medium"}
+        if one["playbook"] == "deploy_fleet.yml":
+            # slices would be runs that exclude each other
+            assert (one["job_slice_count"], one["ask_limit_on_launch"]) == (1, False)
+            assert {"vllm_fleet_canary", "vllm_service_compare_percent"} <= set(asked)
         if one["playbook"] == "deploy.yml":
             # --limit would leave out the hosts that are made of services
             assert not one["ask_limit_on_launch"]
@@ -133,7 +139,7 @@ def test_everything_is_there(story) -> None:
         assert one["ask_job_type_on_launch"]
         assert not one["ask_variables_on_launch"]
     told = {name for name, one in templates.items() if one["notification_templates_error"]}
-    assert told == {"Deploy", "Deploy all", "Verify", "Benchmark", "Roll back", "Not released"}
+    assert told == {"Deploy", "Deploy all", "Deploy fleet", "Verify", "Benchmark", "Roll back", "Not released"}
     (group,) = awx.objects("groups")
     assert (group["name"], group["hosts"]) == ("medium", ["gpu01"])
     schedules = {one["name"]: one for one in awx.objects("schedules")}

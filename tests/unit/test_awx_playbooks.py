@@ -23,6 +23,7 @@ UNSEEN = ("roles", "tasks", "group_vars", "host_vars")
 LAUNCHED = {
     "benchmark_medium.yml",
     "deploy.yml",
+    "deploy_fleet.yml",
     "deploy_gateway.yml",
     "deploy_medium.yml",
     "diagnose_medium.yml",

@@ -7,6 +7,7 @@ Python standard library only; runs on target hosts. Private to this collection; 
 from __future__ import annotations
 
 import math
+import statistics
 
 #: Settings of a run; two benchmarks are compared only when all of them are the same.
 SETTINGS = ("name", "num_prompts", "request_rate", "max_concurrency", "input_tokens", "output_tokens")
@@ -53,7 +54,8 @@ def run_of(settings: dict, raw: dict | None, problem: str = "") -> dict:
     Returns:
         The settings with ``completed``, ``failed`` (requests), ``duration_s``, ``request_throughput`` (requests a
         second), ``output_throughput``, ``total_token_throughput`` (tokens a second), ``ttft_ms`` ... ``e2el_ms`` (each
-        with ``STATISTICS``), ``ok`` and ``problem``. What was not measured is 0.
+        with ``STATISTICS``), ``ok`` and ``problem``. What was not measured is 0. With ``rounds`` in the settings the
+        ``round_figures`` of `rounds_of`, too.
     """
     raw = raw or {}
     asked = settings["num_prompts"]
@@ -74,7 +76,35 @@ def run_of(settings: dict, raw: dict | None, problem: str = "") -> dict:
     if raw and completed < asked:
         problem = "%d of %d requests failed%s" % (failed, asked, _first_error(raw))
     run.update(ok=bool(raw) and not problem, problem=problem[:PROBLEM_CHARS])
+    if settings.get("rounds"):
+        run["round_figures"] = rounds_of(raw, settings["rounds"]) if run["ok"] else []
     return run
+
+
+def rounds_of(raw: dict, count: int) -> list[dict]:
+    """Return the medians of ``count`` rounds, each a block of requests that were sent one after the other.
+
+    Args:
+        raw: what ``vllm bench serve --save-detailed`` wrote: ``ttfts`` and ``itls`` in seconds, ``output_lens``.
+        count: how many.
+
+    Returns:
+        ``ttft_ms`` and ``tpot_ms`` of each; nothing with fewer requests than rounds, or none that wrote text.
+    """
+    firsts, gaps, lengths = (raw.get(name) or [] for name in ("ttfts", "itls", "output_lens"))
+    if not len(firsts) == len(gaps) == len(lengths) or len(firsts) < count:
+        return []
+    found = []
+    for index in range(count):
+        part = slice(index * len(firsts) // count, (index + 1) * len(firsts) // count)
+        # a chunk may hold several tokens, so the gaps are shared out over the tokens
+        each = [1000 * sum(gap) / (length - 1) for gap, length in zip(gaps[part], lengths[part]) if length > 1]
+        if not each:
+            return []
+        found.append(
+            {"ttft_ms": number(1000 * statistics.median(firsts[part])), "tpot_ms": number(statistics.median(each))}
+        )
+    return found
 
 
 def _first_error(raw: dict) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-#: Keys of a run: whether a value is needed, and its type.
+#: Keys of a run: whether a value is needed, and its type. ``rounds`` cuts it into blocks with figures of their own.
 _KEYS = {
     "name": (False, str),
     "num_prompts": (True, int),
@@ -16,6 +16,7 @@ _KEYS = {
     "max_concurrency": (False, int),
     "input_tokens": (True, int),
     "output_tokens": (True, int),
+    "rounds": (False, int),
 }
 
 #: The profile's name becomes part of a folder's.
@@ -99,6 +100,12 @@ def choose(profiles: object, name: str, max_model_len: int | None, generates: bo
     names = [run["name"] for run in runs if run]
     for double in sorted({item for item in names if names.count(item) > 1}):
         problems.append("%s.%s: two runs have the name %s. Give each its own." % (_VARIABLE, name, double))
+    for index, run in enumerate(runs):
+        if (run.get("rounds") or 0) > (run.get("num_prompts") or 0):
+            problems.append(
+                "%s.%s[%d]: rounds is %d, and num_prompts %s. A round needs a request; set fewer."
+                % (_VARIABLE, name, index, run["rounds"], run["num_prompts"])
+            )
     if problems:
         raise ProfileError("\n".join(problems))
     return runs
@@ -114,6 +121,9 @@ def _run(where: str, given: object, problems: list[str]) -> dict:
     run: dict = {}
     for key, (needed, kind) in _KEYS.items():
         value = given.get(key)
+        if key == "rounds" and value is None:
+            # a key of the few runs that are cut into rounds
+            continue
         run[key] = None
         if value is None or value == "":
             if needed:

@@ -26,6 +26,9 @@ LIMITS: dict[str, tuple[float, float]] = {
     "vllm_new_service_users": (1, 1_000_000),
     "vllm_preflight_min_free_gib": (0, 1_000_000),
     "vllm_report_keep": (0, _MANY),
+    "vllm_service_compare_percent": (0, 1000),
+    # eight rounds of one request, and what fits into the time that the lock allows
+    "vllm_service_compare_requests": (8, _MANY),
     # one is the release that serves
     "vllm_service_keep_releases": (1, _MANY),
     # failures are counted in them

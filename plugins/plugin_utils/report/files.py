@@ -36,13 +36,14 @@ def folder_name(text: str) -> str:
     return _UNSAFE.sub("_", text).lstrip(".") or "_"
 
 
-def write(folder: str, document: dict, keep: int) -> pathlib.Path:
+def write(folder: str, document: dict, keep: int, forms: dict[str, str] | None = None) -> pathlib.Path:
     """Write the three forms of a document, drop the oldest reports of its service, and list what is there.
 
     Args:
         folder: where ``reports/`` lies.
         document: of ``report_document.build``.
         keep: reports of this service on this host to keep, this one included; 0 for all.
+        forms: texts by name of file, for a document of another sort.
 
     Returns:
         The report's folder.
@@ -58,7 +59,7 @@ def write(folder: str, document: dict, keep: int) -> pathlib.Path:
         service.mkdir(parents=True, exist_ok=True)
         staging = pathlib.Path(tempfile.mkdtemp(prefix=_STAGING, dir=service))
         try:
-            forms = {
+            forms = forms or {
                 "index.html": report_render.as_html(document),
                 "report.md": report_render.as_markdown(document),
                 "report.json": report_render.as_json(document),

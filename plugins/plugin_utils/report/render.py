@@ -71,6 +71,11 @@ def index(entries: list[dict]) -> str:
     return _templates().get_template("index.html.j2").render(entries=entries)
 
 
+def template(name: str, **context: object) -> str:
+    """Return another page or text of the reports' templates."""
+    return _templates().get_template(name).render(**context)
+
+
 def _context(document: dict) -> dict:
     return {
         "document": document,

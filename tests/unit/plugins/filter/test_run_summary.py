@@ -58,6 +58,12 @@ LOG = "Log of the failed start, on the host: /opt/x/failed-start.log"
             id="the-link-is-left",
         ),
         pytest.param(
+            {"back": "old", "readmit_problem": "Requests do not come to the host again: no.", "log": ""},
+            ["Release new of medium does not serve; release old serves again.", "It died.",
+             "Requests do not come to the host again: no."],
+            id="the-gateway-keeps-requests-away",
+        ),
+        pytest.param(
             {},
             [FIRST, "It died.", LOG],
             id="nothing-known-of-the-way-back",

@@ -136,3 +136,29 @@ def test_same_settings(change) -> None:
     """Figures of other settings are never compared."""
     assert benchmark_result.same_settings(result(), copy.deepcopy(json.loads(json.dumps(result(ttft_ms__p50=1.0)))))
     assert not benchmark_result.same_settings(result(), {**result(), **change})
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_rounds_of_a_recorded_run(count: int) -> None:
+    """Each request is in one round, in the order in which they were sent; times in milliseconds."""
+    found = raw()
+    rounds = benchmark_result.run_of({**SETTINGS, "rounds": count}, found)["round_figures"]
+    assert len(rounds) == count
+    if count == 5:
+        assert [item["ttft_ms"] for item in rounds] == [round(1000 * value, 4) for value in found["ttfts"]]
+        # 15 gaps after the first token
+        assert rounds[0]["tpot_ms"] == pytest.approx(1000 * sum(found["itls"][0]) / 15, rel=1e-3)
+    if count == 1:
+        assert rounds[0]["ttft_ms"] == pytest.approx(found["median_ttft_ms"], rel=1e-3)
+        assert rounds[0]["tpot_ms"] == pytest.approx(found["median_tpot_ms"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("count", "changes"),
+    [(6, {}), (2, {"ttfts": []}), (2, {"ttfts": None}), (2, {"itls": [[]]}), (5, {"output_lens": [1] * 5})],
+)
+def test_no_rounds(count: int, changes: dict) -> None:
+    """Fewer requests than rounds, or none that wrote text, give none; without the setting there is no such key."""
+    assert benchmark_result.run_of({**SETTINGS, "rounds": count}, raw(**changes))["round_figures"] == []
+    assert "round_figures" not in benchmark_result.run_of(SETTINGS, raw())
+    assert benchmark_result.run_of({**SETTINGS, "rounds": 2}, raw("all-failed"))["round_figures"] == []

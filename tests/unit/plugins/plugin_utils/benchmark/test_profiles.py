@@ -109,3 +109,13 @@ def test_services_that_do_not_write(length: int | None, tokens: int) -> None:
 def test_length_that_is_not_known() -> None:
     given = {"p": [{**RUN, "input_tokens": 10**6}]}
     assert benchmark_profiles.choose(given, "p", None)[0]["input_tokens"] == 10**6
+
+
+def test_rounds() -> None:
+    """They are a key of the runs that have some, and need a request each."""
+    runs = benchmark_profiles.choose({"p": [{**RUN, "rounds": "5"}]}, "p", 100)
+    assert runs == [{**WHOLE, "rounds": 5}]
+    with pytest.raises(
+        benchmark_profiles.ProfileError, match=r"p\[0\]: rounds is 6, and num_prompts 5\. A round needs a"
+    ):
+        benchmark_profiles.choose({"p": [{**RUN, "rounds": 6}]}, "p", 100)
