@@ -27,6 +27,9 @@ display = Display()
 #: Ansible's own variables that hold a password, which a failed task may quote.
 PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_become_password", "ansible_become_pass")
 
+#: What a run can have been.
+RUNS = ["deploy", "rollback", "stop", "start", "restart", "verify", "benchmark", "diagnose", "plan"]
+
 
 class ActionModule(ActionBase):
     """Make a document of what the other roles returned, and write it on the controller; contacts no host."""
@@ -43,7 +46,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "run": {
                     "type": "str",
-                    "choices": ["deploy", "rollback", "verify", "benchmark", "diagnose", "plan"],
+                    "choices": RUNS,
                     "default": "deploy",
                 },
                 "dir": {"type": "str", "default": ""},
