@@ -30,6 +30,7 @@ PLAYBOOK_VARIABLES = (
     "vllm_every_service",
     "vllm_neighbours",
     "vllm_reports",
+    "vllm_status",
     "vllm_new_service_host",
     "vllm_new_service_folder",
 )
