@@ -16,6 +16,7 @@ ROW = {
     "weights_age_s": None, "stopped": {},
     "reached": [{"url": "http://127.0.0.1:5002", "by": "this host only", "guards": ["no key", "no TLS"]}],
 }  # fmt: skip
+HEAD = ["service", "state", "up", "restarts", "requests", "KV-cache", "drift", "image", "weights", "GPUs"]
 GONE = {
     **ROW, "host": "gpu02", "state": "unreachable", "words": "no route", "release": "", "model": "", "vllm_version": "",
     "uptime_s": None, "restarts": None, "requests_running": None, "kv_cache_usage": None, "gpus": [],
