@@ -39,6 +39,11 @@ BY_LOOKUP = (
     "vllm_logs_match",
     "vllm_status_fail",
     "vllm_status_file",
+    "vllm_updates_to",
+    "vllm_updates_offline",
+    "vllm_updates_repository",
+    "vllm_updates_file",
+    "vllm_updates_pin_file",
 )
 
 #: Said of a role's other variables, which the roles read as Ansible has them.

@@ -31,6 +31,7 @@ PLAYBOOK_VARIABLES = (
     "vllm_neighbours",
     "vllm_reports",
     "vllm_status",
+    "vllm_updates",
     "vllm_new_service_host",
     "vllm_new_service_folder",
 )

@@ -17,7 +17,7 @@ VERDICTS = {
     "rolled_back": ("good", "Rolled back"),
     "started": ("good", "Started"),
     "restarted": ("good", "Restarted"),
-    "stopped": ("neutral", "Stopped on purpose"),
+    "stopped": ("neutral", "Stopped"),
     "verified": ("good", "Verified"),
     "benchmarked": ("good", "Benchmarked"),
     "healthy": ("good", "Healthy"),

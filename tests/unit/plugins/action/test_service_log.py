@@ -20,7 +20,7 @@ def show(action, monkeypatch):
         plugin = action("service_log", args={"container": "c", "folder": "/x", **(args or {})})
         packed = base64.b64encode(gzip.compress(text.encode())).decode() if text else ""
         answer = {"log_gz": packed, "cut": False, "state": "running", "failed_logs": [], **more}
-        monkeypatch.setattr(plugin, "_execute_module", lambda **_arguments: answer)
+        monkeypatch.setattr(plugin, "_execute_module", lambda *_names, **_arguments: answer)
         printed: list[str] = []
         monkeypatch.setattr(plugin.run.__func__.__globals__["live"], "write", printed.append)
         return plugin.run(task_vars={"inventory_hostname": "h", "vllm_api_key": SECRET}), "".join(printed)
