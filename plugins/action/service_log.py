@@ -18,7 +18,7 @@ class ActionModule(ActionBase):
     """Read a window of the log by the module ``service_log_info``, take secrets out of it, and print it."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("container", "folder", "since", "until", "lines", "match"))
+    _VALID_ARGS = frozenset(("container", "folder", "since", "up_to", "lines", "match"))
     _supports_check_mode = True
 
     def run(self, tmp=None, task_vars=None):
@@ -29,7 +29,7 @@ class ActionModule(ActionBase):
                 "container": {"type": "str", "required": True},
                 "folder": {"type": "path", "required": True},
                 "since": {"type": "str", "default": ""},
-                "until": {"type": "str", "default": ""},
+                "up_to": {"type": "str", "default": ""},
                 "lines": {"type": "int", "default": 200},
                 "match": {"type": "str", "default": ""},
             }
@@ -71,7 +71,7 @@ def closing(args: dict, match: str, answer: dict, read: int, shown: int) -> str:
         text = "There is no container %s, so it has no log." % name
     else:
         span = " since %s" % args["since"] if args["since"] else ""
-        span += " until %s" % args["until"] if args["until"] else ""
+        span += " until %s" % args["up_to"] if args["up_to"] else ""
         of_them = " that match %s, of %d" % (match, read) if match else ""
         text = "%d line%s%s of %s (%s)%s." % (shown, "" if shown == 1 else "s", of_them, name, answer["state"], span)
     if answer["cut"] or read >= args["lines"]:

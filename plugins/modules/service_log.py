@@ -22,7 +22,7 @@ options:
     description: From when on, a time or how long ago (V(10m)). Empty for the beginning of the log.
     type: str
     default: ""
-  until:
+  up_to:
     description: Until when, in the same form. Empty for now.
     type: str
     default: ""

@@ -24,7 +24,7 @@ options:
       beginning of the log.
     type: str
     default: ""
-  until:
+  up_to:
     description: Until when, in the same form. Empty for now.
     type: str
     default: ""
@@ -81,7 +81,7 @@ def main() -> None:
             "container": {"type": "str", "required": True},
             "folder": {"type": "path", "required": True},
             "since": {"type": "str", "default": ""},
-            "until": {"type": "str", "default": ""},
+            "up_to": {"type": "str", "default": ""},
             "lines": {"type": "int", "default": 200},
         },
         supports_check_mode=True,
@@ -99,7 +99,7 @@ def main() -> None:
         module.fail_json(msg="Docker does not tell of %s: %s" % (p["container"], " ".join(err.split()) or "no answer"))
     lines, cut = b"", False
     if state != "missing":
-        lines, cut = container_log.window(docker, p["container"], p["since"], p["until"], p["lines"])
+        lines, cut = container_log.window(docker, p["container"], p["since"], p["up_to"], p["lines"])
     text = service_secrets.masked(lines.decode("utf-8", "replace"), service_secrets.values(p["folder"]))
     service = releases.Service(p["folder"])
     saved = [os.path.join(service.folder(name), releases.FAILED_LOG) for name in service.names()]

@@ -122,7 +122,7 @@ def look(module: AnsibleModule) -> dict:
         "gpus": vitals.gpus(smi),
         "ports": vitals.ports(inspected),
         "networks": vitals.networks(inspected),
-        "host_addresses": vitals.host_addresses(run(["hostname", "-I"])[1]),
+        "host_addresses": vitals.host_addresses(run(["ip", "-oneline", "address", "show", "scope", "global"])[1]),
         "guards": vitals.guards(inspected),
         "weights_s": vitals.weights_s(inspected, p["model"], p["commit"]),
         "lock": service_lock.Lock(p["folder"]).holder(),

@@ -114,7 +114,7 @@ def test_playbooks_exist(data) -> None:
     """Each template runs a playbook of the root, and each verb has one."""
     named = {item["playbook"] for item in data["controller_templates"]}
     one = {path.name for path in ROOT.glob("*_medium.yml")} - {"watch_medium.yml"}
-    assert named == one | {"deploy.yml", "not_released.yml"}
+    assert named == one | {"deploy.yml", "not_released.yml", "check_updates.yml"}
 
 
 def test_surveys(data) -> None:

@@ -22,13 +22,20 @@ UNSEEN = ("roles", "tasks", "group_vars", "host_vars")
 #: What people launch; playbooks/configure_awx.yml is run from a shell.
 LAUNCHED = {
     "benchmark_medium.yml",
+    "check_updates.yml",
     "deploy.yml",
     "deploy_medium.yml",
     "diagnose_medium.yml",
+    "logs_medium.yml",
     "not_released.yml",
+    "pin_medium.yml",
     "plan_medium.yml",
     "remove_medium.yml",
+    "restart_medium.yml",
     "rollback_medium.yml",
+    "start_medium.yml",
+    "status_medium.yml",
+    "stop_medium.yml",
     "verify_medium.yml",
     "watch_medium.yml",
 }

@@ -30,8 +30,8 @@ GPU_COLUMNS = {
     "utilization.gpu": "utilization_percent",
 }
 
-#: Addresses that stand for all of a host.
-ANY = ("", "0.0.0.0", "::")
+#: How the interfaces are called that Docker makes.
+_OF_DOCKER = ("docker", "br-", "veth", "lo")
 
 
 def load(metrics: str) -> dict:
@@ -101,5 +101,9 @@ def weights_s(inspected: dict, model: str, commit: str) -> float:
 
 
 def host_addresses(text: str) -> list[str]:
-    """Return the addresses of ``hostname -I`` that others may reach, without those of Docker's own networks."""
-    return [item for item in text.split() if not item.startswith(("172.17.", "fe80:"))]
+    """Return the addresses of ``ip -oneline address show scope global`` that others may reach.
+
+    Those of Docker's own networks are left out: only containers are there.
+    """
+    rows = (line.split() for line in text.splitlines())
+    return [row[3].partition("/")[0] for row in rows if len(row) > 3 and not row[1].startswith(_OF_DOCKER)]

@@ -61,7 +61,7 @@ def made(about: dict, definition: dict, snapshot: dict, vitals: dict, config: di
         "image_age_s": _age_s((snapshot.get("image") or {}).get("created", ""), now_s),
         "model_commit": snapshot.get("model_commit", ""),
         "weights_age_s": round(now_s - vitals["weights_s"]) if vitals.get("weights_s") else None,
-        "reached": reached(definition, vitals, about["address"], bool(container.get("id"))),
+        "reached": reached(definition, vitals, about["address"], runs),
         "stopped": snapshot.get("stopped") or {},
         "lock": vitals.get("lock") or {},
     }
@@ -133,16 +133,16 @@ def drift(definition: dict, snapshot: dict, release: dict, config: dict) -> dict
     return {"known": True, "lines": lines}
 
 
-def reached(definition: dict, vitals: dict, address: str, is_there: bool) -> list[dict]:
+def reached(definition: dict, vitals: dict, address: str, runs: bool) -> list[dict]:
     """Return where a service can be reached and what guards it there: ``{url, by, guards}``.
 
     Args:
         definition: the ``vllm_definition``.
         vitals: what the module ``service_vitals_info`` returned.
         address: of the host in the inventory.
-        is_there: whether there is a container; without one nothing is reached.
+        runs: whether the container runs; otherwise nothing is reached.
     """
-    if not is_there or not definition:
+    if not runs or not definition:
         return []
     said = vitals.get("guards") or {}
     guards = ["API key" if said.get("api_key") else "no key", "TLS" if said.get("tls") else "no TLS"]

@@ -77,8 +77,8 @@ def notes(before: str, after: str) -> list[str]:
     found, parameters, scaling = [], {"rope_parameters": {}}, {"rope_scaling": {}}
     if vllm_versions.fitting_overrides(before, parameters) != vllm_versions.fitting_overrides(after, parameters):
         found.append(
-            "vLLM reads `rope_parameters` instead of `rope_scaling`; `vllm_hf_overrides` with `rope_parameters` is written "
-            "for both"
+            "vLLM reads `rope_parameters` instead of `rope_scaling`; `vllm_hf_overrides` with `rope_parameters` is "
+            "written for both"
         )
     if vllm_versions.overrides_problem(after, scaling) and not vllm_versions.overrides_problem(before, scaling):
         found.append("`rope_scaling` in `vllm_hf_overrides` is refused: vLLM does not read it any more")

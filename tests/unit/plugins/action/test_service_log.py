@@ -41,7 +41,7 @@ def test_no_secret_is_shown(show) -> None:
     ("args", "more", "closing"),
     [
         ({"match": "ERROR"}, {}, "1 line that match ERROR, of 3 of c (running)."),
-        ({"since": "1h", "until": "5m"}, {}, "3 lines of c (running) since 1h until 5m."),
+        ({"since": "1h", "up_to": "5m"}, {}, "3 lines of c (running) since 1h until 5m."),
         ({"lines": 3}, {}, "There are more before them"),
         ({}, {"cut": True}, "There are more before them"),
         ({}, {"log_gz": "", "state": "missing"}, "There is no container c, so it has no log."),

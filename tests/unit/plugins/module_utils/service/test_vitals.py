@@ -84,5 +84,12 @@ def test_weights(tmp_path) -> None:
 
 
 def test_host_addresses() -> None:
-    """Not those of Docker's own network."""
-    assert vitals.host_addresses("192.0.2.10 172.17.0.1 2001:db8::1 fe80::1 \n") == ["192.0.2.10", "2001:db8::1"]
+    """Not those of Docker's own networks."""
+    text = (
+        "2: eth0    inet 192.0.2.10/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever\n"
+        "2: eth0    inet6 2001:db8::1/64 scope global \\       valid_lft forever\n"
+        "3: docker0    inet 172.17.0.1/16 scope global docker0\n"
+        "7: br-0123    inet 172.18.0.1/16 scope global br-0123\n"
+    )
+    assert vitals.host_addresses(text) == ["192.0.2.10", "2001:db8::1"]
+    assert vitals.host_addresses("") == []
