@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role vllm_gateway before a real vLLM: what passes, errors, changes under open streams, a switch, failures."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+from gateway_load import ALICE, BOB, CAROL, ROOT, VLLM_KEY, Load
+
+testinfra_hosts = ["gateway-1"]
+
+#: What the gateway offers (roles/vllm_gateway/meta/argument_specs.yml) of what vLLM has.
+LISTED = {
+    "GET /v1/models", "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/responses", "POST /v1/messages",
+    "POST /v1/embeddings", "POST /v1/rerank", "POST /v1/score", "POST /classify", "POST /pooling",
+}  # fmt: skip
+
+#: What the client in vLLM's own image makes of each answer.
+CLIENT = """
+import json, sys, httpx, openai
+address, keys = sys.argv[1], sys.argv[2:]
+def client(key, retries=0):
+    web = httpx.Client(verify=False)
+    return openai.OpenAI(base_url=address + "/v1", api_key=key, max_retries=retries, http_client=web)
+def chat(key, model="tiny-qwen3", size=1, **more):
+    return client(key).chat.completions.create(
+        model=model, max_tokens=4, messages=[{"role": "user", "content": "x" * size}], **more)
+def name(call):
+    try:
+        call()
+        return ["none", None]
+    except openai.APIStatusError as error:
+        return [type(error).__name__, error.code, error.response.headers.get("retry-after")]
+alice, bob, carol = keys
+print(json.dumps({
+    "models": [m.id for m in client(alice).models.list().data],
+    "stream": sum(1 for _ in chat(alice, stream=True)) > 2,
+    "401": name(lambda: chat("nobody")),
+    "403": name(lambda: chat(bob)),
+    "404": name(lambda: chat(alice, "none")),
+    "413": name(lambda: chat(alice, size=1300000)),
+    "429": [name(lambda: chat(carol)) for _ in range(3)][-1],
+}))
+"""
+
+
+def test_every_unlisted_path(gateway, nodes) -> None:
+    """Each path and method of the live /openapi.json that is not listed: 403, with and without a key."""
+    text = nodes["node-1"].check_output("curl -s 127.0.0.1:5002/openapi.json")
+    there = {
+        "%s %s" % (method.upper(), path.replace("{", "").replace("}", ""))
+        for path, methods in json.loads(text)["paths"].items()
+        for method in methods
+    }
+    assert len(there) > 20
+    assert "POST /v1/chat/completions" in there
+    wrong = []
+    for line in sorted(there - LISTED):
+        for key in (ALICE, ""):
+            found = gateway.status(*line.split(), body={} if line.startswith("POST") else None, key=key)
+            if found[0] != 403 or json.loads(found[1])["error"]["code"] != "path_not_allowed":
+                wrong.append((line, bool(key), found))
+    assert wrong == []
+
+
+def test_openai_client(gateway, nodes) -> None:
+    """It reads models and streams, and raises what it knows for each error."""
+    words = [
+        "docker",
+        "exec",
+        "vllm-medium",
+        "python3",
+        "-c",
+        CLIENT,
+        "https://%s" % gateway.address,
+        ALICE,
+        BOB,
+        CAROL,
+    ]
+    found = json.loads(nodes["node-2"].check_output(shlex.join(words)).splitlines()[-1])
+    assert (found["models"], found["stream"]) == (["tiny-qwen3"], True)
+    assert found["401"][:2] == ["AuthenticationError", "invalid_api_key"]
+    assert found["403"][:2] == ["PermissionDeniedError", "model_not_allowed"]
+    assert found["404"][:2] == ["NotFoundError", "model_not_found"]
+    assert found["413"][:2] == ["APIStatusError", "request_too_large"]
+    assert found["429"] == ["RateLimitError", "rate_limit_exceeded", "31"]
+
+
+def test_vllm_asks_for_its_own_key(nodes) -> None:
+    """A client's key is none of vLLM's."""
+    for key, status in ((ALICE, "401"), (VLLM_KEY, "200")):
+        command = "curl -s -o /dev/null -w '%%{http_code}' -H 'Authorization: Bearer %s' 127.0.0.1:5002/v1/models" % key
+        assert nodes["node-1"].check_output(command) == status
+
+
+def test_changes_under_open_streams(gateway, gateway_host, deploy_gateway, host, note) -> None:
+    """20 streams end as they should while keys, configuration and certificate change."""
+    before = host.check_output("pgrep -o haproxy")
+    load = Load(gateway, 20, 900, once=True)
+    load.wait_open(20)
+    keys = [
+        {"name": "alice", "key": ALICE},
+        {"name": "bob", "key": BOB, "models": ["another-model"]},
+        {"name": "carol", "key": CAROL, "requests_per_minute": 2},
+    ]
+    late = {"name": "dave", "key": "PLANTED-dave-key-00112233"}
+    assert gateway.status("GET", "/v1/models", key=late["key"])[0] == 401
+    run = deploy_gateway(vllm_gateway_keys=[*keys, late])
+    assert "Without a reload: allowed.map, keys.map, models.map" in run.flat
+    assert gateway.status("GET", "/v1/models", key=late["key"])[0] == 200
+    host.check_output(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 -subj /CN=renewed "
+        "-keyout /root/renewed.key -out /root/renewed.pem 2>/dev/null"
+    )
+    renewed = host.check_output("vllm-gateway-certificate --certificate /root/renewed.pem --key /root/renewed.key")
+    assert renewed == "changed"
+    shown = host.check_output("openssl s_client -connect 127.0.0.1:443 </dev/null 2>/dev/null | grep ^subject")
+    assert "renewed" in shown
+    assert load.open == 20, "the streams ended before the changes did: %s" % load.outcomes
+    run = deploy_gateway(vllm_gateway_keys=keys, vllm_gateway_queue_s=61)
+    assert "HAProxy was reloaded" in run.flat
+    assert load.open > 0
+    assert gateway.status("GET", "/v1/models", key=late["key"])[0] == 401
+    ends = load.end()
+    note("20 open streams over key, certificate and reload", ends)
+    assert ends == {"ok": 20}, load.failures[:3]
+    assert host.check_output("pgrep -o haproxy") == before
+    assert deploy_gateway().status == 0
+
+
+def test_one_host_alone_switches_under_load(gateway, nodes, switch, state, until, note) -> None:
+    """With the other host drained, the first restarts: nobody is refused, nothing is cut."""
+    switch("drain", "node-2")
+    assert state()["node-2"]["status"].startswith("DRAIN")
+    load = Load(gateway, 6, 60)
+    time.sleep(4)
+    begin_s = time.monotonic()
+    switch("drain", "node-1")
+    drained_s = time.monotonic() - begin_s
+    nodes["node-1"].check_output("docker restart -t 90 vllm-medium")
+    healthy = "curl -s -o /dev/null -w '%{http_code}' 127.0.0.1:5002/health"
+    until(lambda: nodes["node-1"].run(healthy).stdout == "200", what="node-1 healthy")
+    switch("admit", "node-1")
+    gap_s = time.monotonic() - begin_s
+    time.sleep(4)
+    ends = load.end()
+    switch("admit", "node-2")
+    note("one host alone: switch of %.0f s (drained after %.0f s) under load" % (gap_s, drained_s), ends)
+    note("the longest request in it", "%.1f s" % load.longest_s)
+    assert ends.get("ok", 0) > 10
+    assert set(ends) <= {"ok", "503"}, (ends, load.failures[:3])
+
+
+def test_killed_vllm(gateway, nodes, state, until, note) -> None:
+    """It is out of the pool within seconds, the other host serves on, and it is back by itself."""
+    load = Load(gateway, 4, 30)
+    time.sleep(2)
+    begin_s = time.monotonic()
+    nodes["node-1"].check_output("docker exec vllm-medium sh -c 'kill -9 -1 || kill -9 $(pgrep -f EngineCore)'")
+    out_s = until(lambda: state()["node-1"]["status"].startswith("DOWN"), 60, "node-1 out")
+    at_kill = dict(load.outcomes)
+    time.sleep(5)
+    nodes["node-1"].run("docker start vllm-medium")
+    until(lambda: state()["node-1"]["status"].startswith("UP"), what="node-1 back")
+    back_s = time.monotonic() - begin_s
+    ends = load.end()
+    note("vLLM killed: out of the pool after, back after", "%.1f s, %.0f s" % (out_s, back_s))
+    note("requests until it was out, and all", "%s, %s" % (at_kill, ends))
+    assert out_s < 15
+    # what was open on it is lost; every other request is served
+    assert sum(number for name, number in ends.items() if name != "ok") <= 8, (ends, load.failures[:3])
+
+
+def test_secrets(host, gateway_host) -> None:
+    """A client's key is nowhere on the gateway; vLLM's own in one file that root alone reads. No log has either."""
+    for secret, places in ((ALICE, []), (CAROL, []), (VLLM_KEY, ["/etc/haproxy/vllm/upstream.map"])):
+        found = host.run("grep -rlF -e %s /etc /root /tmp /var/log /var/lib /opt /usr/local 2>/dev/null" % secret)
+        assert sorted(found.stdout.split()) == places
+        assert host.run("journalctl --no-pager | grep -cF -e %s" % secret).stdout.strip() == "0"
+    assert host.file("/etc/haproxy/vllm/upstream.map").mode == 0o600
+    assert host.file("/etc/haproxy/vllm").mode == 0o700
+
+
+def test_log_and_usage(host, gateway) -> None:
+    """A line a request, as JSON: the name of the key, the model, no prompt; and the tokens of each key."""
+    body = {"model": "tiny-qwen3", "messages": [{"role": "user", "content": "PLANTED-prompt"}], "max_tokens": 3}
+    assert gateway.status("POST", "/v1/chat/completions", body)[0] == 200
+    time.sleep(0.5)
+    lines = host.check_output("journalctl -t haproxy --no-pager -o cat -n 200").splitlines()
+    rows = [json.loads(line) for line in lines if line.startswith("{")]
+    last = [row for row in rows if row.get("path") == "/v1/chat/completions"][-1]
+    assert (last["key"], last["model"], last["status"], last["backend"]) == ("alice", "tiny-qwen3", 200, "vllm_medium")
+    used = [row for row in rows if row.get("event") == "usage"][-1]
+    assert (used["key"], used["completion_tokens"]) == ("alice", 3)
+    assert "PLANTED" not in "".join(lines)
+    metrics = host.check_output("curl -s 127.0.0.1:8404/metrics/keys")
+    assert 'vllm_gateway_key_requests_total{key="alice",model="tiny-qwen3"}' in metrics
+
+
+@pytest.mark.full
+def test_network_cut(gateway, nodes, state, until, note) -> None:
+    """A host that is away is out of the pool; what follows is served by the other, and it is back by itself."""
+    load = Load(gateway, 4, 30)
+    time.sleep(2)
+    node = nodes["node-1"]
+    node.check_output("iptables -I INPUT -p tcp --dport 5002 -j DROP; iptables -I FORWARD -p tcp --dport 5002 -j DROP")
+    try:
+        out_s = until(lambda: state()["node-1"]["status"].startswith("DOWN"), 60, "node-1 out")
+        before = dict(load.outcomes)
+        time.sleep(10)
+    finally:
+        node.check_output(
+            "iptables -D INPUT -p tcp --dport 5002 -j DROP; iptables -D FORWARD -p tcp --dport 5002 -j DROP"
+        )
+    back_s = until(lambda: state()["node-1"]["status"].startswith("UP"), 60, "node-1 back")
+    ends = load.end()
+    note("network cut: out of the pool after, back after", "%.1f s, %.1f s" % (out_s, back_s))
+    note("requests until it was out, and all", "%s, %s" % (before, ends))
+    assert out_s < 25
+    assert set(ends) <= {"ok", "503"}, load.failures[:3]
+
+
+@pytest.mark.full
+def test_slow_and_large_requests_are_shed(gateway) -> None:
+    """Headers and bodies that never end are given up, while others pass."""
+    context = ssl._create_unverified_context()
+    links = [context.wrap_socket(socket.create_connection((gateway.address, 443))) for _ in range(40)]
+    for link in links:
+        link.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n")
+    body = {"model": "tiny-qwen3", "prompt": "x", "max_tokens": 2}
+    statuses: list[int] = []
+    asker = threading.Thread(target=lambda: statuses.append(gateway.status("POST", "/v1/completions", body)[0]))
+    asker.start()
+    asker.join(30)
+    assert statuses == [200]
+    ended = 0
+    for link in links:
+        link.settimeout(25)
+        ended += b"408" in link.recv(1000)
+        link.close()
+    assert ended == 40
+
+
+@pytest.mark.full
+def test_second_run_and_removal(host, play, deploy_gateway) -> None:
+    """Nothing changes twice; after a removal nothing of it is left, and it can be deployed again."""
+    run = play(playbook=str(ROOT / "deploy_gateway.yml"))
+    assert (run.status, run.recap["changed"]) == (0, 0), run.output
+    run = play(playbook=str(ROOT / "remove_gateway.yml"))
+    assert run.status == 0, run.output
+    assert not host.file("/etc/haproxy/vllm").exists
+    assert host.run("pgrep haproxy").rc != 0
+    assert not host.package("haproxy").is_installed
+    assert play(playbook=str(ROOT / "remove_gateway.yml")).recap["changed"] == 0
+    deploy_gateway()
