@@ -23,7 +23,7 @@ def fetch(url: str, headers: dict, method: str = "GET") -> tuple[int, dict, str]
         answer, status = error, error.code
     # whatever a proxy, a resolver or a certificate makes of it
     except Exception as error:
-        return 0, {}, str(error)
+        return 0, {}, str(getattr(error, "reason", "") or error)
     return (
         status,
         {key.lower(): value for key, value in answer.headers.items()},

@@ -90,5 +90,5 @@ def notes(before: str, after: str) -> list[str]:
 def shown(value: object) -> str:
     """Return a default as people write it."""
     if value is None:
-        return "none, or worked out by vLLM"
+        return "no fixed one"
     return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)

@@ -46,7 +46,7 @@ def test_defaults() -> None:
         "gpu-memory-utilization": (0.9, 0.92),
         "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": (False, True),
     }
-    assert history.shown(None) == "none, or worked out by vLLM"
+    assert history.shown(None) == "no fixed one"
     assert (history.shown(True), history.shown(0.9)) == ("true", "0.9")
 
 
