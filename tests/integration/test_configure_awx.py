@@ -16,7 +16,13 @@ from awx_standin import AwxStandin
 from awx_standin.notifications import render
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-PLAYBOOKS = sorted(path.name for path in (*ROOT.glob("*_medium.yml"), ROOT / "deploy.yml", ROOT / "not_released.yml"))
+PLAYBOOKS = sorted(
+    path.name
+    for path in (
+        *ROOT.glob("*_medium.yml"),
+        *(ROOT / name for name in ("deploy.yml", "not_released.yml", "check_updates.yml")),
+    )
+)
 
 #: What must be in credentials alone.
 SECRETS = {
