@@ -9,7 +9,6 @@ import re
 
 import yaml
 from docutils import nodes
-from pygments.lexers.special import TextLexer
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -99,5 +98,3 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", shorten)
     app.add_post_transform(RepositoryLinks)
     app.connect("missing-reference", to_ansible)
-    # GitHub draws it; here its text says the same
-    app.add_lexer("mermaid", TextLexer)

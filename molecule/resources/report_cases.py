@@ -25,6 +25,7 @@ from report_samples import (
 
 from ansible_collections.myia.vllm.plugins.filter.run_summary import run_summary
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import checks as preflight_checks
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as report_verdict
 
 
 class Cases:
@@ -114,7 +115,7 @@ class Cases:
     @staticmethod
     def names() -> list[str]:
         """The names of all cases, which are those of the verdicts."""
-        return sorted(name[1:] for name in vars(Cases) if name.startswith("_") and not name.startswith("__"))
+        return sorted(name[1:] for name in vars(Cases) if name.startswith("_") and name[1:] in report_verdict.VERDICTS)
 
     def _deployed(self, results, seen):
         return (
@@ -136,6 +137,25 @@ class Cases:
         for item in seen["releases"]:
             item["current"] = item["name"] == OLD
         return {}, results, seen, {}
+
+    @staticmethod
+    def _changed_state(results, would_change):
+        kept = {"vllm_definition", "vllm_health_result"}
+        new = {"release": {"name": NEW}, "changed": True, "would_change": would_change, "summary": []}
+        return {**{key: value for key, value in results.items() if key in kept}, "vllm_service_result": new}
+
+    def _started(self, results, seen):
+        return {"run": "start"}, self._changed_state(results, True), seen, {}
+
+    def _restarted(self, results, seen):
+        return {"run": "restart"}, self._changed_state(results, True), seen, {}
+
+    def _stopped(self, results, seen):
+        by = {"at": "2026-01-31T12:08:00Z", "at_s": 1769861280.0, "who": "admin by AWX job 14", "run": "Stop"}
+        seen.update(healthy=False, stopped=by)
+        seen["container"].update(state="exited", restart_policy="no")
+        results.pop("vllm_health_result")
+        return {"run": "stop"}, self._changed_state(results, True), seen, {}
 
     def _rolled_back(self, results, seen):
         results.pop("vllm_config_result")

@@ -29,7 +29,22 @@ MISSPELT = (
 )
 
 #: Variables of roles that forms ask for, which the roles read by the lookup ``said``.
-BY_LOOKUP = ("vllm_benchmark_profile", "vllm_service_rollback_to", "vllm_service_remove_volumes")
+BY_LOOKUP = (
+    "vllm_benchmark_profile",
+    "vllm_service_rollback_to",
+    "vllm_service_remove_volumes",
+    "vllm_logs_lines",
+    "vllm_logs_since",
+    "vllm_logs_until",
+    "vllm_logs_match",
+    "vllm_status_fail",
+    "vllm_status_file",
+    "vllm_updates_to",
+    "vllm_updates_offline",
+    "vllm_updates_repository",
+    "vllm_updates_file",
+    "vllm_updates_pin_file",
+)
 
 #: Said of a role's other variables, which the roles read as Ansible has them.
 EMPTIED = "it is empty. Leave it out, which means %s, or give it a value."

@@ -19,6 +19,9 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.startup.watcher import S
 #: How long the engine may take to be seen dead after it did not answer a request, in seconds.
 AFTER_NO_ANSWER_S = 10.0
 
+#: Said of a service whose container is not meant to run.
+STOPPED = "%s does not run: it was stopped on purpose, by %s at %s. start_medium.yml and deploy_medium.yml start it."
+
 
 class ActionModule(ActionBase):
     """Look at the service by the module ``service_status_info`` again and again, and judge on the controller."""
@@ -98,6 +101,7 @@ class ActionModule(ActionBase):
         """Take look after look until the service answers; return what is wrong when it will not."""
         self._probe: dict = {}
         self._lock_problem = ""
+        self._stopped: dict = {}
         cursor: dict = {}
         first = True
         if args["docker_error"]:
@@ -107,9 +111,10 @@ class ActionModule(ActionBase):
             look = retry.run("myia.vllm.service_status_info", self._question(args, watch, cursor, first))
             if look.get("failed"):
                 return message(look, "the module service_status_info failed")
-            self._lock_problem = look["lock_problem"]
-            if self._lock_problem:
-                return "This run stops: %s. Nothing more was changed by it." % look["lock_problem"]
+            self._lock_problem, self._stopped = look["lock_problem"], look.get("stopped") or {}
+            if self._lock_problem or self._stopped:
+                watch.inspect = look
+                return self._over(args, look)
             cursor, first = look["log_cursor"], False
             watch.take(look, args["image"], args["model"])
             now_s = time.monotonic()
@@ -130,6 +135,14 @@ class ActionModule(ActionBase):
             lines.show(step, text, now_s, elapsed, left)
             if not look["log_more"]:
                 time.sleep(args["poll_s"])
+
+    @staticmethod
+    def _over(args: dict, look: dict) -> str:
+        """Return why there is nothing to watch for this run."""
+        if look["lock_problem"]:
+            return "This run stops: %s. Nothing more was changed by it." % look["lock_problem"]
+        by = look["stopped"]
+        return STOPPED % (args["container"], by.get("who") or "somebody", by.get("at") or "a time that is not known")
 
     @staticmethod
     def _question(args: dict, watch: StartWatch, cursor: dict, first: bool) -> dict:
@@ -205,6 +218,7 @@ class ActionModule(ActionBase):
             "healthy": not problem,
             "problem": problem,
             "lock_problem": self._lock_problem,
+            "stopped": self._stopped,
             "diagnosis": watch.diagnosis,
             "stalled": watch.stalled,
             "verdict_s": watch.verdict_s() if watch.diagnosis else None,

@@ -31,7 +31,7 @@ options:
   run:
     description: What the run was.
     type: str
-    choices: [deploy, rollback, verify, benchmark, diagnose, plan]
+    choices: [deploy, rollback, stop, start, restart, verify, benchmark, diagnose, plan]
     default: deploy
   dir:
     description: Folder on the controller in which C(reports/) lies. Empty for the one in which Ansible was started.

@@ -17,7 +17,8 @@ description:
     container its name back. O(state=kept) does so too; when the container O(container_id) is still there, it is started
     and all others of the service are removed, so that no Compose is needed to go back. O(state=absent) removes all of
     the service's.
-  - Containers of others are never touched.
+  - Containers of others are never touched. With O(state=ready) and O(state=kept), the note of
+    M(myia.vllm.service_stop) goes.
 extends_documentation_fragment:
   - myia.vllm.attributes
   - myia.vllm.service.path
@@ -80,7 +81,7 @@ problem:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
-from ansible_collections.myia.vllm.plugins.module_utils.service import containers, releases
+from ansible_collections.myia.vllm.plugins.module_utils.service import containers, releases, stopped
 
 _DONE = {"remove": "%s removed (%s)", "rename": "%s has its name again (was %s)", "start": "%s started (was %s)"}
 
@@ -132,6 +133,9 @@ def main() -> None:
         ours = [item for item in found if item["project"] == p["project"]]
         carry_out(run, module, [("remove", item) for item in ours], result)
     elif p["state"] != "checked":
+        if not module.check_mode:
+            # from here on a container that does not run has failed
+            stopped.forget(p["path"])
         service = releases.Service(p["path"])
         names = [str(service.description(name).get("container_name", "")) for name in service.names()]
         keep_id = p["container_id"] if p["state"] == "kept" else ""

@@ -87,6 +87,10 @@ releases:
   returned: always
   type: list
   elements: dict
+stopped:
+  description: Who stopped the service on purpose, with C(at), C(who) and C(run); empty when nobody did.
+  returned: always
+  type: dict
 problem: {description: 'What could not be seen, and why.', type: str, returned: always}
 """
 
@@ -97,11 +101,12 @@ import json
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 from ansible_collections.myia.vllm.plugins.module_utils.docker import container_log, container_memory
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import smi as nvidia_smi
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
-from ansible_collections.myia.vllm.plugins.module_utils.service import service_http
+from ansible_collections.myia.vllm.plugins.module_utils.service import service_http, stopped
 from ansible_collections.myia.vllm.plugins.module_utils.service import snapshot as service_snapshot
 
 #: Most bytes of /metrics that are read; 374 series of a service that was just started are about 60 kB.
@@ -212,6 +217,11 @@ def main() -> None:
         if gpu:
             result["gpu"] = gpu.result()
     result["releases"] = service_snapshot.kept_releases(module.params["folder"])
+    result["stopped"] = stopped.read(
+        module.params["folder"],
+        result["container"]["state"],
+        docker_cli.seconds(result["container"]["started_at"]),
+    )
     secrets = service_secrets.values(module.params["folder"])
     result["problem"] = "; ".join(problems)
     module.exit_json(changed=False, **service_secrets.masked_all(result, secrets))

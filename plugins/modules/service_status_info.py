@@ -148,6 +148,10 @@ lock:
   description: Who deploys this service at the moment; empty when nobody does.
   returned: with O(folder)
   type: dict
+stopped:
+  description: Who stopped the service on purpose, with C(at), C(who) and C(run); empty when nobody did.
+  returned: with O(folder)
+  type: dict
 lock_problem:
   description: Why the lock of O(token) is not the caller's any more; empty when it is.
   returned: always
@@ -171,7 +175,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.docker import container_
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 from ansible_collections.myia.vllm.plugins.module_utils.hub import cache as hub_cache
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
-from ansible_collections.myia.vllm.plugins.module_utils.service import releases, service_http
+from ansible_collections.myia.vllm.plugins.module_utils.service import releases, service_http, stopped
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 
 #: Longest time for ``docker inspect``, in seconds.
@@ -282,6 +286,7 @@ def main() -> None:
         read_log(module, docker, result, secrets)
     if folder:
         result["lock"] = service_lock.Lock(folder).holder()
+        result["stopped"] = stopped.read(folder, result["state"], result["started_s"])
         if not module.params["log_cursor"]:
             result["starts"] = releases.Service(folder).starts()
     result["download_bytes"] = cached_bytes(mounts, module.params["model"]) if module.params["download"] else 0

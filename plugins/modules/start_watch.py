@@ -87,6 +87,10 @@ problem:
   description: What is wrong, in words; empty when it answers.
   returned: always
   type: str
+stopped:
+  description: Who stopped the service on purpose, with C(at), C(who) and C(run); empty when nobody did.
+  returned: always
+  type: dict
 lock_problem:
   description: >-
     Why the lock of O(token) is not the caller's any more, who must change nothing then; empty when it still is.

@@ -283,6 +283,43 @@ def test_one_service_of_a_host(make_job, service, inventory) -> None:
     assert "vllm_services has awxjob1, awxjob2, and this playbook is for one service" in result.flat
 
 
+@pytest.mark.parametrize(("fail", "status"), [("", "successful"), ("true", "failed")])
+def test_status_of_all_services(fail, status, make_job, service, inventory) -> None:
+    """One table, and its rows as the job's artifact; a form that is left empty says nothing, so the job is green."""
+    own = {name: service[name] for name in service if name not in ("vllm_name", "vllm_container_name", "vllm_port")}
+    services = [{"vllm_name": "awxjob%d" % number, "vllm_port": 5720 + number} for number in (1, 2)]
+    hosts = {"vllm": {"box1": {**inventory["medium"]["box1"], **own, "vllm_services": services}}}
+    result = make_job(
+        hosts, playbook="status_medium.yml", extra_vars={"vllm_hosts": "vllm"},
+        survey={"vllm_name": "", "vllm_status_fail": fail}, job_id=55,
+    ).run()  # fmt: skip
+    assert result.status == status, result.stdout
+    rows = {row["service"]: row for row in result.artifacts["vllm_status"]}
+    assert {name: row["state"] for name, row in rows.items()} == dict.fromkeys(("awxjob1", "awxjob2"), "not deployed")
+    assert "2 services: 2 not deployed (awxjob1 on box1-awxjob1, awxjob2 on box1-awxjob2)." in result.flat
+    for secret in (service.get("vllm_api_key"), service.get("vllm_hf_token")):
+        assert not secret or secret not in json.dumps(result.artifacts)
+
+
+@pytest.mark.parametrize("verb", ["stop", "start", "restart"])
+def test_nothing_to_stop_or_start(verb, make_job, service, inventory) -> None:
+    """A host without the service says so by the name of its folder, in check mode too."""
+    hosts = slice_of(inventory, 1, 2)
+    for check in (True, False):
+        result = make_job(hosts, playbook="%s_medium.yml" % verb, survey=service, check=check, job_id=56).run()
+        assert result.status == "failed"
+        assert "has no current release on" in result.flat, result.stdout
+
+
+def test_updates_without_a_registry(make_job, service, inventory) -> None:
+    """What the newest release changes is the job's artifact; the form's empty answers say nothing."""
+    answers = {**service, "vllm_version": "0.32.0", "vllm_updates_to": "", "vllm_updates_offline": "true"}
+    result = make_job(slice_of(inventory, 1, 2), playbook="check_updates.yml", survey=answers, job_id=57).run()
+    assert result.status == "successful", result.stdout
+    (found,) = result.artifacts["vllm_updates"].values()
+    assert (found["version"], found["change"]["variables"]["vllm_version"]) == ("0.32.0", "0.33.0")
+
+
 def test_end_of_a_workflow_that_did_not_release(make_job) -> None:
     """It fails, says what the step before has found, and hands it to the notification."""
     reports = {

@@ -16,7 +16,13 @@ from awx_standin import AwxStandin
 from awx_standin.notifications import render
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-OTHERS = ("deploy.yml", "deploy_fleet.yml", "not_released.yml")
+OTHERS = (
+    "check_updates.yml",
+    "deploy.yml",
+    "deploy_fleet.yml",
+    "not_released.yml",
+    "rotate_secrets.yml",
+)
 PLAYBOOKS = sorted([*(path.name for path in ROOT.glob("*_medium.yml")), *OTHERS])
 
 #: What must be in credentials alone.
@@ -96,8 +102,16 @@ def test_check_of_an_empty_awx(story) -> None:
     _awx, check, _first = story
     assert check.status == 0, check.output
     assert check.writes == []
-    assert "9 job templates, 1 workflow and 2 schedules" in " ".join(check.output.split())
+    assert "16 job templates, 1 workflow and 4 schedules" in " ".join(check.output.split())
     assert "changed=1" in check.output
+
+
+#: Playbooks about every service, and what their forms ask.
+ALL_SERVICES = {
+    "deploy.yml": {"vllm_version", "vllm_image"},
+    "status_medium.yml": {"vllm_name", "vllm_status_fail"},
+    "check_updates.yml": {"vllm_name", "vllm_updates_to", "vllm_updates_offline"},
+}
 
 
 def test_everything_is_there(story) -> None:
@@ -118,6 +132,13 @@ def test_everything_is_there(story) -> None:
         "Roll back": "rollback_medium.yml",
         "Rotate secrets": "rotate_secrets.yml",
         "Remove": "remove_medium.yml",
+        "Status": "status_medium.yml",
+        "Logs": "logs_medium.yml",
+        "Restart": "restart_medium.yml",
+        "Stop": "stop_medium.yml",
+        "Start": "start_medium.yml",
+        "Check updates": "check_updates.yml",
+        "Pin": "pin_medium.yml",
     }
     for one in templates.values():
         assert sorted(one["credentials"]) == ["vLLM | machine", "vLLM | secrets", "vLLM | vault"]
@@ -129,21 +150,25 @@ def test_everything_is_there(story) -> None:
             # slices would be runs that exclude each other
             assert (one["job_slice_count"], one["ask_limit_on_launch"]) == (1, False)
             assert {"vllm_fleet_canary", "vllm_service_compare_percent"} <= set(asked)
-        if one["playbook"] == "deploy.yml":
+        if one["playbook"] in ALL_SERVICES:
             # --limit would leave out the hosts that are made of services
             assert not one["ask_limit_on_launch"]
-            assert set(asked) == {"vllm_version", "vllm_image"}
+            assert set(asked) == ALL_SERVICES[one["playbook"]]
             continue
         assert "the inventory's 5010" in asked["vllm_port"]["question_description"]
         assert "the inventory's registry.example.org/vllm:1" in asked["vllm_image"]["question_description"]
         assert one["ask_job_type_on_launch"]
         assert not one["ask_variables_on_launch"]
     told = {name for name, one in templates.items() if one["notification_templates_error"]}
-    assert told == {"Deploy", "Deploy all", "Deploy fleet", "Verify", "Benchmark", "Roll back", "Not released"}
+    assert told == {
+        "Deploy", "Deploy all", "Deploy fleet", "Verify", "Benchmark", "Roll back", "Not released",
+        "Status", "Restart", "Stop", "Start", "Check updates",
+    }  # fmt: skip
     (group,) = awx.objects("groups")
     assert (group["name"], group["hosts"]) == ("medium", ["gpu01"])
     schedules = {one["name"]: one for one in awx.objects("schedules")}
-    assert sorted(schedules) == ["vLLM | Benchmark", "vLLM | Verify"]
+    assert sorted(schedules) == ["vLLM | Benchmark", "vLLM | Check updates", "vLLM | Status", "vLLM | Verify"]
+    assert schedules["vLLM | Status"]["extra_data"] == {"vllm_status_fail": "true"}
     assert {(one["enabled"], one["job_type"], one["limit"]) for one in schedules.values()} == {(True, "run", "")}
 
 
@@ -249,6 +274,10 @@ def test_several_services(tmp_path) -> None:
             "vLLM | %s %s" % (verb, name): ({"vllm_name": name}, host)
             for verb in ("Verify", "Benchmark")
             for name, host in (("chat", "gpu01"), ("rank", "gpu01"), ("embed", "gpu02"))
+        } | {
+            # these look at every service themselves
+            "vLLM | Status": ({"vllm_status_fail": "true"}, ""),
+            "vLLM | Check updates": ({}, ""),
         }
         templates = awx.objects("job_templates")
         assert {one["extra_vars"] for one in templates} == {'{"vllm_hosts": "vllm"}'}

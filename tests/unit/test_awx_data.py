@@ -114,7 +114,8 @@ def test_playbooks_exist(data) -> None:
     """Each template runs a playbook of the root, and each verb has one."""
     named = {item["playbook"] for item in data["controller_templates"]}
     one = {path.name for path in ROOT.glob("*_medium.yml")} - {"watch_medium.yml"}
-    assert named == one | {"deploy.yml", "not_released.yml", "rotate_secrets.yml"}
+    others = {"deploy.yml", "deploy_fleet.yml", "not_released.yml", "rotate_secrets.yml", "check_updates.yml"}
+    assert named == one | others
 
 
 def test_surveys(data) -> None:
@@ -175,3 +176,39 @@ def test_collections_for_the_project_are_those_of_galaxy_yml() -> None:
     wanted = yaml.safe_load((ROOT / "collections" / "requirements.yml").read_text(encoding="utf-8"))["collections"]
     galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
     assert {item["name"]: item["version"] for item in wanted} == galaxy["dependencies"]
+
+
+def examples(page: str) -> list[dict]:
+    """Return the tasks in the YAML of a page."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = [yaml.safe_load(block.partition("```")[0]) for block in text.split("```yaml\n")[1:]]
+    tasks = []
+    for block in blocks:
+        for item in block if isinstance(block, list) else []:
+            tasks += item.get("tasks", [item])
+    return tasks
+
+
+def test_rights_of_the_page(data) -> None:
+    """The modules take the example, and what it names is there."""
+    known = {item["name"] for name in ("controller_templates", "controller_workflows") for item in data[name]}
+    found = 0
+    for task in examples("awx.md"):
+        for name, args in task.items():
+            if name.startswith("awx.awx."):
+                found += 1
+                assert argument_errors(module_options(name.rpartition(".")[2]), args) == [], task["name"]
+                assert set(args.get("job_templates", []) + args.get("workflows", [])) <= known
+    assert found == 4
+
+
+def test_the_page_counts_the_templates(data) -> None:
+    """And has a row for each."""
+    text = (ROOT / "docs" / "awx.md").read_text(encoding="utf-8")
+    numbers = {16: "sixteen", 17: "seventeen", 18: "eighteen", 19: "nineteen", 20: "twenty"}
+    names = [item["name"].removeprefix("vLLM | ") for item in data["controller_templates"]]
+    assert "There are %s job templates" % numbers[len(names)] in text
+    rows = [
+        cell.strip() for line in text.splitlines() if line.startswith("   | ") for cell in line.split("|")[1].split(",")
+    ]
+    assert [name for name in names if name not in rows] == []

@@ -70,6 +70,34 @@ def read(docker: str, container: str, cursor: dict, max_bytes: int) -> tuple[byt
     return b"".join(lines), {"time": last, "seen": seen}, more
 
 
+def window(docker: str, container: str, since: str, until: str, lines: int) -> tuple[bytes, bool]:
+    """Return the last lines of a container's log between two times, each with Docker's time stamp.
+
+    Args:
+        docker: path of the docker command.
+        container: id or name.
+        since: a time, or how long ago (``10m``), as ``docker logs`` takes it; empty for the beginning.
+        until: the same; empty for now.
+        lines: most lines, counted from the end of the window.
+
+    Returns:
+        (the lines, whether the beginning was left out since they are more than ``END_BYTES``).
+    """
+    bounds = [*(["--since", since] if since else []), *(["--until", until] if until else [])]
+    found, size, cut = collections.deque(maxlen=lines), 0, False
+    # --tail counts from the end of the log, not of the window
+    with _lines(
+        [docker, "logs", "--timestamps", *bounds, *([] if until else ["--tail", str(lines)]), container]
+    ) as stream:
+        for line in stream:
+            size += len(line) - (len(found[0]) if len(found) == lines else 0)
+            found.append(line)
+            while size > END_BYTES:
+                size -= len(found.popleft())
+                cut = True
+    return b"".join(found), cut
+
+
 def ends(docker: str, container: str) -> str:
     """Return the whole log of a container, of a very long one the first and the last ``END_BYTES``; empty without one.
 

@@ -22,14 +22,17 @@ _HIDDEN = "?"
 def _controller() -> str:
     """Return what is the same for two runs exactly when they see each other's processes.
 
-    That is one machine, one boot and one name space of processes; execution environments have a name space each.
+    That is one machine, one boot and one name space of processes; execution environments have a name space each. The
+    kernel gives the number of a name space to the next one once it is gone, so the start of its first process counts
+    too: a container that follows another one knows nothing of the processes of that one, whatever their numbers.
     """
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         space = str((_PROC / "self/ns/pid").readlink())
     except OSError:
         return ""  # not Linux: nobody is ever known to be over
-    return hashlib.sha256(("%s %s %s" % (socket.gethostname(), boot, space)).encode()).hexdigest()[:12]
+    parts = (socket.gethostname(), boot, space, _started(1))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
 
 
 def _started(pid: int) -> str:

@@ -23,6 +23,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "vllm_health_connection_timeout_s": (0, _YEAR_S),
     # each look is a round trip
     "vllm_health_poll_s": (0.1, 600),
+    # what is more does not travel
+    "vllm_logs_lines": (1, 100_000),
     "vllm_new_service_users": (1, 1_000_000),
     "vllm_preflight_min_free_gib": (0, 1_000_000),
     "vllm_report_keep": (0, _MANY),

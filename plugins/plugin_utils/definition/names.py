@@ -30,6 +30,8 @@ PLAYBOOK_VARIABLES = (
     "vllm_every_service",
     "vllm_neighbours",
     "vllm_reports",
+    "vllm_status",
+    "vllm_updates",
     "vllm_new_service_host",
     "vllm_new_service_folder",
 )

@@ -22,6 +22,9 @@ def text(verdict: dict, failure: dict, path: str) -> str:
     if verdict["id"] == "refused" and message:
         # the report of the checks says the same and more
         head = "%s." % verdict["title"]
+    if verdict["id"] == "stopped":
+        # that nothing answers is what somebody wanted
+        message = ""
     parts = [head, message] if message else [head]
     parts.append("Report: %s/index.html" % path if path else "The report could not be written.")
     return "\n".join(parts)

@@ -7,6 +7,7 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import duration
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import state_verdict
 
 #: The verdicts: id -> (tone, title). The tones are good, warn, bad and neutral.
 VERDICTS = {
@@ -14,6 +15,9 @@ VERDICTS = {
     "nothing_to_do": ("good", "Nothing to do"),
     "part_done": ("neutral", "Ran in part"),
     "rolled_back": ("good", "Rolled back"),
+    "started": ("good", "Started"),
+    "restarted": ("good", "Restarted"),
+    "stopped": ("neutral", "Stopped"),
     "verified": ("good", "Verified"),
     "benchmarked": ("good", "Benchmarked"),
     "healthy": ("good", "Healthy"),
@@ -40,18 +44,23 @@ VERDICTS = {
 #: The task that refuses a run while another one deploys the service (roles/vllm_service/tasks/deploy.yml).
 LOCK_TASK = "Acquire the lock"
 
+#: Said of a host that gave no answer.
+UNREACHABLE = "The host could not be reached; what it serves now is not known."
+
 
 def verdict(run: str, check_mode: bool, results: dict, snapshot: dict, failure: dict) -> dict:
     """Return ``{id, tone, title, sentence}``.
 
     Args:
-        run: ``deploy``, ``rollback``, ``verify``, ``benchmark``, ``diagnose`` or ``plan``.
+        run: ``deploy``, ``rollback``, ``stop``, ``start``, ``restart``, ``verify``, ``benchmark``, ``diagnose`` or
+            ``plan``.
         check_mode: whether nothing was to be changed.
         results: what the roles returned, by variable name; each may be missing.
         snapshot: what the module ``service_snapshot_info`` returned; empty when it could not look.
         failure: ``message`` and ``task`` of the task that ended the run; empty when none did.
     """
-    name, sentence = _judged(run, check_mode, results, snapshot, failure)
+    judge = _judged_state if run in state_verdict.RUNS else _judged
+    name, sentence = judge(run, check_mode, results, snapshot, failure)
     tone, title = VERDICTS[name]
     return {"id": name, "tone": tone, "title": title, "sentence": sentence}
 
@@ -87,10 +96,19 @@ def _release(results: dict, name: str) -> dict:
     return (results.get(name) or {}).get("release") or {}
 
 
+def _judged_state(run: str, check_mode: bool, results: dict, snapshot: dict, failure: dict) -> tuple[str, str]:
+    """Judge a run that stopped or started the service."""
+    if snapshot.get("unreachable"):
+        return "unreachable", UNREACHABLE
+    if str(failure.get("task") or "").startswith(LOCK_TASK):
+        return _locked(snapshot, failure)
+    return state_verdict.judged(run, check_mode, results, snapshot, failure)
+
+
 def _judged(run: str, check_mode: bool, results: dict, snapshot: dict, failure: dict) -> tuple[str, str]:
     preflight, verify = results.get("vllm_preflight_result") or {}, results.get("vllm_verify_result") or {}
     if preflight.get("unreachable") or snapshot.get("unreachable"):
-        return "unreachable", "The host could not be reached; what it serves now is not known."
+        return "unreachable", UNREACHABLE
     findings, run = refused(results), _kind(run, results)
     if run == "diagnose":
         return _diagnosed(check_mode, findings, results, snapshot, failure)
@@ -103,10 +121,10 @@ def _judged(run: str, check_mode: bool, results: dict, snapshot: dict, failure: 
             "plan": (_plan, preflight),
         }[run]
         skipped = check_mode and not failure and run != "plan"
-        return _would_ask(run, result) if skipped else judge(result, failure)
+        return _would_ask(run, result) if skipped else judge(result, failure, snapshot)
     if failure:
         return _ended(check_mode, results, snapshot, failure)
-    return _would(results) if check_mode else _done(run, results, snapshot, verify)
+    return _would(results, snapshot) if check_mode else _done(run, results, snapshot, verify)
 
 
 def _ended(check_mode: bool, results: dict, snapshot: dict, failure: dict) -> tuple[str, str]:
@@ -142,7 +160,7 @@ def _refused(findings: list[dict], ended: bool) -> str:
     return "%s; nothing was changed." % some if ended else "A deployment would be refused: %s." % some
 
 
-def _plan(preflight: dict, failure: dict) -> tuple[str, str]:
+def _plan(preflight: dict, failure: dict, _snapshot: dict) -> tuple[str, str]:
     if failure:
         return "failed_unseen", "The plan could not be made."
     capacity = preflight.get("capacity") or {}
@@ -160,6 +178,8 @@ def _diagnosed(check_mode: bool, findings: list[dict], results: dict, snapshot: 
     if check_mode and not failure:
         return _would_ask("diagnose", {})
     refused_today = "preflight would refuse it today (%s)" % ", ".join(item["id"] for item in findings)
+    if snapshot.get("stopped"):
+        return state_verdict.stopped(snapshot, ", and %s" % refused_today if findings else "")
     if not _serving(snapshot):
         named = ((results.get("vllm_health_result") or {}).get("diagnosis") or {}).get("id", "")
         also = ", and %s" % refused_today if findings else ""
@@ -221,8 +241,10 @@ def _crash(crash: dict | None) -> str:
     return "it had ended, and its log shows no failure, as when it is killed from outside"
 
 
-def _verify(verify: dict, failure: dict) -> tuple[str, str]:
+def _verify(verify: dict, failure: dict, snapshot: dict) -> tuple[str, str]:
     counts = verify.get("counts") or {}
+    if snapshot.get("stopped"):
+        return state_verdict.stopped(snapshot, "; there was nothing to verify")
     if failure or not verify.get("ok"):
         if not counts.get("failed"):
             return "verification_failed", "The service could not be verified."
@@ -237,7 +259,9 @@ def _checks(counts: dict) -> str:
     return ", ".join(["%s%d checks passed" % ("" if more else "All ", counts.get("passed", 0)), *more]) + "."
 
 
-def _benchmark(bench: dict, failure: dict) -> tuple[str, str]:
+def _benchmark(bench: dict, failure: dict, snapshot: dict) -> tuple[str, str]:
+    if snapshot.get("stopped"):
+        return state_verdict.stopped(snapshot, "; there was nothing to measure")
     runs = bench.get("runs") or []
     if failure or not bench.get("ok"):
         good = sum(1 for item in runs if item.get("ok"))
@@ -291,7 +315,7 @@ def _failed_check(snapshot: dict) -> tuple[str, str]:
     return "failed_unseen", "%s%s." % (what, ", and nothing answers now" if snapshot else "")
 
 
-def _would(results: dict) -> tuple[str, str]:
+def _would(results: dict, snapshot: dict) -> tuple[str, str]:
     config, service = results.get("vllm_config_result") or {}, results.get("vllm_service_result") or {}
     engine = (results.get("docker_engine_result") or {}).get("engine") or {}
     would = []
@@ -303,6 +327,8 @@ def _would(results: dict) -> tuple[str, str]:
         would.append("bring release %s into service" % _release(results, "vllm_service_result").get("name", "?"))
     elif not (config.get("release") or {}).get("current", True):
         would.append("switch to release %s" % wanted_release(results))
+    if snapshot.get("stopped"):
+        would.append("start the service, which was stopped on purpose")
     if not would:
         return "would_not_change", "A run without check mode would change nothing."
     return "would_change", "A run without check mode would %s; nothing was changed." % " and ".join(would)

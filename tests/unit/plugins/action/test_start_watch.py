@@ -304,3 +304,16 @@ def test_bar_that_moves(run) -> None:
     looks = [inspect(second, bar % (5 * second, second)) for second in range(1, 19)]
     _result, lines = run(Host(*looks, inspect(19, healthy=True), GOOD), poll_s=1)
     assert len([line for line in lines if "[load]" in line]) == 2
+
+
+def test_stopped_on_purpose(run) -> None:
+    """There is nothing to watch, and it is no failure that anybody has to find the cause of."""
+    by = {"at": "2026-05-28T20:30:00Z", "who": "ann on ctl, process 7", "run": "Stop the service"}
+    host = Host(inspect(60, VERSION, state="exited", ended=True, exit_code=0, stopped=by))
+    result, _lines = run(host)
+    assert result["failed"]
+    assert result["msg"].endswith(
+        "does not run: it was stopped on purpose, by ann on ctl, process 7 at 2026-05-28T20:30:00Z. start_medium.yml "
+        "and deploy_medium.yml start it."
+    )
+    assert (result["stopped"], result["diagnosis"], len(host.looks)) == (by, {}, 1)

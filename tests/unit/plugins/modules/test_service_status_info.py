@@ -217,8 +217,8 @@ def test_documented_keys(run, server, service, documentation) -> None:
     documented = set(documentation("service_status_info", "RETURN"))
     own = {"changed", "invocation", "_output"}
     assert set(run(server + "200", INSPECT, folder=service.path)) - own == documented
-    assert set(run(server + "200", INSPECT)) - own == documented - {"lock", "starts"}
-    assert set(run(server + "200", err="No such container: c")) - own == documented - {"lock", "starts"}
+    assert set(run(server + "200", INSPECT)) - own == documented - {"lock", "starts", "stopped"}
+    assert set(run(server + "200", err="No such container: c")) - own == documented - {"lock", "starts", "stopped"}
 
 
 @pytest.mark.parametrize(

@@ -160,3 +160,33 @@ def test_a_docker_that_hangs_is_ended(tmp_path, monkeypatch) -> None:
     data, _cursor, more = container_log.read(str(script), "c", BEGIN, 1000)
     assert (texts(data), more) == (["a"], False)
     assert time.monotonic() - before < 5
+
+
+WINDOW = r"""
+import sys
+options = dict(zip(sys.argv, sys.argv[1:]))
+lines = ["2026-01-01T00:00:0%d.000000000Z line %d %s\n" % (n, n, "x" * 50) for n in range(9)]
+lines = [l for l in lines if options.get("--since", "") <= l.split(" ")[0] < options.get("--until", "3")]
+sys.stdout.write("".join(lines[-int(options.get("--tail", 99)):]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "lines", "most", "numbers", "cut"),
+    [
+        ("", "", 3, 10_000, [6, 7, 8], False),
+        ("2026-01-01T00:00:04", "", 99, 10_000, [4, 5, 6, 7, 8], False),
+        # --tail would count from the end of the log
+        ("", "2026-01-01T00:00:04", 2, 10_000, [2, 3], False),
+        ("", "", 99, 200, [7, 8], True),
+    ],
+)
+def test_window(since, until, lines, most, numbers, cut, tmp_path, monkeypatch) -> None:
+    """The last lines of it, no more than asked for and no more than may travel."""
+    monkeypatch.setattr(container_log, "END_BYTES", most)
+    script = tmp_path / "docker"
+    script.write_text("#!%s\n%s" % (sys.executable, WINDOW), encoding="utf-8")
+    script.chmod(0o755)
+    found, was_cut = container_log.window(str(script), "c", since, until, lines)
+    assert [int(line.split()[2]) for line in found.decode().splitlines()] == numbers
+    assert was_cut is cut

@@ -79,6 +79,28 @@ def test_process_of_another_user_that_is_hidden(monkeypatch, tmp_path) -> None:
     assert run_identity.is_over(token) is True
 
 
+def test_name_space_that_is_used_again(monkeypatch, tmp_path) -> None:
+    """The next container may get the number of the name space of the one before: its first process tells them apart."""
+    (tmp_path / "sys/kernel/random").mkdir(parents=True)
+    (tmp_path / "sys/kernel/random/boot_id").write_text("b\n", encoding="ascii")
+    (tmp_path / "self/ns").mkdir(parents=True)
+    (tmp_path / "self/ns/pid").symlink_to("pid:[4026532000]")
+    (tmp_path / "1").mkdir()
+    monkeypatch.setattr(run_identity, "_PROC", tmp_path)
+    monkeypatch.setattr(run_identity.socket, "gethostname", lambda: "the-same")
+
+    def container(started: int) -> str:
+        (tmp_path / "1" / "stat").write_text("1 (init) S %s" % " ".join(["0"] * 18 + [str(started)]), encoding="ascii")
+        return run_identity._controller()
+
+    first = container(5000)
+    token = "%s:12:4900:abc" % first
+    assert run_identity.is_over(token) is True, "within one container a process that is gone is seen to be"
+    assert container(5000) == first
+    assert container(9000) != first
+    assert run_identity.is_over(token) is False, "in the next one nothing is known of it"
+
+
 def test_controller_that_is_no_linux(monkeypatch, tmp_path) -> None:
     """Without /proc there are tokens, and nobody is ever known to be over."""
     monkeypatch.setattr(run_identity, "_PROC", tmp_path)

@@ -33,3 +33,10 @@ REFUSED = {"id": "refused", "title": "Refused by preflight", "sentence": "1 chec
 def test_text(verdict, failure, path, wanted) -> None:
     """State, cause and place of the report; each once."""
     assert closing.text(verdict, failure, path).splitlines() == wanted
+
+
+def test_stopped_on_purpose() -> None:
+    """That nothing answered is what somebody wanted, and is not told as a cause."""
+    verdict = {"id": "stopped", "title": "Stopped", "sentence": "It was stopped on purpose."}
+    text = closing.text(verdict, {"message": "nothing answers"}, "/r")
+    assert text == "Stopped. It was stopped on purpose.\nReport: /r/index.html"

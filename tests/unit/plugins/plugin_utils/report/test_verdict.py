@@ -16,6 +16,12 @@ SENTENCES = {
     "nothing_to_do": "Release %s serves already, as it should. 10 checks passed, 1 gave a warning, 1 skipped." % NEW,
     "part_done": "Release %s is staged; release %s answers." % (NEW, OLD),
     "rolled_back": "Release %s serves after a start of 2 min 15 s." % OLD,
+    "started": "Release %s serves after a start of 2 min 15 s." % NEW,
+    "restarted": "Release %s serves after a start of 2 min 15 s." % NEW,
+    "stopped": (
+        "The service was stopped on purpose, by admin by AWX job 14 at 2026-01-31T12:08:00Z. "
+        "start_medium.yml starts it again."
+    ),
     "verified": "All 12 checks passed.",
     "verification_failed": "1 of 12 checks failed that the service has to pass.",
     "benchmarked": "Profile sweep, 5 runs; 1 figure is worse than in the last good run.",
