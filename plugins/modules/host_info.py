@@ -238,7 +238,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.host import facts as hos
 from ansible_collections.myia.vllm.plugins.module_utils.host import folders
 from ansible_collections.myia.vllm.plugins.module_utils.hub import model_files, model_source, reachability
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
-from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
+from ansible_collections.myia.vllm.plugins.module_utils.service import adopted, dotenv
 
 
 def hub_tasks(p: dict, skews: list, names: list) -> dict:
@@ -315,7 +315,7 @@ def read_now(run, p: dict, docker: dict) -> dict:
     cache_dir = p["hf_cache"] if p["hf_cache"].startswith("/") else "%s/volumes/%s/_data" % (root_dir, p["hf_cache"])
     problems = {path: folders.problem(path, ("releases",)) for path in p["paths"]}
     paths = list(dict.fromkeys([*p["paths"], root_dir, *([cache_dir] if p["hf_cache"] else [])]))
-    return {
+    facts = {
         "os": {
             "id": release.get("ID", ""),
             "id_like": release.get("ID_LIKE", ""),
@@ -347,6 +347,8 @@ def read_now(run, p: dict, docker: dict) -> dict:
         "tls_problem": host_facts.tls_problem(p["certificate"], p["certificate_key"]) if p["certificate"] else "",
         "networks": host_facts.networks(run, p["networks"]) if docker["answering"] and p["networks"] else {},
     }
+    adopted.claim_host(run, p["release"], p["project"], facts)
+    return facts
 
 
 def main() -> None:

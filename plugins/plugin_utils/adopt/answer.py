@@ -15,8 +15,6 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.adopt import (
     compose_files,
     compose_view,
     concerns,
-
-
     rendering,
     serve_argv,
     service_variables,
@@ -140,6 +138,8 @@ def _service(found: dict, view: views.View, key: str, image: dict, projects: dic
     _neighbours(said, view, project)
     name = service_variables.service_name(view.service or view.name, taken)
     started = _how_started(found, view)
+    if "systemctl start" in started:
+        said.lacks("supervision by systemd: Docker's restart policy takes its place (vllm_restart_policy)")
     made, refused = _rendered(name, said, options)
     for message in refused:
         said.lacks("what the collection refuses: " + message, noticed=True)
@@ -147,7 +147,8 @@ def _service(found: dict, view: views.View, key: str, image: dict, projects: dic
     warned += concerns.of_files(_open_files(found, view, project), said.secrets, view.service or view.name)
     warned += _drift(found, view, image, project)
     refs = [str(item) for item in image.get("RepoDigests") or []]
-    why = _why_not(view, said, http, refused)
+    noticed = _noticed(view, said, http)
+    why = [text for _reason, text in noticed]
     return {
         "service": view.service or view.name,
         "name": name,
@@ -160,23 +161,21 @@ def _service(found: dict, view: views.View, key: str, image: dict, projects: dic
         "variables": said.variables,
         "secrets": said.secrets,
         "cannot": [item["text"] for item in said.cannot],
-        "reasons": sorted({item["reason"] for item in said.cannot if item["reason"]}),
         "notes": said.notes,
         "why_not": why,
-        "why_not_by_reason": _why_not(view, said, http, refused, accepted=True),
+        "noticed": noticed,
         "changes": rendering.changes(view, arguments, made, refs) if made else [],
         "concerns": warned,
     }
 
 
-def _why_not(view, said, http: dict, refused: list, accepted: bool = False) -> list[str]:
-    """Return why the container cannot be left alone; ``accepted``: without what the operator may accept."""
-    why = [item["text"] for item in said.cannot if item["noticed"] and not (accepted and item["reason"])]
+def _noticed(view, said, http: dict) -> list[tuple[str, str]]:
+    """Return (reason, text) of what keeps the container from being left alone; a reason can be accepted."""
+    why = [(item["reason"], item["text"]) for item in said.cannot if item["noticed"]]
     if view.state != "running":
-        why.append("%s is %s" % (view.name, view.state or "not there"))
+        why.append(("", "%s is %s" % (view.name, view.state or "not there")))
     elif not http.get("/v1/models") and not http.get("/version"):
-        why.append("%s does not answer" % view.name)
-    del refused
+        why.append(("", "%s does not answer" % view.name))
     return why
 
 
