@@ -101,7 +101,9 @@ def compare(want: dict, got: dict, defaults: dict) -> dict:
                 kind = "right"
             count[kind] += 1
             if kind != "right":
-                notes.append("%s %s.%s: %r, right is %r" % (kind, service["service"], name, given.get(name, "-"), value))
+                notes.append(
+                    "%s %s.%s: %r, right is %r" % (kind, service["service"], name, given.get(name, "-"), value)
+                )
         for name, value in given.items():
             if name in service["variables"] or name in FREE or name.startswith(("vllm_healthcheck_", "vllm_service_")):
                 continue

@@ -73,7 +73,10 @@ class ActionModule(ActionBase):
         """Return why nothing is taken over; empty where something is."""
         if not found["services"]:
             wanted = ", ".join(args["containers"]) or "any container that serves vLLM"
-            return "Found nothing to take over (%s). Expected a container of vLLM that this collection has not made." % wanted
+            return (
+                "Found nothing to take over (%s). Expected a container of vLLM that this collection has not made."
+                % wanted
+            )
         folder = pathlib.Path(args["folder"]).expanduser()
         if (folder / _LAST).exists():
             return "%s is there already. Remove it, or set another vllm_adopt_folder." % folder

@@ -103,7 +103,10 @@ def _is_meant(data: dict, name: str, argv: list[str], vllm_dir: str, only: list[
         return True
     words = [*(data["Config"].get("Entrypoint") or []), *(data["Config"].get("Cmd") or [])]
     # a proxy that names vLLM in its settings is none
-    return bool(_VLLM.search(data["Config"].get("Image") or "") or re.search(r"\bvllm\s+serve\b|vllm\.entrypoints\.", " ".join(words)))
+    return bool(
+        _VLLM.search(data["Config"].get("Image") or "")
+        or re.search(r"\bvllm\s+serve\b|vllm\.entrypoints\.", " ".join(words))
+    )
 
 
 def _neighbour(data: dict) -> dict:
@@ -222,7 +225,9 @@ def _files(containers: list[dict], more: list[str]) -> tuple[dict[str, str], dic
 
 
 def _names(text: str, name: str) -> bool:
-    return bool(re.search(r"\b(docker|podman)\b", text) and re.search(r"[\s=]%s(\s|$)" % re.escape(name), text, re.MULTILINE))
+    return bool(
+        re.search(r"\b(docker|podman)\b", text) and re.search(r"[\s=]%s(\s|$)" % re.escape(name), text, re.MULTILINE)
+    )
 
 
 def _scripts_in(mount: dict, data: dict, texts: dict[str, str]) -> None:
@@ -261,7 +266,6 @@ def _read(path: str, texts: dict[str, str]) -> str:
 
 def _home(containers) -> str:
     """Return the home of who owns the first Compose file: ``~`` in it means that."""
-
 
     for data in containers:
         labels = data["Config"].get("Labels") or {}

@@ -171,7 +171,9 @@ def _walk(folder: str, patterns: list[str], own: str) -> list[str]:
         folders[:] = [
             name
             for name in folders
-            if name not in _SKIPPED and os.path.join(place, name) != own.rstrip("/") and place.count("/") - base < _DEPTH
+            if name not in _SKIPPED
+            and os.path.join(place, name) != own.rstrip("/")
+            and place.count("/") - base < _DEPTH
         ]
         for name in names:
             if any(fnmatch.fnmatch(name, pattern) for pattern in patterns):

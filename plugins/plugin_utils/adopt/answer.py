@@ -136,6 +136,7 @@ def _service(found: dict, view: views.View, key: str, image: dict, projects: dic
     if words is None:
         said.lacks("the options, which a script puts together and no process shows", noticed=True)
     _neighbours(said, view, project)
+    said.notes += project.problems if project else []
     name = service_variables.service_name(view.service or view.name, taken)
     started = _how_started(found, view)
     if "systemctl start" in started:
@@ -367,7 +368,11 @@ def _drift(found: dict, view: views.View, image: dict, project: compose_files.Pr
 
 def _differences(file: views.View, view: views.View, image: dict) -> list[str]:
     found = []
-    if file.image != view.image and not view.image.startswith("sha256:") and not file.image.startswith(view.project + "-"):
+    if (
+        file.image != view.image
+        and not view.image.startswith("sha256:")
+        and not file.image.startswith(view.project + "-")
+    ):
         found.append("image")
     config = image.get("Config") or {}
     theirs = [*(file.entrypoint or config.get("Entrypoint") or []), *file.command]
@@ -383,7 +388,9 @@ def _differences(file: views.View, view: views.View, image: dict) -> list[str]:
         found.append("ports")
     if file.restart != view.restart:
         found.append("restart policy")
-    targets = [{item["target"]: item["source"] for item in side.mounts if item["type"] == "bind"} for side in (file, view)]
+    targets = [
+        {item["target"]: item["source"] for item in side.mounts if item["type"] == "bind"} for side in (file, view)
+    ]
     targets[1] = {key: value for key, value in targets[1].items() if not key.startswith("/run/secrets/")}
     if targets[0] != targets[1]:
         found.append("mounts")
@@ -405,5 +412,3 @@ def _unadopted(found: dict, project, services: list, left: list, warnings: list,
             off = not compose_files.is_on(project, service)
             text = "its profile is off: it is not taken over" if off else "it is in the file and does not run"
             warnings.append({"kind": "not-running", "about": name, "text": text})
-
-

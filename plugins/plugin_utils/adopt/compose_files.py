@@ -242,7 +242,11 @@ def words(value: object) -> list[str]:
 def mount(item: object, directory: str, home: str, volumes: dict, project: str) -> dict:
     """Return a mount in the form of a view; of a short or long form."""
     if isinstance(item, dict):
-        kind, source, target = item.get("type") or "volume", str(item.get("source") or ""), str(item.get("target") or "")
+        kind, source, target = (
+            item.get("type") or "volume",
+            str(item.get("source") or ""),
+            str(item.get("target") or ""),
+        )
         writable = not item.get("read_only")
     else:
         parts = str(item).split(":")

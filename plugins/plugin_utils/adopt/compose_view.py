@@ -155,8 +155,6 @@ def _health(given: dict) -> dict:
 # ------------------------------------------------------------------------------------------------------- docker run
 
 
-
-
 def runs(text: str, variables: dict[str, str], home: str) -> list[list[str]]:
     """Return the words of each ``docker run`` (or ``podman run``) in a script, a unit or a README."""
     joined = re.sub(r"\\\r?\n", " ", text)
@@ -177,7 +175,9 @@ def runs(text: str, variables: dict[str, str], home: str) -> list[list[str]]:
         for index, word in enumerate(words[:-1]):
             if word.rpartition("/")[2] in ("docker", "podman") and words[index + 1] in ("run", "create", "container"):
                 start = index + (3 if words[index + 1] == "container" else 2)
-                found.append([word.replace("~/", home + "/") if word.startswith("~/") else word for word in words[start:]])
+                found.append(
+                    [word.replace("~/", home + "/") if word.startswith("~/") else word for word in words[start:]]
+                )
                 break
     return found
 

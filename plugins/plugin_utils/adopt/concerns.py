@@ -24,7 +24,9 @@ _WEAK = re.compile(
 _LEAST_KEY = 16
 
 #: Names of models that only their makers serve.
-_OTHERS_NAMES = re.compile(r"^(gpt-(3|4|5)|chatgpt|o[134](-|$)|claude|gemini|text-embedding-|text-davinci|whisper-1$|grok)", re.I)
+_OTHERS_NAMES = re.compile(
+    r"^(gpt-(3|4|5)|chatgpt|o[134](-|$)|claude|gemini|text-embedding-|text-davinci|whisper-1$|grok)", re.I
+)
 
 #: Repositories whose licence must be accepted (their pages on the hub).
 _GATED = re.compile(
@@ -64,7 +66,11 @@ def of_service(
     _effects(add, view, arguments, around)
     _running(add, name, view, started)
     if arguments.value("trust-remote-code") is True:
-        add("trust-remote-code", name, "--trust-remote-code runs code of the model's repository; pin vllm_model_revision")
+        add(
+            "trust-remote-code",
+            name,
+            "--trust-remote-code runs code of the model's repository; pin vllm_model_revision",
+        )
     if view.env.get("VLLM_SERVER_DEV_MODE", "").lower() in ("1", "true"):
         add("dev-mode", name, "VLLM_SERVER_DEV_MODE opens development endpoints to whoever reaches the port")
     if arguments.value("quantization") in _SLOW:

@@ -86,7 +86,9 @@ def say(said, view, arguments, around) -> None:
 def is_secret(name: str, value: str) -> bool:
     """Tell whether a variable holds what nobody should read."""
     by_name = _SECRET.search(name.upper()) and not _NO_SECRET.search(name.upper())
-    return bool(value) and bool(by_name or _URL_WITH_PASSWORD.search(value) or re.search(r"\bhf_[A-Za-z0-9]{20,}", value))
+    return bool(value) and bool(
+        by_name or _URL_WITH_PASSWORD.search(value) or re.search(r"\bhf_[A-Za-z0-9]{20,}", value)
+    )
 
 
 def is_read(name: str) -> bool:

@@ -134,7 +134,9 @@ def summary(found: dict, written: str) -> list[str]:
     """
     lines = []
     for service in found["services"]:
-        how = "stays as it is" if service["staged"] else "is described, not taken over: " + "; ".join(service["why_not"])
+        how = (
+            "stays as it is" if service["staged"] else "is described, not taken over: " + "; ".join(service["why_not"])
+        )
         lines.append("%s (container %s): %s." % (service["name"], service["container"], how.rstrip(".")))
         lines += ["  cannot be said: %s" % item for item in service["cannot"]]
         lines += ["  note: %s" % item for item in service["notes"]]

@@ -80,7 +80,9 @@ def of_shell(text: str, env: dict[str, str]) -> list[str] | None:
     joined = re.sub(r"\\\n", " ", text)
     lines = [line.strip() for line in re.split(r"\n|&&|;", joined)]
     found = [line for line in lines if re.search(r"\bvllm\s+serve\b|vllm\.entrypoints\.", line)]
-    if len(found) != 1 or re.search(r"(^|\n)\s*(if|for|while|case|set --)\b|\$@|\$\*|\$\(|`", joined_without(found[0], joined)):
+    if len(found) != 1 or re.search(
+        r"(^|\n)\s*(if|for|while|case|set --)\b|\$@|\$\*|\$\(|`", joined_without(found[0], joined)
+    ):
         return None
     line = _expanded(found[0], env)
     if line is None:

@@ -72,7 +72,9 @@ def version_of(view: View, image: dict, http: dict) -> str:
     labels = (image.get("Config") or {}).get("Labels") or {}
     label = str(labels.get("org.opencontainers.image.version") or "").lstrip("v")
     tag = re.search(r":v?(\d+\.\d+\.\d+(?:\.post\d+|rc\d+)?)", view.image)
-    return told or (label if re.match(r"^\d+\.\d+\.\d", label) and "vllm" in view.image else "") or (tag[1] if tag else "")
+    return (
+        told or (label if re.match(r"^\d+\.\d+\.\d", label) and "vllm" in view.image else "") or (tag[1] if tag else "")
+    )
 
 
 def say(view: View, arguments: Arguments, around: Around) -> Said:
