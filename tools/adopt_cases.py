@@ -29,6 +29,13 @@ KEYS = (
 #: What vLLM or the collection does by itself where nobody says it; a missing variable of such a value is right.
 OWN = {"vllm_kv_cache_dtype": "auto", "vllm_hf_overrides": {}, "vllm_dtype": "auto", "vllm_tensor_parallel_size": 1}
 
+#: What the role had for these when the expectations were written; a value that was its default is not in them.
+FORMER = {
+    "vllm_gpu_devices": ["0", "1"], "vllm_gpu_memory_utilization": 0.9, "vllm_tensor_parallel_size": 2,
+    "vllm_max_model_len": 131072, "vllm_kv_cache_dtype": "fp8", "vllm_quantization": "awq_marlin", "vllm_dtype": "half",
+    "vllm_max_num_seqs": 64, "vllm_port": 5002,
+}  # fmt: skip
+
 #: Variables that are free, or that an expectation of before could not have.
 FREE = (
     "vllm_name", "vllm_dir", "vllm_compile_cache", "vllm_prefetch_models", "vllm_model_gated", "vllm_user_variables",
@@ -108,7 +115,7 @@ def compare(want: dict, got: dict, defaults: dict) -> dict:
             if name in service["variables"] or name in FREE or name.startswith(("vllm_healthcheck_", "vllm_service_")):
                 continue
             also = [plain(name, item) for item in service.get("also_right", {}).get(name, [])]
-            own = {"vllm_gpu_devices": ["0", "1"]}.get(name, defaults.get(name))
+            own = FORMER.get(name, defaults.get(name))
             if plain(name, value) not in [plain(name, own), *also]:
                 count["wrong"] += 1
                 notes.append("wrong %s.%s: %r, should not be set" % (service["service"], name, value))

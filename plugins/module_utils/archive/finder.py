@@ -109,7 +109,8 @@ def find(folders: list[str], patterns: list[str], keep: list[str], used: dict[st
     for path in sorted(set(seen)):
         why = _stays(path, keep, used)
         if not why and is_env(path) and not _COPY.search(os.path.basename(path)):
-            beside = [other for other in compose if os.path.dirname(other) == os.path.dirname(path)]
+            # a link says nothing that the file behind it does not
+            beside = [o for o in compose if os.path.dirname(o) == os.path.dirname(path) and not os.path.islink(o)]
             if not beside:
                 why = "no Compose file lies beside it, so nothing tells what it is for"
             elif any(_stays(other, keep, used) for other in beside):
