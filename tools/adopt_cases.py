@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Take over services from folders with what a host said: adopt_cases.py CASES OUT. No host is needed.
 
-Each folder of CASES holds a service's files and ``running.json`` (docker inspect, docker image inspect, processes, answers
-of the API). ``OUT/<folder>.yml`` is what adopt_medium.yml would say of such a host. Where a folder has an ``expect.yml``,
-what is rendered from the answer is compared with what runs, and the summary tells in how much they agree.
+Each folder of CASES holds a service's files and ``running.json`` (docker inspect, docker image inspect, processes,
+answers of the API). ``OUT/<folder>.yml`` is what adopt_medium.yml would say of such a host; ``changes`` in it compares
+what the answer renders with what runs. Where a folder has an ``expect.yml``, the summary tells in how much they agree.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def read_case(folder: pathlib.Path) -> dict:
     directory = running["host"].get("directory") or "/root"
     files = {}
     for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.name in ("running.json", "expect.yml") and path.parent == folder:
+        if not path.is_file() or (path.name in ("running.json", "expect.yml") and path.parent == folder):
             continue
         name = path.relative_to(folder).as_posix()
         place = "/" + name if name.startswith("etc/") else directory.rstrip("/") + "/" + name
@@ -75,21 +75,21 @@ def plain(name: str, value: object) -> object:
         return [str(item).strip() for item in items]
     if name == "vllm_shm_size":
         return size(value)
+    return _plain(value)
+
+
+def _plain(value: object) -> object:
     if isinstance(value, dict):
-        return {str(key).replace("_", "-"): plain("", item) for key, item in sorted(value.items())}
+        return {str(key).replace("_", "-"): _plain(item) for key, item in sorted(value.items())}
     if isinstance(value, list):
-        return [plain("", item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
-    if isinstance(value, str) and value[:1] in "{[":
+        return [_plain(item) for item in value]
+    if isinstance(value, str):
         try:
-            return plain("", json.loads(value))
+            read = json.loads(value)
         except ValueError:
             return value
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return str(value)
+        return value if isinstance(read, str) else _plain(read)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value).lower()
 
 
 def compare(want: dict, got: dict, defaults: dict) -> dict:

@@ -19,7 +19,8 @@ REASONS = ("neighbours", "user")
 #: Beginnings of the variables by which Ansible reaches a host.
 _REACHES = (
     "ansible_host", "ansible_port", "ansible_user", "ansible_connection", "ansible_ssh_", "ansible_become",
-    "ansible_password", "ansible_python_interpreter", "ansible_docker_", "ansible_private_key_file", "ansible_paramiko_",
+    "ansible_password", "ansible_python_interpreter", "ansible_docker_", "ansible_private_key_file",
+    "ansible_paramiko_",
 )  # fmt: skip
 
 

@@ -11,9 +11,12 @@ short_description: Read what a host has of vLLM that was set up by hand
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Reads containers, their images, the processes in them, the files around them (Compose files, C(.env), scripts, units of
-    systemd), the GPUs, and what the services answer to C(/version) and C(/v1/models). Changes nothing and judges nothing.
-  - What it returns holds tokens and keys, so use C(no_log). M(myia.vllm.adopt_plan) makes of it what the collection says.
+  - Reads containers, their images, the processes in them, the files around them (Compose files, C(.env), scripts,
+    units of
+    systemd), the GPUs, and what the services answer to C(/version) and C(/v1/models). Changes nothing and judges
+    nothing.
+  - What it returns holds tokens and keys, so use C(no_log). M(myia.vllm.adopt_plan) makes of it what the collection
+    says.
 extends_documentation_fragment:
   - myia.vllm.attributes.info
 options:
@@ -44,13 +47,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 containers: {description: "What C(docker inspect) says of each, by name.", type: dict, returned: success}
-images: {description: "What C(docker image inspect) says, by reference and by id.", type: dict, returned: success}
+images: {description: "What C(docker image inspect) says, by reference, by id.", type: dict, returned: success}
 processes: {description: "Arguments of the server in each container, by name.", type: dict, returned: success}
-environ: {description: "Tokens and keys that only the server's process has, by container.", type: dict, returned: success}
+environ: {description: "Tokens and keys that only the process has, by container.", type: dict, returned: success}
 http: {description: "What each service answered, by container and path.", type: dict, returned: success}
 files: {description: "Texts of the files, by path.", type: dict, returned: success}
-units: {description: "Texts of the units of systemd that name such a container, by unit.", type: dict, returned: success}
-neighbours: {description: "Service, project and networks of every other container, by name.", type: dict, returned: success}
+units: {description: "Units of systemd that name such a container, by name.", type: dict, returned: success}
+neighbours: {description: "Service, project and networks of each other container.", type: dict, returned: success}
 host: {description: "The home that C(~) means, and the C(gpus).", type: dict, returned: success}
 """
 
@@ -91,8 +94,8 @@ def main() -> None:
     engine = docker_cli.engine_info(run)
     if not engine["answering"]:
         module.fail_json(
-            msg="Docker Engine does not answer: %s. Expected the engine whose containers are to be taken over%s. Nothing "
-            "was changed." % (engine["error"], " (Podman's are not taken over)" if engine["podman"] else "")
+            msg="Docker Engine does not answer: %s. Expected the engine whose containers are to be taken over%s. "
+            "Nothing was changed." % (engine["error"], " (Podman's are not taken over)" if engine["podman"] else "")
         )
     try:
         found = reader.read(run, "/proc", p["files"], p["vllm_dir"], p["containers"])

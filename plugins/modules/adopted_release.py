@@ -11,8 +11,10 @@ short_description: Let a staged release be served by a running container that so
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Points C(current) to a release and marks it good, with the id of the container that serves. The container is not touched.
-  - From then on that container counts as the service's own (M(myia.vllm.host_info), M(myia.vllm.service_containers)), until
+  - Points C(current) to a release and marks it good, with the id of the container that serves. The container is not
+    touched.
+  - From then on that container counts as the service's own (M(myia.vllm.host_info),
+    M(myia.vllm.service_containers)), until
     the first release that differs replaces it.
   - A service that has a current release already is refused, unless it is this one.
 extends_documentation_fragment:

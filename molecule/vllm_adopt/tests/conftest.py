@@ -94,9 +94,7 @@ def adopt(play, tmp_path):
 
     run.folder = tmp_path / "inventories" / HOST
     run.password = tmp_path / "password"
-    run.said = lambda: yaml.load(  # noqa: S506 - for tests only
-        (run.folder / "group_vars/vllm/main.yml").read_text(encoding="utf-8"), Loader=_Loader
-    )
+    run.said = lambda: yaml.load((run.folder / "group_vars/vllm/main.yml").read_text(encoding="utf-8"), Loader=_Loader)
     return run
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Services that were set up by hand, taken over while they serve: real engine and Compose, GPUs and vLLM are stand-ins."""
+"""Services that were set up by hand, taken over while they serve; GPUs and vLLM are stand-ins."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ services:
       --gpu-memory-utilization ${GPU_MEMORY_UTILIZATION_MEDIUM:-0.95}
       --tensor-parallel-size 2
       --enable-auto-tool-choice --tool-call-parser hermes
-      --hf-overrides '{"rope_parameters":{"rope_type":"yarn","rope_theta":1000000,"factor":4.0,"original_max_position_embeddings":32768}}'
+      --hf-overrides '{"rope_parameters":{"rope_type":"yarn","rope_theta":1000000,"factor":4.0,
+      "original_max_position_embeddings":32768}}'
       --host 0.0.0.0 --port ${VLLM_PORT_MEDIUM:-5002}
     healthcheck:
       test: ["CMD", "python3", "-c", "import urllib.request as r; r.urlopen('http://localhost:5002/health')"]
-      interval: 5s
+      interval: 60s
       retries: 3
       start_period: 900s
     restart: unless-stopped
@@ -56,7 +57,7 @@ NAME = "myia-vllm-medium-qwen3"
 
 
 def test_medium(host, hand_made, state, adopt, deploy) -> None:
-    """Taken over with no restart; the next deployment changes nothing; a change replaces the container, and comes back."""
+    """Taken over with no restart; the next deployment changes nothing; a change that fails brings the container back."""
     hand_made(MEDIUM, UP, "http://127.0.0.1:5002", KEY)
     before = state(NAME)
 
@@ -83,8 +84,6 @@ def test_medium(host, hand_made, state, adopt, deploy) -> None:
     assert run.recap["changed"] == 0, run.output
     assert "PLANTED" not in run.output
     assert state(NAME) == before
-    again = deploy()
-    assert again.recap["changed"] == 0, again.output
 
     # the way back of the first real change is the container that was set aside
     broken = deploy(vllm_max_num_seqs=7, vllm_extra_env={"REPLAY_THEN": "exit 3"}, vllm_service_retries=0)

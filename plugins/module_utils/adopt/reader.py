@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read what a host has of vLLM: containers, images, processes, files, answers. Standard library only; runs on target hosts.
+"""Read what a host has of vLLM: containers, images, processes, files, answers. Runs on target hosts.
 
-Nothing is judged here, and nothing changed. What is returned holds secrets.
+Nothing is judged here, and nothing changed. What is returned holds secrets. Standard library only.
 
 Private to this collection; may change at any time.
 """

@@ -204,7 +204,7 @@ def _arguments(found: dict, view: views.View, key: str) -> tuple[list[str] | Non
 def _with_config(found: dict, view: views.View, words: list[str] | None) -> list[str] | None:
     """Put the options of a file that ``--config`` names before those that were given."""
     for index, word in enumerate(words or []):
-        if word == "--config" and index + 1 < len(words) or word.startswith("--config="):
+        if (word == "--config" and index + 1 < len(words)) or word.startswith("--config="):
             inline = word.startswith("--config=")
             path = word.partition("=")[2] if inline else words[index + 1]
             rest = words[:index] + words[index + (1 if inline else 2) :]
@@ -235,21 +235,17 @@ def _config_words(text: str, rest: list[str]) -> list[str]:
 
 def _shared_networks(found: dict, view: views.View, project: compose_files.Project | None) -> list[str]:
     """Return the networks of a container that are not its alone."""
-    shared = []
-    default = "%s_default" % view.project
-    for name in view.networks:
-        others = [
-            key
-            for key, facts in (found.get("neighbours") or {}).items()
-            if name in facts.get("networks", []) and key != view.name
-        ]
-        if others or (view.project and name != default):
-            shared.append(name)
-        elif project and any(name in _networks_of(project, key) for key in project.services if key != view.service):
-            shared.append(name)
-        elif not view.project and name not in ("bridge", "host", "none"):
-            shared.append(name)
-    return shared
+    return [name for name in view.networks if _is_shared(found, view, project, name)]
+
+
+def _is_shared(found: dict, view: views.View, project: compose_files.Project | None, name: str) -> bool:
+    facts_of_others = [facts for key, facts in (found.get("neighbours") or {}).items() if key != view.name]
+    if any(name in facts.get("networks", []) for facts in facts_of_others):
+        return True
+    if not view.project:
+        return name not in ("bridge", "host", "none")
+    others = [key for key in project.services if key != view.service] if project else []
+    return name != "%s_default" % view.project or any(name in _networks_of(project, key) for key in others)
 
 
 def _networks_of(project: compose_files.Project, name: str) -> list[str]:
@@ -316,7 +312,7 @@ def _open_files(found: dict, view: views.View, project: compose_files.Project | 
     """Return the texts in which no secret belongs: not ``.env``, files of variables and secret files."""
     secret = {item["source"] for item in view.mounts if item["target"].startswith("/run/secrets/")}
     env_files = set()
-    for path, text in found["files"].items():
+    for text in found["files"].values():
         for words in compose_view.runs(text, {}, ""):
             env_files.update(compose_view.env_files_of_run(words))
         for match in re.finditer(r"^\s*EnvironmentFile=-?(\S+)", text, re.MULTILINE):

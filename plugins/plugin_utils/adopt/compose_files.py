@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read somebody's Compose files: several of them, ``extends``, ``include``, ``env_file``, profiles, short and long forms.
+"""Read somebody's Compose files: several, ``extends``, ``include``, ``env_file``, profiles, short and long forms.
 
 Not all of Compose: what a file says of a service that runs is known better from the container. The files tell what is
 not there any more, what does not run, who else is in the project, and where a secret stands. Pure Python.
@@ -112,7 +112,7 @@ def _document(files: dict, path: str, env: dict, home: str, project: Project, de
         project.problems.append("%s was not read" % path)
         return {}
     try:
-        content = yaml.load(files[path], Loader=_Loader) or {}  # noqa: S506 - a SafeLoader
+        content = yaml.load(files[path], Loader=_Loader) or {}
     except yaml.YAMLError:
         project.problems.append("%s is no YAML" % path)
         return {}

@@ -168,8 +168,8 @@ def _running(add, name: str, view: View, started: str) -> None:
     supervised = "systemctl" in started
     if supervised:
         unit = re.search(r"[\w@.-]+\.service", started)
-        add("other-supervisor", unit[0] if unit else name,
-            "systemd restarts and removes the container: disable the unit before the first change, and do not stop it")  # fmt: skip
+        text = "systemd restarts and removes the container: disable the unit right before the first change, not now"
+        add("other-supervisor", unit[0] if unit else name, text)
     elif view.state and view.state not in ("running", "restarting"):
         add("not-running", name, "its container is %s" % view.state)
     elif view.state == "restarting":

@@ -67,11 +67,7 @@ def changes(view: View, arguments: serve_argv.Arguments, made: dict, image_refs:
         now, then = theirs.get(name), ours.get(name)
         if name in ("api-key", "hf-token"):
             add("--" + name, "in the arguments", "in the environment")
-        elif _same(now, then) or (now is None and _SAID_ANYWAY.get(name) == str(then)):
-            continue
-        elif name == "served-model-name" and now is None and _same(then, arguments.model):
-            continue
-        else:
+        elif not _same(now, then) and not (now is None and _is_own(name, then, arguments)):
             add("--" + name, now, then)
     if made["image"] != view.image and made["image"] not in image_refs:
         add("image", view.image, made["image"])
@@ -126,6 +122,12 @@ def _options(arguments: serve_argv.Arguments) -> dict:
         found[name] = value
     own = {option.flag: option.own for option in serve_options.SERVE_OPTIONS}
     return {name: value for name, value in found.items() if own.get(name) is None or str(own[name]) != str(value)}
+
+
+def _is_own(name: str, then: object, arguments: serve_argv.Arguments) -> bool:
+    """Tell whether vLLM would do by itself what the collection says."""
+    by_model = name == "served-model-name" and _same(then, arguments.model)
+    return by_model or _SAID_ANYWAY.get(name) == str(then)
 
 
 def _same(first: object, second: object) -> bool:

@@ -210,7 +210,7 @@ def _values(
 def _value(name: str, positive: str, head: str, values: list[str], facts: dict) -> object:
     form = facts.get("form", "")
     if not values:
-        return not (positive != head)
+        return positive == head
     typed = [typed_value(item, facts) for item in values]
     if form == "list":
         return typed

@@ -277,6 +277,20 @@ def _container(said: Said, view: View) -> None:
             "what the user %s may write to: look at the folders before the next deployment" % view.user,
             noticed=True, reason="user",
         )  # fmt: skip
+    _limits(v, view)
+    _log(said, view)
+    _health(said, view)
+    override = {key: value for key, value in view.further.items() if key not in ("tty", "stdin_open")}
+    if override:
+        v["vllm_compose_override"] = {**v.get("vllm_compose_override", {}), **dict(sorted(override.items()))}
+    if view.privileged:
+        said.lacks("privileged mode, which gives the host to the container")
+    devices = [device for device in view.devices if "nvidia" not in device]
+    if devices:
+        v.setdefault("vllm_compose_override", {})["devices"] = devices
+
+
+def _limits(v: dict, view: View) -> None:
     if view.memory_bytes:
         v["vllm_memory_limit"] = size_text(view.memory_bytes)
     if view.cpus:
@@ -287,16 +301,6 @@ def _container(said: Said, view: View) -> None:
         v["vllm_labels"] = dict(sorted(view.labels.items()))
     if view.extra_hosts:
         v["vllm_extra_hosts"] = view.extra_hosts
-    _log(said, view)
-    _health(said, view)
-    override = {key: value for key, value in view.further.items() if key not in ("tty", "stdin_open")}
-    if override:
-        v["vllm_compose_override"] = dict(sorted(override.items()))
-    if view.privileged:
-        said.lacks("privileged mode, which gives the host to the container")
-    devices = [device for device in view.devices if "nvidia" not in device]
-    if devices:
-        v.setdefault("vllm_compose_override", {})["devices"] = devices
 
 
 def _log(said: Said, view: View) -> None:

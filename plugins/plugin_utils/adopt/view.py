@@ -171,7 +171,7 @@ def text(value: object) -> str:
 
 
 def duration_s(value: object) -> float:
-    """Return the seconds of a duration as Compose writes it (``1m30s``); a number is nanoseconds, as in Docker's API."""
+    """Return the seconds of a duration as Compose writes it (``1m30s``); a number is nanoseconds, as in the API."""
     if isinstance(value, (int, float)):
         return value / 1e9
     return sum(float(number) * _UNIT_S[unit] for number, unit in _DURATION.findall(str(value)))

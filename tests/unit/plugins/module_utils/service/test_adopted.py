@@ -66,7 +66,7 @@ def test_the_way_back_starts_it_again(service) -> None:
     found = adopted.claim(None, service, [container(name="llm-handmade", state="exited")], "vllm-llm", "llm")
     found.append(container(OURS, "llm", "exited", "vllm-llm") | {"service": "llm"})
     steps = containers.plan(found, "vllm-llm", "llm", "llm", ["llm"], HANDMADE)
-    assert [(step, item["id"]) for step, item in steps][0] == ("remove", OURS)
+    assert (steps[0][0], steps[0][1]["id"]) == ("remove", OURS)
     assert {step for step, item in steps if item["id"] == HANDMADE} >= {"start"}
 
 

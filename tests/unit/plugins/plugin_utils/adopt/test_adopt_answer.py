@@ -196,8 +196,14 @@ def test_templates_in_values_stay_texts() -> None:
     ("bindings", "expected", "noticed"),
     [
         ({"8000/tcp": [{"HostIp": "", "HostPort": "9100"}]}, ("0.0.0.0", 9100, 8000), False),
-        ({"8000/tcp": [{"HostIp": "0.0.0.0", "HostPort": "80"}, {"HostIp": "::", "HostPort": "80"}]}, ("0.0.0.0", 80, 8000), False),
-        ({"8000/tcp": [{"HostIp": "192.0.2.1", "HostPort": "1"}, {"HostIp": "127.0.0.1", "HostPort": "1"}]}, ("192.0.2.1", 1, 8000), True),
+        (
+            {"8000/tcp": [{"HostIp": "0.0.0.0", "HostPort": "80"}, {"HostIp": "::", "HostPort": "80"}]},
+            ("0.0.0.0", 80, 8000), False,
+        ),
+        (
+            {"8000/tcp": [{"HostIp": "192.0.2.1", "HostPort": "1"}, {"HostIp": "127.0.0.1", "HostPort": "1"}]},
+            ("192.0.2.1", 1, 8000), True,
+        ),
         ({}, (None, 8000, None), False),
     ],
 )  # fmt: skip
@@ -213,7 +219,7 @@ def test_ports(bindings, expected, noticed) -> None:
 def test_mounts() -> None:
     """Caches, a model elsewhere, a token's file, others; a path that another option names stays there."""
     mounts = [
-        {"Type": "volume", "Name": "hub", "Source": "/var/lib/docker/volumes/hub/_data", "Destination": "/root/.cache/huggingface"},
+        {"Type": "volume", "Name": "hub", "Source": "/volumes/hub", "Destination": "/root/.cache/huggingface"},
         {"Type": "bind", "Source": "/data/models", "Destination": "/models"},
         {"Type": "bind", "Source": "/srv/llm/t.txt", "Destination": "/run/secrets/hf", "RW": False},
         {"Type": "bind", "Source": "/data/log", "Destination": "/log"},
@@ -306,7 +312,7 @@ def test_a_file_that_cannot_be_read_is_named() -> None:
             {"files": {"/srv/llm/run.sh": "docker run -it --name llm vllm/vllm-openai:v0.20.0 Qwen/Qwen3-8B"}},
             "dies-with-terminal",
         ),
-        ({"env": ("HF_TOKEN=" + TOKEN,), "files": {"/srv/llm/run.sh": "docker run -d -e HF_TOKEN=" + TOKEN}}, "token-in-clear"),
+        ({"env": ("HF_TOKEN=" + TOKEN,), "files": {"/srv/llm/run.sh": "docker run -d " + TOKEN}}, "token-in-clear"),
         ({"env": ("VLLM_API_KEY=" + KEY,), "files": {"/srv/llm/run.sh": "docker run -d -e K=" + KEY}}, "key-in-clear"),
     ],
 )  # fmt: skip
