@@ -13,9 +13,6 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variable
 #: The file that is written last, so that its presence means a whole inventory.
 _LAST = "hosts.yml"
 
-#: Why a container is not left alone, and that the operator may accept having looked.
-REASONS = ("neighbours", "user")
-
 #: Beginnings of the variables by which Ansible reaches a host.
 _REACHES = (
     "ansible_host", "ansible_port", "ansible_user", "ansible_connection", "ansible_ssh_", "ansible_become",
@@ -40,7 +37,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "found": {"type": "dict", "required": True},
                 "containers": {"type": "list", "elements": "str", "default": []},
-                "accept": {"type": "list", "elements": "str", "default": [], "choices": list(REASONS)},
+                "accept": {"type": "list", "elements": "str", "default": [], "choices": ["neighbours", "user"]},
                 "folder": {"type": "str", "required": True},
                 "vllm_dir": {"type": "str", "default": "/opt/vllm"},
             }

@@ -168,13 +168,12 @@ def restored(module: AnsibleModule) -> dict:
 
 def main() -> None:
     """Run the module."""
-    texts = {"type": "list", "elements": "str", "default": []}
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["listed", "archived", "restored"], "required": True},
             "folders": {"type": "list", "elements": "path", "default": []},
-            "patterns": texts,
-            "keep": texts,
+            "patterns": {"type": "list", "elements": "str", "default": []},
+            "keep": {"type": "list", "elements": "str", "default": []},
             "vllm_dir": {"type": "path", "default": "/opt/vllm"},
             "files": {"type": "list", "elements": "dict", "default": []},
             "base": {"type": "path", "default": ""},

@@ -57,7 +57,7 @@ NAME = "myia-vllm-medium-qwen3"
 
 
 def test_medium(host, hand_made, state, adopt, deploy) -> None:
-    """Taken over with no restart; the next deployment changes nothing; a change that fails brings the container back."""
+    """Taken over with no restart; the next deployment changes nothing; a change that fails brings it back."""
     hand_made(MEDIUM, UP, "http://127.0.0.1:5002", KEY)
     before = state(NAME)
 

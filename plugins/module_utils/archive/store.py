@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Move files into an archive with a manifest, and give them back as they were. Runs on target hosts.
 
-An archive is ``docker_configs_<UTC time>/{manifest.json,files/...}``, mode 0700. The manifest has for each file where it
-was, its hash, owner, group, mode and time, why it went, and how it is kept. Python standard library only.
+An archive is ``docker_configs_<UTC time>/{manifest.json,files/...}``, mode 0700. The manifest has for each file where
+it was, its hash, owner, group, mode and time, why it went, and how it is kept. Python standard library only.
 
 Private to this collection; may change at any time.
 """
