@@ -55,7 +55,7 @@ def describe(path: str, why: str) -> dict:
         "owner": _name(pwd.getpwuid, stat.st_uid),
         "group": _name(grp.getgrgid, stat.st_gid),
         "mode": "%04o" % (stat.st_mode & 0o7777),
-        "mtime": stat.st_mtime,
+        "mtime_ns": stat.st_mtime_ns,
         "why": why,
     }
 
@@ -163,7 +163,7 @@ def restore(folder: str, contents: dict[str, str], check: bool) -> list[str]:
             raise StoreError("%s: the archive does not hold what was archived; left as it is" % path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         _write(path, content, int(entry["mode"], 8), entry["uid"], entry["gid"])
-        os.utime(path, (entry["mtime"], entry["mtime"]))
+        os.utime(path, ns=(entry["mtime_ns"], entry["mtime_ns"]))
         entry["restored"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         small_files.write_atomically(os.path.join(folder, MANIFEST), json.dumps(manifest, indent=2) + "\n", 0o600)
         os.unlink(os.path.join(folder, entry["file"]))

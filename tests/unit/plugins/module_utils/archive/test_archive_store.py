@@ -105,7 +105,7 @@ def test_there_and_back(folder, tmp_path) -> None:
     env = folder / "old/.env"
     env.chmod(0o640)
     os.utime(env, (1_600_000_000, 1_600_000_000))
-    before = {item: (item.read_bytes(), item.stat().st_mode, item.stat().st_mtime) for item in (path, env)}
+    before = {item: (item.read_bytes(), item.stat().st_mode, item.stat().st_mtime_ns) for item in (path, env)}
     items = [
         {
             "path": str(item),
@@ -128,7 +128,7 @@ def test_there_and_back(folder, tmp_path) -> None:
     assert len(store.restore(archive, contents, check=True)) == 2
     assert not path.exists()
     assert len(store.restore(archive, contents, check=False)) == 2
-    assert {item: (item.read_bytes(), item.stat().st_mode, item.stat().st_mtime) for item in before} == before
+    assert {item: (item.read_bytes(), item.stat().st_mode, item.stat().st_mtime_ns) for item in before} == before
     assert store.restore(archive, contents, check=False) == []
 
 
