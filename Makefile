@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools browser compose cores demo demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed soak vllm-options coverage build clean
+.PHONY: help tools browser compose cores demo demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed soak vllm-options coverage adopt-cases build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -85,6 +85,9 @@ vllm-options: tools ## Add the newest vLLM releases to the table of options (doc
 
 coverage: tools ## How many commands of vllm-project/recipes are expressed: make coverage RECIPES=path of a checkout (needs node)
 	@$(BIN)/python tools/recipe_coverage.py $(or $(RECIPES),$(error RECIPES=path of a checkout of vllm-project/recipes is missing))
+
+adopt-cases: tools ## Answer what hosts said once, as adopt_medium.yml would: make adopt-cases CASES=folder OUT=folder
+	@$(BIN)/python tools/adopt_cases.py $(or $(CASES),$(error CASES=folder is missing)) $(or $(OUT),$(error OUT=folder is missing))
 
 build: tools ## Build the collection's artefact
 	@$(BIN)/ansible-galaxy collection build --force

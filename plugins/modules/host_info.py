@@ -247,7 +247,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.host import facts as hos
 from ansible_collections.myia.vllm.plugins.module_utils.host import folders, port_guard
 from ansible_collections.myia.vllm.plugins.module_utils.hub import model_files, model_source, reachability
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
-from ansible_collections.myia.vllm.plugins.module_utils.service import dotenv
+from ansible_collections.myia.vllm.plugins.module_utils.service import adopted, dotenv
 
 
 def hub_tasks(p: dict, skews: list, names: list) -> dict:
@@ -324,7 +324,7 @@ def read_now(run, p: dict, docker: dict) -> dict:
     cache_dir = p["hf_cache"] if p["hf_cache"].startswith("/") else "%s/volumes/%s/_data" % (root_dir, p["hf_cache"])
     problems = {path: folders.problem(path, ("releases",)) for path in p["paths"]}
     paths = list(dict.fromkeys([*p["paths"], root_dir, *([cache_dir] if p["hf_cache"] else [])]))
-    return {
+    facts = {
         "os": {
             "id": release.get("ID", ""),
             "id_like": release.get("ID_LIKE", ""),
@@ -358,6 +358,8 @@ def read_now(run, p: dict, docker: dict) -> dict:
         "port_guard": bool(port_guard.written(p["project"])[1]),
         "networks": host_facts.networks(run, p["networks"]) if docker["answering"] and p["networks"] else {},
     }
+    adopted.claim_host(run, p["release"], p["project"], facts)
+    return facts
 
 
 def main() -> None:

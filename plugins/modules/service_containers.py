@@ -17,6 +17,8 @@ description:
     container its name back. O(state=kept) does so too; when the container O(container_id) is still there, it is started
     and all others of the service are removed, so that no Compose is needed to go back. O(state=absent) removes all of
     the service's.
+  - A container that was taken over (M(myia.vllm.adopted_release)) counts as the service's own. Before Compose makes a
+    new one it is stopped and renamed, so that it can come back; once a later release was good, it is removed.
   - Containers of others are never touched. With O(state=ready) and O(state=kept), the note of
     M(myia.vllm.service_stop) goes.
 extends_documentation_fragment:
@@ -70,6 +72,10 @@ taken:
   returned: success
   type: str
 kept: {description: Whether O(container_id) is there and runs now., type: bool, returned: success}
+supervisor:
+  description: Unit of systemd that would start the container again which was taken over; empty without one.
+  returned: success
+  type: str
 problem:
   description: >-
     Why not all could be done, or why the engine did not answer; empty when all is well. The module does not fail for
@@ -81,9 +87,15 @@ problem:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
-from ansible_collections.myia.vllm.plugins.module_utils.service import containers, releases, stopped
+from ansible_collections.myia.vllm.plugins.module_utils.service import adopted, containers, releases, stopped
 
-_DONE = {"remove": "%s removed (%s)", "rename": "%s has its name again (was %s)", "start": "%s started (was %s)"}
+_DONE = {
+    "remove": "%s removed (%s)",
+    "rename": "%s has its name again (was %s)",
+    "start": "%s started (was %s)",
+    "aside": "%s, which was taken over, is stopped and set aside (was %s)",
+    "forget": "%s, which was taken over and set aside, is removed (%s)",
+}
 
 
 def words(step: str, container: dict, name: str) -> str:
@@ -92,13 +104,23 @@ def words(step: str, container: dict, name: str) -> str:
     return _DONE[step] % (first, container["name"] if step == "rename" else container["state"])
 
 
+def commands(step: str, container: dict, name: str) -> list[list[str]]:
+    """Return the command lines of a step."""
+    if step in ("aside", "forget"):
+        return adopted.commands(step, container)
+    return [containers.command(step, container, name)]
+
+
 def carry_out(run, module: AnsibleModule, steps: list[tuple], result: dict) -> None:
     """Do the steps, and write into ``result`` what was done and what was not."""
     problems = []
     for step, container in steps:
         if not module.check_mode:
-            status, out, err = run(containers.command(step, container, module.params["name"]))
-            if status != 0:
+            status, out, err = 0, "", ""
+            for command in commands(step, container, module.params["name"]):
+                status, out, err = run(command)
+            # one that Docker removes when it ends cannot be renamed any more
+            if status != 0 and not (step == "aside" and "no such container" in err.lower()):
                 # one that is on its way out already must not keep the service from starting
                 problems.append("%s of %s: %s" % (step, container["name"], " ".join((err or out).split())))
                 continue
@@ -121,25 +143,31 @@ def main() -> None:
     )
     p = module.params
     run = docker_cli.runner(module)
-    result: dict = {"changed": False, "steps": [], "taken": "", "kept": False, "problem": ""}
+    result: dict = {"changed": False, "steps": [], "taken": "", "kept": False, "supervisor": "", "problem": ""}
+    service = releases.Service(p["path"])
     try:
         found = containers.look(run, p["project"], p["name"])
     except containers.EngineError as error:
         result["problem"] = "Docker does not say which containers there are: %s" % error
         module.exit_json(**result)
+    found = adopted.claim(run, service, found, p["project"], p["service"])
+    result["supervisor"] = adopted.supervisor(run, service, found)
     other = containers.foreign(found, p["project"], p["name"])
     result["taken"] = containers.described(other) if other else ""
     if p["state"] == "absent":
         ours = [item for item in found if item["project"] == p["project"]]
-        carry_out(run, module, [("remove", item) for item in ours], result)
+        carry_out(run, module, [("forget" if item.get("adopted") else "remove", item) for item in ours], result)
     elif p["state"] != "checked":
         if not module.check_mode:
             # from here on a container that does not run has failed
             stopped.forget(p["path"])
-        service = releases.Service(p["path"])
         names = [str(service.description(name).get("container_name", "")) for name in service.names()]
         keep_id = p["container_id"] if p["state"] == "kept" else ""
-        steps = containers.plan(found, p["project"], p["service"], p["name"], names, keep_id)
+        steps = []
+        if not any(item.get("adopted") and item["id"] == keep_id for item in found):
+            steps = adopted.steps(service, found)
+            found = [item for item in found if not item.get("adopted")]
+        steps += containers.plan(found, p["project"], p["service"], p["name"], names, keep_id)
         carry_out(run, module, steps, result)
         if keep_id and not module.check_mode:
             status, out, _err = run(["docker", "inspect", "--format", "{{.State.Running}} {{.Name}}", keep_id])

@@ -21,6 +21,8 @@ UNSEEN = ("roles", "tasks", "group_vars", "host_vars")
 
 #: What people launch; playbooks/configure_awx.yml is run from a shell.
 LAUNCHED = {
+    "adopt_medium.yml",
+    "archive_configs.yml",
     "benchmark_medium.yml",
     "check_updates.yml",
     "deploy.yml",

@@ -52,6 +52,11 @@ def look(run, project: str, name: str) -> list[dict]:
         if status != 0:
             raise EngineError(" ".join((err or out).split()) or "docker ps gave no answer")
         ids += [item for item in out.split() if item not in ids]
+    return by_id(run, ids)
+
+
+def by_id(run, ids: list[str]) -> list[dict]:
+    """Return the containers of these ids that are there, as :func:`look` does."""
     if not ids:
         return []
     # one that went meanwhile makes the status 1; the lines of the others are there all the same
