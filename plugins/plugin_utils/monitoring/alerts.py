@@ -92,7 +92,7 @@ def _answers(service: Service, timing: Timing, limits: dict[str, float]) -> list
             ),
             Alert(
                 "VllmStalled", "page",
-                "max_over_time(vllm:num_requests_running%s[%s]) > 0 and "
+                "sum without (engine) (max_over_time(vllm:num_requests_running%s[%s])) > 0 and "
                 "sum without (engine) (rate(vllm:generation_tokens_total%s[%s]) + rate(vllm:prompt_tokens_total%s[%s])) == 0"
                 % (select(), timing.window, select(), timing.window, select(), timing.window),
                 16 * timing.scrape_s,

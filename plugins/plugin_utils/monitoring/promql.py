@@ -6,6 +6,7 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+import functools
 import re
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_options
@@ -148,7 +149,10 @@ OF_DCGM = frozenset(
     ]
 )
 
-OTHERS = OF_PROMETHEUS | OF_NODES | OF_PROBES | OF_GATEWAYS | OF_THE_TEXTFILE | OF_DCGM | OF_THE_API_SERVER
+#: Every name that is not vLLM's own.
+OTHERS = OF_PROMETHEUS | OF_NODES | OF_PROBES | OF_GATEWAYS | OF_THE_TEXTFILE | OF_DCGM | {
+    name + suffix for name in OF_THE_API_SERVER for suffix in ("", *_SUFFIXES)
+}
 
 
 def names(expression: str) -> set[str]:
@@ -170,6 +174,7 @@ def base(name: str, histograms: set[str] | frozenset[str]) -> str:
     return name
 
 
+@functools.cache
 def of_release(version: str) -> frozenset[str]:
     """Return every name that a release of vLLM shows on /metrics, those of histograms with their suffixes."""
     found = set()
@@ -186,11 +191,5 @@ def unknown(expression: str, version: str, recorded: set[str] | frozenset[str] =
         version: vLLM release.
         recorded: names that our own recording rules make.
     """
-    of_api = {name + suffix for name in OF_THE_API_SERVER for suffix in ("", *_SUFFIXES)}
-    known = of_release(version) | OTHERS | of_api | recorded
-    return sorted(names(expression) - known)
+    return sorted(names(expression) - of_release(version) - OTHERS - recorded)
 
-
-def has(version: str, *metrics: str) -> bool:
-    """Tell whether a release shows all of these metrics."""
-    return set(metrics) <= of_release(version)
