@@ -31,7 +31,12 @@ options:
     elements: str
     default: []
   version:
-    description: vLLM release for which the dashboards are made; empty for the newest that is known.
+    description:
+      - vLLM release that runs. Empty, for a service what its definition says, and for dashboards the newest that is known.
+    type: str
+    default: ""
+  model:
+    description: Name under which the release that runs serves its model; empty for what the definition says.
     type: str
     default: ""
 """
@@ -85,6 +90,7 @@ class LookupModule(LookupBase):
             "definition": self._value(variables, "vllm_definition", {}),
             "api_key": self._value(variables, "vllm_api_key", ""),
             "version": self.get_option("version"),
+            "model": self.get_option("model"),
         }
         try:
             return [item for term in terms for item in files.of(str(term), values, host)]

@@ -115,6 +115,8 @@ def test_everything_is_there(story) -> None:
         "Diagnose": "diagnose_medium.yml",
         "Roll back": "rollback_medium.yml",
         "Remove": "remove_medium.yml",
+        "Monitor": "deploy_monitoring.yml",
+        "Stop monitoring": "remove_monitoring.yml",
     }
     for one in templates.values():
         assert sorted(one["credentials"]) == ["vLLM | machine", "vLLM | secrets", "vLLM | vault"]
@@ -122,7 +124,7 @@ def test_everything_is_there(story) -> None:
         asked = {question["variable"]: question for question in one["survey_spec"]["spec"]}
         assert {question["default"] for question in asked.values()} == {""}
         assert json.loads(one["extra_vars"]) == {"vllm_hosts": "medium"}
-        if one["playbook"] == "deploy.yml":
+        if one["playbook"] in ("deploy.yml", "deploy_monitoring.yml", "remove_monitoring.yml"):
             # --limit would leave out the hosts that are made of services
             assert not one["ask_limit_on_launch"]
             assert set(asked) == {"vllm_version", "vllm_image"}
@@ -132,7 +134,7 @@ def test_everything_is_there(story) -> None:
         assert one["ask_job_type_on_launch"]
         assert not one["ask_variables_on_launch"]
     told = {name for name, one in templates.items() if one["notification_templates_error"]}
-    assert told == {"Deploy", "Deploy all", "Verify", "Benchmark", "Roll back", "Not released"}
+    assert told == {"Deploy", "Deploy all", "Verify", "Benchmark", "Roll back", "Not released", "Monitor", "Stop monitoring"}
     (group,) = awx.objects("groups")
     assert (group["name"], group["hosts"]) == ("medium", ["gpu01"])
     schedules = {one["name"]: one for one in awx.objects("schedules")}

@@ -39,7 +39,13 @@ _RESERVE_S = 0.5
 
 def dump(data: object) -> str:
     """Return data as a YAML file."""
-    return HEAD + yaml.safe_dump(data, sort_keys=False, width=110, allow_unicode=True)
+    return HEAD + _yaml(data)
+
+
+def _yaml(data: object) -> str:
+    # Ansible's texts are of a class of its own, which YAML does not know
+    plain = json.loads(json.dumps(data))
+    return yaml.safe_dump(plain, sort_keys=False, width=110, allow_unicode=True)
 
 
 def targets(service: Service) -> dict[str, str]:
@@ -99,7 +105,7 @@ def question(service: Service, timeout_s: float, keys: str, verify_tls: bool) ->
     if service.api_key_required:
         http["authorization"] = {"type": "Bearer", "credentials_file": "%s/%s.key" % (keys, service.id)}
     module = {"request_" + service.id: {"prober": "http", "timeout": _seconds(timeout_s), "http": http}}
-    return _indented(yaml.safe_dump(module, sort_keys=False, width=110))
+    return _indented(_yaml(module))
 
 
 def probes_head(timeout_s: float, verify_tls: bool) -> str:
@@ -111,7 +117,7 @@ def probes_head(timeout_s: float, verify_tls: bool) -> str:
         "tls_config": {"insecure_skip_verify": not verify_tls},
     }
     module = {"vllm_health": {"prober": "http", "timeout": _seconds(timeout_s), "http": http}}
-    return HEAD + "modules:\n" + _indented(yaml.safe_dump(module, sort_keys=False, width=110))
+    return HEAD + "modules:\n" + _indented(_yaml(module))
 
 
 def _indented(text: str) -> str:

@@ -87,8 +87,8 @@ def service_of(values: dict, host: dict) -> tuple[Service, str]:
     service = Service(
         host=machine,
         name=definition["name"],
-        model=definition["served_model_name"],
-        version=definition["version"],
+        model=host["model"] or definition["served_model_name"],
+        version=host["version"] or definition["version"],
         release=host["release"],
         address=reached,
         scheme=definition["scheme"],
