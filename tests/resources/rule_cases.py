@@ -61,13 +61,13 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {**UP, **TOKENS, 'vllm:num_requests_running{engine="0",%s}' % L: "4x240"},
     ),
     "VllmCrashed": (
-        {"vllm_container_restart_count{%s}" % C: "0x200 1x40"},
-        {"vllm_container_restart_count{%s}" % C: "3x240"},
+        {"vllm_container_restarts{%s}" % C: "0x200 1x40"},
+        {"vllm_container_restarts{%s}" % C: "3x240"},
     ),
     "VllmRestartLoop": (
-        {"vllm_container_restart_count{%s}" % C: "0x200 1x3 2x3 3x3 4x30"},
+        {"vllm_container_restarts{%s}" % C: "0x200 1x3 2x3 3x3 4x30"},
         # a container that was made anew begins at 0, under another id
-        {"vllm_container_restart_count{%s}" % C: "4x200", "vllm_container_restart_count{%s}" % C.replace("abc", "def"): "_x200 0x40"},
+        {"vllm_container_restarts{%s}" % C: "4x200", "vllm_container_restarts{%s}" % C.replace("abc", "def"): "_x200 0x40"},
     ),
     "VllmOomKilled": (
         {"vllm_container_oom_killed{%s}" % C: "0x200 1x40"},

@@ -106,7 +106,7 @@ def _answers(service: Service, timing: Timing, limits: dict[str, float]) -> list
 def _container(service: Service, timing: Timing, limits: dict[str, float]) -> list[Alert]:
     if not service.node_address:
         return []
-    restarts = "increase(vllm_container_restart_count%s[%s])" % (service.select(), timing.quarter)
+    restarts = "increase(vllm_container_restarts%s[%s])" % (service.select(), timing.quarter)
     oom = "vllm_container_oom_killed%s == 1" % service.select()
     return [
         Alert(

@@ -149,7 +149,7 @@ FLEET = (
     Panel("Answers", (("service:vllm_available%s" % S, BOTH),), "bool"),
     Panel("Requests", (("sum by (host, service) (vllm:num_requests_running%s)" % S, BOTH),)),
     Panel("Tokens a second", ((rate("vllm:generation_tokens_total"), BOTH),)),
-    Panel("Restarts of the container", (("vllm_container_restart_count%s" % S, BOTH + " {{id}}"),)),
+    Panel("Restarts of the container", (("vllm_container_restarts%s" % S, BOTH + " {{id}}"),)),
     Panel("Memory that is free", (("node_memory_MemAvailable_bytes%s" % H, "{{host}}"),), "bytes"),
     Panel("Disks that are free", (("node_filesystem_avail_bytes%s / node_filesystem_size_bytes%s"
                                    % ((H[:-1] + ',fstype!~"tmpfs|overlay"}',) * 2), "{{host}} {{mountpoint}}"),), "percentunit"),

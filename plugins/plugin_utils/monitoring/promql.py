@@ -113,7 +113,7 @@ OF_GATEWAYS = frozenset(
 OF_THE_TEXTFILE = frozenset(
     [
         "vllm_container_running",
-        "vllm_container_restart_count",
+        "vllm_container_restarts",
         "vllm_container_oom_killed",
         "vllm_container_exit_code",
         "vllm_container_release_info",

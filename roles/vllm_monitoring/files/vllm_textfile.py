@@ -44,7 +44,7 @@ XID = re.compile(r"^(\d+(?:\.\d+)?) .*NVRM: Xid \((?:PCI:)?([0-9a-fA-F:.]+)\): (
 
 HELP = {
     "vllm_container_running": "Whether the container of the service runs.",
-    "vllm_container_restart_count": "How often Docker has started this container again.",
+    "vllm_container_restarts": "How often Docker has started this container again.",
     "vllm_container_oom_killed": "Whether the kernel ended a process of this container for want of memory.",
     "vllm_container_exit_code": "Exit code of its last end.",
     "vllm_container_release_info": "The release that the container was accepted with.",
@@ -118,7 +118,7 @@ def of_service(service: dict, inspected: str | None) -> list[tuple[str, dict, fl
     inner = state.get("State", {})
     found += [
         ("vllm_container_running", labels, float(bool(inner.get("Running")))),
-        ("vllm_container_restart_count", labels, float(state.get("RestartCount", 0))),
+        ("vllm_container_restarts", labels, float(state.get("RestartCount", 0))),
         ("vllm_container_oom_killed", labels, float(bool(inner.get("OOMKilled")))),
         ("vllm_container_exit_code", labels, float(inner.get("ExitCode", 0))),
     ]
