@@ -18,9 +18,9 @@ PAGE = ROOT / "docs" / "alerts.md"
 HEAD = """<!-- Generated from plugins/plugin_utils/monitoring by `make docs-roles`. -->
 # Alerts
 
-What each alert means and what to do first; [monitoring](monitoring.md) tells how they are made and how soon they come. A `page` calls
-somebody now, a `ticket` waits for working hours. The delays are those of the default intervals. `HOST`, `SERVICE` and `MODEL` stand for
-your own.
+What each alert means and what to do first; [monitoring](monitoring.md) tells how they are made and how soon they come.
+A `page` calls somebody now, a `ticket` waits for working hours. The delays are those of the default intervals. `HOST`,
+`SERVICE` and `MODEL` stand for your own.
 
 | alert | severity | says |
 |---|---|---|

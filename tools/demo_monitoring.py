@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Show the monitoring of the service that ``make demo`` deployed, on this machine, without installing anything.
 
-Usage: ``python tools/demo_monitoring.py [--address 127.0.0.1:5002] [--model NAME] [--port 9480]``. Runs Debian's Prometheus
-and blackbox_exporter, unpacked by ``tools/bootstrap prometheus``, with the files that the role would write, and a page of the
-alerts at http://127.0.0.1:9480/ until it is interrupted. There is no Alertmanager: Debian's reads a file in /usr/share, so
-it has to be installed, and it has no page of its own.
+Usage: ``python tools/demo_monitoring.py [--address 127.0.0.1:5002] [--model NAME] [--port 9480]``. Runs Debian's
+Prometheus and blackbox_exporter, unpacked by ``tools/bootstrap prometheus``, with the files that the role would write,
+and a page of the alerts at http://127.0.0.1:9480/ until it is interrupted. There is no Alertmanager: Debian's reads a
+file in /usr/share, so it has to be installed, and it has no page of its own.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def write_files(address: str, model: str, api_key: str) -> None:
         host="demo", name="medium", model=model, version=vllm_options.versions()[-1], release="demo", address=address,
         api_key_required=bool(api_key),
     )  # fmt: skip
-    question = configuration.question(service, configuration.probe_timeout_s(timing), configuration.FOLDER + "/keys", True)
+    question = configuration.question(
+        service, configuration.probe_timeout_s(timing), configuration.FOLDER + "/keys", True
+    )
     head = configuration.probes_head(configuration.probe_timeout_s(timing), True)
     wanted = {
         "prometheus.yml": without_alertmanager(configuration.prometheus(timing, "demo", "127.0.0.1", PORTS, True)),
@@ -78,7 +80,9 @@ def without_alertmanager(text: str) -> str:
     del wanted["alerting"]
     for job in wanted["scrape_configs"]:
         for targets in job.get("static_configs", []):
-            targets["targets"] = [name for name in targets["targets"] if not name.endswith(":%d" % PORTS["alertmanager"])]
+            targets["targets"] = [
+                name for name in targets["targets"] if not name.endswith(":%d" % PORTS["alertmanager"])
+            ]
     return yaml.safe_dump(wanted, sort_keys=False)
 
 
@@ -88,7 +92,8 @@ def commands() -> list[list[str]]:
     return [
         [str(BIN / "prometheus"), "--config.file=%s/prometheus.yml" % FOLDER, "--storage.tsdb.path=%s/data" % FOLDER,
          "--web.console.templates=%s/none" % FOLDER, listen % PORTS["prometheus"]],
-        [str(BIN / "prometheus-blackbox-exporter"), "--config.file=%s/blackbox.yml" % FOLDER, listen % PORTS["blackbox"]],
+        [str(BIN / "prometheus-blackbox-exporter"), "--config.file=%s/blackbox.yml" % FOLDER,
+         listen % PORTS["blackbox"]],
     ]  # fmt: skip
 
 

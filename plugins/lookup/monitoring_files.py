@@ -17,7 +17,7 @@ options:
   _terms:
     description:
       - V(server) for what a monitoring host has whatever its services are, V(service) for one service, V(gateway) for
-        the gateway that the host is, V(dashboards) for the dashboards, V(machine) for the name of the service's machine.
+        the gateway that the host is, V(dashboards) for the dashboards, V(machine) for the name of the machine.
     type: list
     elements: str
     required: true
@@ -32,7 +32,8 @@ options:
     default: []
   version:
     description:
-      - vLLM release that runs. Empty, for a service what its definition says, and for dashboards the newest that is known.
+      - vLLM release that runs. Empty, for a service what its definition says, and for dashboards the newest that is
+        known.
     type: str
     default: ""
   model:

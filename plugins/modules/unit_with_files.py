@@ -11,8 +11,8 @@ short_description: Have a systemd unit run with the files that are there now
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Enables and starts a unit. What it read when it was started or reloaded is remembered as a hash, in C(/run); a run that
-    died between writing a file and telling the unit is so mended by the next.
+  - Enables and starts a unit. What it read when it was started or reloaded is remembered as a hash, in C(/run); a run
+    that died between writing a file and telling the unit is so mended by the next.
 extends_documentation_fragment:
   - myia.vllm.attributes
 attributes:
@@ -80,9 +80,7 @@ def main() -> None:
                 % (" ".join(words), (err or out).strip(), unit)
             )
 
-    shown = module.run_command(
-        ["systemctl", "show", "--property=ActiveState,UnitFileState", unit]
-    )[1]
+    shown = module.run_command(["systemctl", "show", "--property=ActiveState,UnitFileState", unit])[1]
     state = dict(line.partition("=")[::2] for line in shown.splitlines() if "=" in line)
     now = {"restart": units.digest(params["restart_for"]), "reload": units.digest(params["reload_for"])}
     path = os.path.join(units.FOLDER, unit + ".json")

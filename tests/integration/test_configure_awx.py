@@ -134,7 +134,16 @@ def test_everything_is_there(story) -> None:
         assert one["ask_job_type_on_launch"]
         assert not one["ask_variables_on_launch"]
     told = {name for name, one in templates.items() if one["notification_templates_error"]}
-    assert told == {"Deploy", "Deploy all", "Verify", "Benchmark", "Roll back", "Not released", "Monitor", "Stop monitoring"}
+    assert told == {
+        "Deploy",
+        "Deploy all",
+        "Verify",
+        "Benchmark",
+        "Roll back",
+        "Not released",
+        "Monitor",
+        "Stop monitoring",
+    }
     (group,) = awx.objects("groups")
     assert (group["name"], group["hosts"]) == ("medium", ["gpu01"])
     schedules = {one["name"]: one for one in awx.objects("schedules")}

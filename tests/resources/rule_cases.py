@@ -6,10 +6,13 @@ from __future__ import annotations
 L = 'host="h1",service="medium",model="m",release="r1",instance="h1:5002"'
 C = 'host="h1",service="medium",id="abc",instance="h1:9100",job="vllm-node"'
 N = 'host="h1",instance="h1:9100",job="vllm-node"'
-P = "probe_success{job=\"vllm-%s\"," + L + "}"
+P = 'probe_success{job="vllm-%s",' + L + "}"
 UP = {'up{job="vllm",%s}' % L: "1x240", 'up{job="vllm-node",host="h1",instance="h1:9100"}': "1x240"}
 HEALTHY = {P % "health": "1x240", P % "request": "1x240"}
-TOKENS = {"vllm:generation_tokens_total{engine=\"0\",%s}" % L: "0+50x240", "vllm:prompt_tokens_total{engine=\"0\",%s}" % L: "0+50x240"}
+TOKENS = {
+    'vllm:generation_tokens_total{engine="0",%s}' % L: "0+50x240",
+    'vllm:prompt_tokens_total{engine="0",%s}' % L: "0+50x240",
+}
 STILL = {name: "500x240" for name in TOKENS}
 GPU = 'uuid="GPU-1",' + N
 
@@ -67,7 +70,8 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "VllmRestartLoop": (
         {"vllm_container_restarts{%s}" % C: "0x200 1x3 2x3 3x3 4x30"},
         # a container that was made anew begins at 0, under another id
-        {"vllm_container_restarts{%s}" % C: "4x200", "vllm_container_restarts{%s}" % C.replace("abc", "def"): "_x200 0x40"},
+        {"vllm_container_restarts{%s}" % C: "4x200",
+         "vllm_container_restarts{%s}" % C.replace("abc", "def"): "_x200 0x40"},
     ),
     "VllmOomKilled": (
         {"vllm_container_oom_killed{%s}" % C: "0x200 1x40"},
@@ -75,8 +79,10 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"vllm_container_oom_killed{%s}" % C: "1x300"},
     ),
     "VllmReleaseDrift": (
-        {'vllm_container_release_info{release="unknown",%s}' % C: "1x240", 'vllm_release_info{release="r1",%s}' % C: "1x240"},
-        {'vllm_container_release_info{release="r1",%s}' % C: "1x240", 'vllm_release_info{release="r1",%s}' % C: "1x240"},
+        {'vllm_container_release_info{release="unknown",%s}' % C: "1x240",
+         'vllm_release_info{release="r1",%s}' % C: "1x240"},
+        {'vllm_container_release_info{release="r1",%s}' % C: "1x240",
+         'vllm_release_info{release="r1",%s}' % C: "1x240"},
     ),
     "VllmQueueBacklog": (
         {"vllm:num_requests_waiting{engine=\"0\",%s}" % L: "30x240"},
@@ -107,7 +113,8 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
     "GpuMissing": (
         {**UP, 'nvidia_smi_gpu_info{%s}' % GPU: "1x200 stale"},
-        {**UP, "nvidia_smi_gpu_info{%s}" % GPU: "1x240", "nvidia_smi_gpu_info{%s}" % GPU.replace("GPU-1", "GPU-2"): "1x240"},
+        {**UP, "nvidia_smi_gpu_info{%s}" % GPU: "1x240",
+         "nvidia_smi_gpu_info{%s}" % GPU.replace("GPU-1", "GPU-2"): "1x240"},
     ),
     "GpuHot": ({"nvidia_smi_temperature_gpu{%s}" % GPU: "95x240"}, {"nvidia_smi_temperature_gpu{%s}" % GPU: "60x240"}),
     "GpuMemoryErrors": (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests of this scenario share: both hosts, what was told to the loopback receiver, and the table of faults."""
+"""What the tests of this scenario share: both hosts, what the loopback receiver was told, and the table of faults."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 import testinfra
 
 NAME = "myia-vllm-medium-qwen3"
-PASSWORD = "PLANTED-password-5d20aa"  # noqa: S105 a stand-in
+PASSWORD = "PLANTED-password-5d20aa"
 KEY = "PLANTED-key-5d20aa"
-TOLD = "/var/tmp/told.jsonl"  # noqa: S108 on a test host
+TOLD = "/var/tmp/told.jsonl"
 HERE = pathlib.Path(__file__).parent
 
 _ROWS: list[tuple[str, ...]] = []

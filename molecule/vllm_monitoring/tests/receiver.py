@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""STAND-IN for whoever is told: writes what Alertmanager sends, one line of JSON an alert with the time of its arrival."""
+"""STAND-IN for whoever is told: writes what Alertmanager sends, a line of JSON an alert, with the time it came."""
 
 import http.server
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real vLLM is monitored: what is asked and by whom, faults that are told, dashboards under load, a quiet deployment."""
+"""A real vLLM is monitored: who is asked, faults that are told, dashboards under load, a quiet deployment."""
 
 from __future__ import annotations
 
@@ -160,10 +160,14 @@ def test_load_is_told(provoked, load) -> None:
 @pytest.mark.full
 def test_full_disk_is_told(node, provoked) -> None:
     """A file system of 64 MB that is full."""
-    node.check_output("mkdir -p /srv/full && dd if=/dev/zero of=/srv/full.img bs=1M count=64 && mkfs.ext4 -q /srv/full.img")
+    node.check_output(
+        "mkdir -p /srv/full && dd if=/dev/zero of=/srv/full.img bs=1M count=64 && mkfs.ext4 -q /srv/full.img"
+    )
     provoked(
         "a full file system", "HostDiskFull",
-        lambda: node.check_output("mount -o loop /srv/full.img /srv/full && dd if=/dev/zero of=/srv/full/x bs=1M || true"),
+        lambda: node.check_output(
+            "mount -o loop /srv/full.img /srv/full && dd if=/dev/zero of=/srv/full/x bs=1M || true"
+        ),
         lambda: node.run("umount /srv/full; rm -rf /srv/full /srv/full.img"),
     )  # fmt: skip
 
@@ -186,9 +190,11 @@ def test_drift_is_told(node, provoked) -> None:
     provoked(
         "another release is current", "VllmReleaseDrift",
         lambda: node.check_output(
-            "cd /opt/vllm/medium && readlink current > /var/tmp/before && mkdir releases/20260101T000000Z-000000000000 && "
+            "cd /opt/vllm/medium && readlink current > /var/tmp/before && mkdir "
+            "releases/20260101T000000Z-000000000000 && "
             "cp -a current/. releases/20260101T000000Z-000000000000/ && "
-            "sed -i 's/\"container_id\": *\"[^\"]*\"/\"container_id\": \"x\"/' releases/20260101T000000Z-000000000000/release.json && "
+            "sed -i 's/\"container_id\": *\"[^\"]*\"/\"container_id\": \"x\"/' "
+            "releases/20260101T000000Z-000000000000/release.json && "
             "ln -sfn releases/20260101T000000Z-000000000000 current"
         ),
         lambda: node.check_output(
@@ -199,7 +205,7 @@ def test_drift_is_told(node, provoked) -> None:
 
 @pytest.mark.full
 def test_a_deployment_calls_nobody(play, node, monitoring, prometheus, receiver) -> None:
-    """The service is made anew, for a minute or more nothing answers, and nothing is told; the targets have the new release."""
+    """The service is made anew, for a minute nothing answers, and nothing is told; targets have the new release."""
     before = prometheus.wait('up{job="vllm"}')[0]["metric"]["release"]
     start = now(monitoring)
     done = play("-e", json.dumps({"vllm_max_num_seqs": 7}))
@@ -221,7 +227,8 @@ def test_removal_leaves_no_trace(play, node, monitoring) -> None:
     for host in (node, monitoring):
         assert host.run("dpkg-query -W 'prometheus*' 2>/dev/null | grep .").stdout == ""
         assert host.run("ls -d /etc/vllm-monitoring /etc/prometheus /var/lib/prometheus /run/vllm-monitoring "
-                        "/etc/systemd/system/*prometheus* /etc/systemd/system/vllm-textfile* 2>/dev/null").stdout == ""  # fmt: skip
+                        "/etc/systemd/system/*prometheus* /etc/systemd/system/vllm-textfile* "
+                        "2>/dev/null").stdout == ""  # fmt: skip
         assert host.run("id prometheus").rc != 0
         assert host.check_output("systemctl list-units --failed --plain --no-legend") == ""
     assert node.check_output("curl -s -o /dev/null -w '%{http_code}' 127.0.0.1:5002/health") == "200"

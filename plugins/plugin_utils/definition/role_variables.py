@@ -73,7 +73,9 @@ def knobs() -> dict:
     """
     own = (*role_options("vllm"), "vllm_verify_extra_checks", "vllm_verify_skip")
     return {
-        name: option for name, option in all_options().items() if name not in own and not name.startswith(("vllm_awx_", "vllm_monitoring_"))
+        name: option
+        for name, option in all_options().items()
+        if name not in own and not name.startswith(("vllm_awx_", "vllm_monitoring_"))
     }
 
 

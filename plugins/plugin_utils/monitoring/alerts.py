@@ -93,11 +93,13 @@ def _answers(service: Service, timing: Timing, limits: dict[str, float]) -> list
             Alert(
                 "VllmStalled", "page",
                 "sum without (engine) (max_over_time(vllm:num_requests_running%s[%s])) > 0 and "
-                "sum without (engine) (rate(vllm:generation_tokens_total%s[%s]) + rate(vllm:prompt_tokens_total%s[%s])) == 0"
+                "sum without (engine) (rate(vllm:generation_tokens_total%s[%s]) + "
+                "rate(vllm:prompt_tokens_total%s[%s])) == 0"
                 % (select(), timing.window, select(), timing.window, select(), timing.window),
                 16 * timing.scrape_s,
                 "requests run on {{ $labels.host }}, and no token is read or written",
-                "The engine hangs, or a prompt takes minutes. See VllmSyntheticFailing; nvidia-smi shows whether GPUs work.",
+                "The engine hangs, or a prompt takes minutes. See VllmSyntheticFailing; nvidia-smi shows whether "
+                "GPUs work.",
             ),
         ]  # fmt: skip
     return [alert for alert in found if service.kind != "transcription" or alert.name != "VllmKeyRejected"]
@@ -146,7 +148,8 @@ def _load(service: Service, timing: Timing, limits: dict[str, float]) -> list[Al
             "avg_over_time(vllm:num_requests_waiting%s[%s]) > %s" % (select, window, limits["queue_requests"]),
             8 * timing.scrape_s,
             "{{ $value | humanize }} requests wait on {{ $labels.host }}",
-            "More requests come than the service can do: raise vllm_max_num_seqs if the KV cache has room, or add a host.",
+            "More requests come than the service can do: raise vllm_max_num_seqs if the KV cache has room, or "
+            "add a host.",
         ),
         Alert(
             "VllmKvPressure", "ticket",

@@ -39,7 +39,13 @@ def of(part: str, values: dict, host: dict) -> list[dict]:
     Raises:
         MonitoringError: a variable has a value that cannot be used.
     """
-    parts = {"server": _server, "service": _service, "gateway": _gateway, "dashboards": _dashboards, "machine": _machine}
+    parts = {
+        "server": _server,
+        "service": _service,
+        "gateway": _gateway,
+        "dashboards": _dashboards,
+        "machine": _machine,
+    }
     if part not in parts:
         raise MonitoringError("There is no part %r. Ask for one of %s." % (part, ", ".join(parts)))
     return parts[part](values, host)
@@ -120,7 +126,8 @@ def _service(values: dict, host: dict) -> list[dict]:
     if service.api_key_required and asked:
         if not host["api_key"]:
             raise MonitoringError(
-                "vllm_api_key: the service wants a key, and monitoring does not know it. Give deploy_monitoring.yml the same "
+                "vllm_api_key: the service wants a key, and monitoring does not know it. Give "
+                "deploy_monitoring.yml the same "
                 "vaulted variables as the deployment."
             )
         found.append(_file("keys/%s.key" % service.id, str(host["api_key"]) + "\n", secret=True))

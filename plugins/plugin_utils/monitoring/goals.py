@@ -76,7 +76,8 @@ def of_service(service: Service, timing: Timing, limits: dict[str, float]) -> li
             found.append(
                 Alert(
                     "Vllm%sBurn%s" % (goal, WINDOWS[long]), severity, pair, 0,
-                    "{{ $labels.service }} on {{ $labels.host }} misses its goal: it %s in less than %.5g %% of the cases, "
+                    "{{ $labels.service }} on {{ $labels.host }} misses its goal: it %s in less than %.5g %% of "
+                    "the cases, "
                     "and its error budget goes %g times too fast" % (what, 100 * ratio, factor),
                     "The other alerts of this service say why. Without any, see the dashboards of the last %s."
                     % WINDOWS[long],

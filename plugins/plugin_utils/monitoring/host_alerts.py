@@ -46,11 +46,12 @@ def _gpus(service: Service, timing: Timing, limits: dict[str, float]) -> list[Al
     select = service.on_host()
     dcgm = service.gpu_metrics == "dcgm"
     number = "count by (host) (%s%s)" % (names["count"], select)
+    job = 'job="%s"' % ("vllm-gpu" if service.gpu_address else "vllm-node")
     found = [
         Alert(
             "GpuMissing", "page",
             "(%s or on () vector(0)) < %d and on () (up%s == 1)"
-            % (number, service.gpus, service.on_host('job="%s"' % ("vllm-gpu" if service.gpu_address else "vllm-node"))),
+            % (number, service.gpus, service.on_host(job)),
             4 * timing.probe_s,
             "%s has {{ $value }} GPUs, and its service needs %d" % (service.host, service.gpus),
             "One has fallen off the bus, or the driver is gone: nvidia-smi and dmesg on the host. Usually a reboot.",
@@ -70,7 +71,8 @@ def _gpus(service: Service, timing: Timing, limits: dict[str, float]) -> list[Al
                                           select, " < %g" % _DCGM_BLANK if dcgm else ""),
             0,
             "a GPU of {{ $labels.host }} has memory errors that could not be corrected",
-            "Plan a reset of the GPU. If they come back, or rows cannot be remapped any more, have it replaced.", "host",
+            "Plan a reset of the GPU. If they come back, or rows cannot be remapped any more, have it "
+            "replaced.", "host",
         ),
     ]  # fmt: skip
     if dcgm:
@@ -81,8 +83,10 @@ def _gpus(service: Service, timing: Timing, limits: dict[str, float]) -> list[Al
         fatal = "time() - %s < %d" % (xid, timing.hour_s // 6)
     found.append(
         Alert(
-            "GpuXid", "page", fatal, 0, "the driver of {{ $labels.host }} reported an Xid error that ends work on a GPU",
-            "dmesg on the host has the line with the Xid. Drain the host; most of these need a reset or a reboot.", "host",
+            "GpuXid", "page", fatal, 0,
+            "the driver of {{ $labels.host }} reported an Xid error that ends work on a GPU",
+            "dmesg on the host has the line with the Xid. Drain the host; most of these need a reset or "
+            "a reboot.", "host",
         )
     )  # fmt: skip
     if not dcgm:
@@ -121,7 +125,8 @@ def _node(service: Service, timing: Timing, limits: dict[str, float]) -> list[Al
         ),
         Alert(
             "HostDiskFull", "ticket",
-            "node_filesystem_avail_bytes%s / node_filesystem_size_bytes%s < %s" % (disks, disks, limits["disk_free_ratio"]),
+            "node_filesystem_avail_bytes%s / "
+            "node_filesystem_size_bytes%s < %s" % (disks, disks, limits["disk_free_ratio"]),
             8 * timing.scrape_s,
             "{{ $labels.mountpoint }} of {{ $labels.host }} is nearly full: {{ $value | humanizePercentage }} are free",
             "Models, images and logs grow: docker system df on the host, and old models in the cache.", "host",
@@ -153,7 +158,8 @@ def of_gateway(timing: Timing, limits: dict[str, float]) -> list[Alert]:
         Alert(
             "GatewayDown", "page", "up%s == 0" % job, 4 * timing.scrape_s,
             "the gateway {{ $labels.gateway }} does not answer",
-            "systemctl status haproxy on the gateway; haproxy -c -f /etc/haproxy/haproxy.cfg checks its file.", "gateway",
+            "systemctl status haproxy on the gateway; haproxy -c -f /etc/haproxy/haproxy.cfg checks "
+            "its file.", "gateway",
         ),
         Alert(
             "GatewayServerDown", "ticket",

@@ -150,9 +150,15 @@ OF_DCGM = frozenset(
 )
 
 #: Every name that is not vLLM's own.
-OTHERS = OF_PROMETHEUS | OF_NODES | OF_PROBES | OF_GATEWAYS | OF_THE_TEXTFILE | OF_DCGM | {
-    name + suffix for name in OF_THE_API_SERVER for suffix in ("", *_SUFFIXES)
-}
+OTHERS = (
+    OF_PROMETHEUS
+    | OF_NODES
+    | OF_PROBES
+    | OF_GATEWAYS
+    | OF_THE_TEXTFILE
+    | OF_DCGM
+    | {name + suffix for name in OF_THE_API_SERVER for suffix in ("", *_SUFFIXES)}
+)
 
 
 def names(expression: str) -> set[str]:
@@ -192,4 +198,3 @@ def unknown(expression: str, version: str, recorded: set[str] | frozenset[str] =
         recorded: names that our own recording rules make.
     """
     return sorted(names(expression) - of_release(version) - OTHERS - recorded)
-

@@ -55,8 +55,8 @@ def check(groups: list[dict], version: str) -> None:
             lacking = promql.unknown(rule["expr"], version, recorded)
             if lacking:
                 raise MonitoringError(
-                    "The rule %s names %s, which vLLM %s does not show. This is a fault of the collection: please report it."
-                    % (rule.get("alert") or rule["record"], ", ".join(lacking), version)
+                    "The rule %s names %s, which vLLM %s does not show. This is a fault of the collection: "
+                    "please report it." % (rule.get("alert") or rule["record"], ", ".join(lacking), version)
                 )
 
 

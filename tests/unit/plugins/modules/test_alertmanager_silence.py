@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import typing
 
 import pytest
 
@@ -17,8 +18,8 @@ LABELS = {"host": "h1", "service": "medium"}
 class StandIn(http.server.BaseHTTPRequestHandler):
     """Keeps what is posted, as Alertmanager does."""
 
-    kept: list[dict] = []
-    headers_seen: list[str] = []
+    kept: typing.ClassVar[list[dict]] = []
+    headers_seen: typing.ClassVar[list[str]] = []
 
     def _answer(self, code: int, body: object) -> None:
         self.send_response(code)

@@ -17,8 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[5]
 BIN = ROOT / ".cache/prometheus/usr/bin"
 PORTS = {"prometheus": 9090, "alertmanager": 9093, "blackbox": 9115}
 SERVICE = Service(
-    host="h1", name="medium", model='m"1', version="0.32.0", release="r1", address="10.0.0.7:5002", api_key_required=True,
-    node_address="10.0.0.7:9100",
+    host="h1", name="medium", model='m"1', version="0.32.0", release="r1", address="10.0.0.7:5002",
+    api_key_required=True, node_address="10.0.0.7:9100",
 )  # fmt: skip
 
 with_programs = pytest.mark.skipif(
@@ -74,7 +74,10 @@ def test_alertmanager() -> None:
     assert sorted(by_name["ticket"]) == ["email_configs", "name", "webhook_configs"]
     assert "release" in found["route"]["group_by"]
     assert [item["repeat_interval"] for item in found["route"]["routes"]] == ["3600s", "43200s"]
-    assert yaml.safe_load(configuration.alertmanager([], 15, 3600))["receivers"] == [{"name": "page"}, {"name": "ticket"}]
+    assert yaml.safe_load(configuration.alertmanager([], 15, 3600))["receivers"] == [
+        {"name": "page"},
+        {"name": "ticket"},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,9 @@ def test_wrong_receivers(receiver, message) -> None:
 def test_programs_take_their_files(tmp_path) -> None:
     """As promtool, amtool and blackbox_exporter themselves read them."""
     prometheus = configuration.prometheus(Timing(), "vllm", "127.0.0.1", PORTS, True)
-    (tmp_path / "prometheus.yml").write_text(prometheus.replace("/etc/vllm-monitoring", str(tmp_path)), encoding="utf-8")
+    (tmp_path / "prometheus.yml").write_text(
+        prometheus.replace("/etc/vllm-monitoring", str(tmp_path)), encoding="utf-8"
+    )
     (tmp_path / "password").write_text("x", encoding="utf-8")
     (tmp_path / "alertmanager.yml").write_text(configuration.alertmanager(RECEIVERS, 15, 3600), encoding="utf-8")
     parts = [configuration.probes_head(9.5, True)]
@@ -120,14 +125,14 @@ def definition(**more) -> dict:
 
 @pytest.mark.parametrize(
     ("published", "same", "address"),
-    [("10.0.0.7", False, "10.0.0.7:5002"), ("0.0.0.0", False, "10.0.0.9:5002"), ("127.0.0.1", True, "127.0.0.1:5002"),  # noqa: S104
+    [("10.0.0.7", False, "10.0.0.7:5002"), ("0.0.0.0", False, "10.0.0.9:5002"), ("127.0.0.1", True, "127.0.0.1:5002"),
      ("fd00::7", False, "[fd00::7]:5002")],
 )  # fmt: skip
 def test_address(published, same, address) -> None:
     """Where the service is asked; one that is open to everybody is told."""
     found, warning = addresses.of_service(definition(publish_address=published), "10.0.0.9", same)
     assert found == address
-    assert ("/metrics" in warning) is (published == "0.0.0.0")  # noqa: S104
+    assert ("/metrics" in warning) is (published == "0.0.0.0")
 
 
 @pytest.mark.parametrize(

@@ -62,5 +62,6 @@ def test_faults_are_seen(what) -> None:
 
 def test_names() -> None:
     """Functions, labels, strings and words of PromQL are no names of metrics."""
-    text = 'sum by (le, host) (rate(vllm:a_bucket{x="y{",z=~"5.."}[5m] offset 5m)) > bool 0 and on (host) b or absent(c{d="e"})'
+    text = 'sum by (le, host) (rate(vllm:a_bucket{x="y{",z=~"5.."}[5m] offset 5m)) > bool 0 '
+    text += 'and on (host) b or absent(c{d="e"})'
     assert promql.names(text) == {"vllm:a_bucket", "b", "c"}

@@ -13,7 +13,12 @@ from rule_cases import CASES, DCGM_CASES
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_options
 from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring import alerts, promql, rules
-from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring.service import LIMITS, MonitoringError, Service, Timing
+from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring.service import (
+    LIMITS,
+    MonitoringError,
+    Service,
+    Timing,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[5]
 PROMTOOL = shutil.which("promtool") or str(ROOT / ".cache/prometheus/usr/bin/promtool")
@@ -28,7 +33,8 @@ def service(version: str = VERSIONS[-1], metrics: str = "textfile", **more) -> S
     """A service with everything that can be watched."""
     values = {
         "host": "h1", "name": "medium", "model": "m", "release": "r1", "gpus": 2, "node_address": "h1:9100",
-        "scheme": "https", "gpu_address": "h1:9400" if metrics == "dcgm" else "", "version": version, "gpu_metrics": metrics,
+        "scheme": "https", "gpu_address": "h1:9400" if metrics == "dcgm" else "",
+        "version": version, "gpu_metrics": metrics,
     }  # fmt: skip
     return Service(**{**values, **more})
 
@@ -58,7 +64,7 @@ def test_every_release_has_its_names(version, metrics) -> None:
 def test_a_name_that_a_release_lacks_is_a_fault() -> None:
     """The check that the rules pass can fail."""
     groups = [{"rules": [{"alert": "X", "expr": "vllm:gpu_cache_usage_perc > 0.9"}]}]
-    with pytest.raises(MonitoringError, match="The rule X names vllm:gpu_cache_usage_perc, which vLLM 0.32.0"):
+    with pytest.raises(MonitoringError, match=r"The rule X names vllm:gpu_cache_usage_perc, which vLLM 0\.32\.0"):
         rules.check(groups, "0.32.0")
 
 
