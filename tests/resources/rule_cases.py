@@ -50,6 +50,10 @@ STATUS = 'haproxy_server_status{proxy="vllm_medium",server="h1",state="DOWN",%s}
 CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "VllmDown": ({'up{job="vllm",%s}' % L: "1x200 0x40"}, UP),
     "VllmHealthFailing": ({**UP, P % "health": "1x200 0x40"}, {**UP, P % "health": "1x235 0x2 1x5"}),
+    "VllmNotAsked": (
+        {'up{job="vllm-health",%s}' % L: "1x200 0x40"},
+        {'up{job="vllm-health",%s}' % L: "1x230 0x5 1x5"},
+    ),
     "VllmKeyRejected": (
         {'probe_http_status_code{job="vllm-request",%s}' % L: "200x200 401x40"},
         {'probe_http_status_code{job="vllm-request",%s}' % L: "503x240"},

@@ -33,6 +33,7 @@ MAGIC = {
     "ansible_playbook_python",
     "ansible_run_tags",
     "ansible_version",
+    "groups",
     "inventory_hostname",
     "item",
     "lookup",

@@ -73,6 +73,14 @@ def _answers(service: Service, timing: Timing, limits: dict[str, float]) -> list
             "The engine behind the API has ended, or the service still starts. diagnose_medium.yml reads its log.",
         ),
         Alert(
+            "VllmNotAsked", "ticket",
+            "up%s == 0 or absent(up%s)" % (select(one("vllm-health")), select(one("vllm-health"))),
+            8 * timing.probe_s,
+            "the questions to the service on {{ $labels.host }} are not asked, so nobody would see that it hangs",
+            "The monitoring host has too much to do, or blackbox_exporter does not run: systemctl status "
+            "prometheus-blackbox-exporter there.",
+        ),
+        Alert(
             "VllmKeyRejected", "page",
             "probe_http_status_code%s == 401" % select(one("vllm-request")),
             2 * timing.probe_s,

@@ -53,12 +53,16 @@ def of(part: str, values: dict, host: dict) -> list[dict]:
 
 def timing(values: dict) -> Timing:
     """Return how often things are asked; raises MonitoringError for what is too short to ask in."""
-    for name, least in (("scrape_s", 1), ("probe_s", 3), ("hour_s", 60)):
-        if values["vllm_monitoring_" + name] < least:
-            raise MonitoringError(
-                "vllm_monitoring_%s is %s. Set %d or more seconds." % (name, values["vllm_monitoring_" + name], least)
-            )
-    return Timing(*(values["vllm_monitoring_" + name] for name in ("scrape_s", "probe_s", "hour_s")))
+    for name, least in (
+        ("vllm_monitoring_scrape_s", 1),
+        ("vllm_monitoring_probe_s", 3),
+        ("vllm_monitoring_hour_s", 60),
+    ):
+        if values[name] < least:
+            raise MonitoringError("%s is %s. Set %d or more seconds." % (name, values[name], least))
+    return Timing(
+        values["vllm_monitoring_scrape_s"], values["vllm_monitoring_probe_s"], values["vllm_monitoring_hour_s"]
+    )
 
 
 def machine_of(host: dict) -> str:
