@@ -76,7 +76,8 @@ def test_gateway(lookup) -> None:
 @pytest.mark.parametrize(
     ("part", "more", "message"),
     [
-        ("service", {"vllm_definition": {**DEFINITION, "publish_address": "127.0.0.1"}}, "vllm_publish_address: medium"),
+        ("service", {"vllm_definition": {**DEFINITION, "publish_address": "127.0.0.1"}},
+         "vllm_publish_address: medium"),
         ("service", {"vllm_api_key": ""}, "vllm_api_key: the service wants a key"),
         ("server", {"vllm_monitoring_scrape_s": 0}, "vllm_monitoring_scrape_s is 0"),
         ("server", {"vllm_monitoring_scrape_s": "often"}, "vllm_monitoring_scrape_s"),
