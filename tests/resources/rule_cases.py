@@ -147,7 +147,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
     "CertificateExpires": ({EXPIRY: "432000x240"}, {EXPIRY: "8640000x240"}),
     "VllmAvailabilityBurn1h": (OUTAGE, {P % "health": pattern(1, 20)}),
-    "VllmAvailabilityBurn6h": ({P % "health": pattern(1, 20)}, {P % "health": pattern(1, 50)}),
+    # what a deployment takes is planned
+    "VllmAvailabilityBurn6h": (
+        {P % "health": pattern(1, 20)},
+        {**OUTAGE, 'vllm_deploying{host="h1",service="medium",instance="h1:9100",job="vllm-node"}': "1x240"},
+    ),
     "VllmAvailabilityBurn3d": ({P % "health": pattern(1, 50)}, HEALTHY),
     "VllmTtftBurn1h": (SLOW, QUICK),
     "VllmTtftBurn6h": (SLOW, QUICK),

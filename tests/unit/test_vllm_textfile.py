@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import pathlib
 import subprocess
 
@@ -63,6 +64,16 @@ def test_service(service) -> None:
     assert found["vllm_container_oom_killed", "medium", "newnewnewnew"] == 1
     drifted = by_name(textfile.of_service(service, inspected("other")))
     assert drifted["vllm_container_release_info", "medium", "unknown"] == 1
+
+
+def test_deploying(service, tmp_path) -> None:
+    """By the lock's sign of life; one that a dead run left does not count."""
+    assert by_name(textfile.of_service(service, None))["vllm_deploying", "medium"] == 0
+    lock = tmp_path / "deployment.lock"
+    lock.touch()
+    assert by_name(textfile.of_service(service, None))["vllm_deploying", "medium"] == 1
+    os.utime(lock, (1, 1))
+    assert by_name(textfile.of_service(service, None))["vllm_deploying", "medium"] == 0
 
 
 @pytest.mark.parametrize("answer", [None, "", "[]", "no JSON"])

@@ -6,18 +6,12 @@ from __future__ import annotations
 import base64
 import json
 import os
-import pathlib
 import time
 import urllib.parse
 
 import pytest
 import testinfra
-
-NAME = "myia-vllm-medium-qwen3"
-PASSWORD = "PLANTED-password-5d20aa"
-KEY = "PLANTED-key-5d20aa"
-TOLD = "/var/tmp/told.jsonl"
-HERE = pathlib.Path(__file__).parent
+from bed import HERE, PASSWORD, TOLD, now
 
 _ROWS: list[tuple[str, ...]] = []
 
@@ -87,11 +81,6 @@ def receiver(monitoring):
         return [alert for alert in map(json.loads, lines) if alert["at"] >= since]
 
     return told
-
-
-def now(host) -> float:
-    """Return the time of a host."""
-    return float(host.check_output("date +%s.%N"))
 
 
 @pytest.fixture

@@ -34,6 +34,10 @@ def records(service: Service, timing: Timing, limits: dict[str, float]) -> list[
             ("service:vllm_answers_nothing", "(%s == bool 0) * %s * (%s == bool 0)" % (request, health, tokens))
         )
         available = "%s * on (%s) (1 - service:vllm_answers_nothing%s) or %s" % (health, BY, service.select(), health)
+    if service.node_address:
+        # what a deployment takes is planned, and burns nothing
+        planned = "max by (%s) (vllm_deploying%s)" % (BY, service.select())
+        available = "clamp_max((%s) + on (%s) %s, 1) or %s" % (available, BY, planned, available)
     found.append(("service:vllm_available", available))
     for hours, name in WINDOWS.items():
         window = timing.hours(hours)

@@ -118,6 +118,7 @@ OF_THE_TEXTFILE = frozenset(
         "vllm_container_exit_code",
         "vllm_container_release_info",
         "vllm_release_info",
+        "vllm_deploying",
         "vllm_deployment_time_seconds",
         "vllm_textfile_last_run_seconds",
         "nvidia_smi_gpu_info",

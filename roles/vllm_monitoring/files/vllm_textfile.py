@@ -22,6 +22,9 @@ import time
 #: Longest time for one command in seconds. A GPU that hangs makes nvidia-smi hang.
 TIMEOUT_S = 10
 
+#: The file by which a deployment keeps others out, and after how many seconds without a sign of life it died.
+LOCK, LOCK_SILENT_S = "deployment.lock", 300
+
 #: What nvidia-smi is asked, each with the name of its series, and a factor. MiB become bytes, per cent a ratio.
 GPU_FIELDS = (
     ("temperature.gpu", "nvidia_smi_temperature_gpu", 1.0),
@@ -50,6 +53,7 @@ HELP = {
     "vllm_container_release_info": "The release that the container was accepted with.",
     "vllm_release_info": "The release that is current.",
     "vllm_deployment_time_seconds": "When the current release was accepted, in seconds since 1970.",
+    "vllm_deploying": "Whether a deployment of the service goes on.",
     "vllm_textfile_last_run_seconds": "When this was written, in seconds since 1970.",
     "nvidia_smi_last_collect_success": "Whether nvidia-smi answered.",
     "nvidia_smi_gpu_info": "A GPU.",
@@ -92,6 +96,14 @@ def seconds(text: object) -> float | None:
     return None
 
 
+def deploying(folder: str) -> bool:
+    """Tell whether a deployment of the service goes on, by its sign of life."""
+    try:
+        return time.time() - os.stat(os.path.join(folder, LOCK)).st_mtime < LOCK_SILENT_S
+    except OSError:
+        return False
+
+
 def of_service(service: dict, inspected: str | None) -> list[tuple[str, dict, float]]:
     """Return the samples of a service as (name, labels, value).
 
@@ -101,7 +113,7 @@ def of_service(service: dict, inspected: str | None) -> list[tuple[str, dict, fl
     """
     name, folder = service["name"], service["dir"]
     current = os.path.basename(os.path.realpath(os.path.join(folder, "current")))
-    found: list[tuple[str, dict, float]] = []
+    found: list[tuple[str, dict, float]] = [("vllm_deploying", {"service": name}, float(deploying(folder)))]
     about = read(os.path.join(folder, "current", "release.json"))
     if about:
         found.append(("vllm_release_info", {"service": name, "release": current}, 1))
