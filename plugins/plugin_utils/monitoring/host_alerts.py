@@ -113,9 +113,9 @@ def _node(service: Service, timing: Timing, limits: dict[str, float]) -> list[Al
         ),
         Alert(
             "HostTextfileStale", "ticket",
-            "time() - vllm_textfile_last_run_seconds%s > %d or node_textfile_scrape_error%s > 0"
-            % (select, 8 * timing.probe_s, select),
-            0, "what %s says of containers and GPUs is old" % service.host,
+            "time() - vllm_textfile_last_run_seconds%s > %d or node_textfile_scrape_error%s > 0 "
+            "or absent(vllm_textfile_last_run_seconds%s)" % (select, 8 * timing.probe_s, select, select),
+            8 * timing.scrape_s, "what %s says of containers and GPUs is old" % service.host,
             "systemctl status vllm-textfile.timer vllm-textfile.service on the host.", "host",
         ),
         Alert(
