@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools browser compose cores demo demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed soak vllm-options coverage adopt-cases build clean
+.PHONY: help tools browser prometheus compose cores demo demo-monitoring demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed soak vllm-options coverage adopt-cases build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -16,23 +16,26 @@ help: ## Show this list
 demo: ## Deploy a real vLLM on this machine's CPU by deploy_medium.yml (MODEL=Qwen/Qwen3-0.6B for a real small model)
 	@tools/demo up $(MODEL)
 
+demo-monitoring: tools prometheus ## Monitor what `make demo` deployed: a page of alerts and Prometheus, until Ctrl-C
+	@$(BIN)/python tools/demo_monitoring.py $(if $(MODEL),--model $(MODEL))
+
 demo-clean: ## Remove what `make demo` deployed
 	@tools/demo down
 
-test: tools cores browser images compose ## Lint, units, gates, every Molecule scenario with its core tests
+test: tools cores browser prometheus images compose ## Lint, units, gates, every Molecule scenario with its core tests
 	@status=0; $(QUICK) || status=1; $(GATES) || status=1; MYIA_TESTS=core $(BIN)/pytest tests/molecule || status=1; exit $$status
 
-test-full: tools cores browser images compose ## The same with every test of every scenario
+test-full: tools cores browser prometheus images compose ## The same with every test of every scenario
 	@status=0; $(QUICK) || status=1; $(GATES) || status=1; $(BIN)/pytest tests/molecule || status=1; exit $$status
 
-test-fast: tools browser images compose ## Lint, units and one scenario with a host
+test-fast: tools browser prometheus images compose ## Lint, units and one scenario with a host
 	@status=0; $(BIN)/pytest --numprocesses auto --dist loadfile tests/lint tests/unit || status=1; \
 	MYIA_TESTS=core $(BIN)/pytest tests/molecule -k '[vllm_config]' || status=1; exit $$status
 
 lint: tools ## ansible-lint (production), yamllint, ruff, actionlint, antsibull-changelog
 	@$(BIN)/pytest tests/lint
 
-unit: tools ## Unit tests of the plugins
+unit: tools prometheus ## Unit tests of the plugins
 	@MYIA_UNIT_ONLY=1 $(BIN)/pytest tests/unit
 
 gates: tools cores ## What a release must pass: ansible-test and units on every supported ansible-core, Galaxy's importer
@@ -61,10 +64,11 @@ docs: tools ## Build the documentation's site, .cache/docs-site/html
 	@tools/bootstrap docs
 	@$(BIN)/python tools/docs_site.py
 
-docs-roles: tools ## Write the tables of the roles' READMEs, .env.example, docs/troubleshooting.md and docs/upgrading.md anew
+docs-roles: tools ## Write the tables of the roles' READMEs, .env.example, docs/troubleshooting.md, docs/alerts.md and docs/upgrading.md anew
 	@$(BIN)/python tools/role_docs.py
 	@$(BIN)/python tools/failure_docs.py
 	@$(BIN)/python tools/upgrade_docs.py
+	@$(BIN)/python tools/alert_docs.py
 
 bench-capacity: tools ## The capacity planner against real starts: make bench CASES=path/of/kv_cases.jsonl for others (that table alone)
 	@$(BIN)/python tools/bench_capacity.py $(CASES)
@@ -101,6 +105,9 @@ cores:
 
 browser:
 	@tools/bootstrap browser
+
+prometheus:
+	@tools/bootstrap prometheus
 
 # does nothing when there is nothing to do
 tools:

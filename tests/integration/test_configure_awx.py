@@ -20,7 +20,9 @@ OTHERS = (
     "check_updates.yml",
     "deploy.yml",
     "deploy_fleet.yml",
+    "deploy_monitoring.yml",
     "not_released.yml",
+    "remove_monitoring.yml",
     "rotate_secrets.yml",
 )
 PLAYBOOKS = sorted([*(path.name for path in ROOT.glob("*_medium.yml")), *OTHERS])
@@ -102,13 +104,15 @@ def test_check_of_an_empty_awx(story) -> None:
     _awx, check, _first = story
     assert check.status == 0, check.output
     assert check.writes == []
-    assert "16 job templates, 1 workflow and 4 schedules" in " ".join(check.output.split())
+    assert "20 job templates, 1 workflow and 4 schedules" in " ".join(check.output.split())
     assert "changed=1" in check.output
 
 
 #: Playbooks about every service, and what their forms ask.
 ALL_SERVICES = {
     "deploy.yml": {"vllm_version", "vllm_image"},
+    "deploy_monitoring.yml": {"vllm_version", "vllm_image"},
+    "remove_monitoring.yml": {"vllm_version", "vllm_image"},
     "status_medium.yml": {"vllm_name", "vllm_status_fail"},
     "check_updates.yml": {"vllm_name", "vllm_updates_to", "vllm_updates_offline"},
 }
@@ -139,6 +143,8 @@ def test_everything_is_there(story) -> None:
         "Start": "start_medium.yml",
         "Check updates": "check_updates.yml",
         "Pin": "pin_medium.yml",
+        "Monitor": "deploy_monitoring.yml",
+        "Stop monitoring": "remove_monitoring.yml",
     }
     for one in templates.values():
         assert sorted(one["credentials"]) == ["vLLM | machine", "vLLM | secrets", "vLLM | vault"]
@@ -162,7 +168,7 @@ def test_everything_is_there(story) -> None:
     told = {name for name, one in templates.items() if one["notification_templates_error"]}
     assert told == {
         "Deploy", "Deploy all", "Deploy fleet", "Verify", "Benchmark", "Roll back", "Not released",
-        "Status", "Restart", "Stop", "Start", "Check updates",
+        "Status", "Restart", "Stop", "Start", "Check updates", "Monitor", "Stop monitoring",
     }  # fmt: skip
     (group,) = awx.objects("groups")
     assert (group["name"], group["hosts"]) == ("medium", ["gpu01"])

@@ -114,7 +114,10 @@ def test_playbooks_exist(data) -> None:
     """Each template runs a playbook of the root, and each verb has one."""
     named = {item["playbook"] for item in data["controller_templates"]}
     one = {path.name for path in ROOT.glob("*_medium.yml")} - {"watch_medium.yml", "adopt_medium.yml"}
-    others = {"deploy.yml", "deploy_fleet.yml", "not_released.yml", "rotate_secrets.yml", "check_updates.yml"}
+    others = {"deploy.yml", "deploy_fleet.yml", "not_released.yml", "rotate_secrets.yml", "check_updates.yml"} | {
+        "deploy_monitoring.yml",
+        "remove_monitoring.yml",
+    }
     assert named == one | others
 
 

@@ -69,11 +69,13 @@ def all_options() -> dict:
 def knobs() -> dict:
     """Return the options of the roles that work on a service, without those of the service itself, by variable name.
 
-    The role for AWX works on none, and holds secrets.
+    The roles for AWX and monitoring hold secrets, and check their own.
     """
     own = (*role_options("vllm"), "vllm_verify_extra_checks", "vllm_verify_skip")
     return {
-        name: option for name, option in all_options().items() if name not in own and not name.startswith("vllm_awx_")
+        name: option
+        for name, option in all_options().items()
+        if name not in own and not name.startswith(("vllm_awx_", "vllm_monitoring_"))
     }
 
 

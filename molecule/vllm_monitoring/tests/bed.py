@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of this scenario."""
+
+from __future__ import annotations
+
+import pathlib
+
+NAME = "myia-vllm-medium-qwen3"
+PASSWORD = "PLANTED-password-5d20aa"
+KEY = "PLANTED-key-5d20aa"
+
+#: Where the loopback receiver writes what it is told.
+TOLD = "/var/tmp/told.jsonl"
+
+HERE = pathlib.Path(__file__).parent
+
+
+def now(host) -> float:
+    """Return the time of a host."""
+    return float(host.check_output("date +%s.%N"))

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules of every supported release, and each alert with series that make it fire and series that must not."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+import yaml
+from rule_cases import CASES, DCGM_CASES
+
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring import alerts, promql, rules
+from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring.service import (
+    LIMITS,
+    MonitoringError,
+    Service,
+    Timing,
+)
+
+ROOT = pathlib.Path(__file__).resolve().parents[5]
+PROMTOOL = shutil.which("promtool") or str(ROOT / ".cache/prometheus/usr/bin/promtool")
+VERSIONS = vllm_options.versions()
+
+with_promtool = pytest.mark.skipif(
+    not pathlib.Path(PROMTOOL).exists(), reason="promtool is not there: tools/bootstrap prometheus gets it"
+)
+
+
+def service(version: str = VERSIONS[-1], metrics: str = "textfile", **more) -> Service:
+    """A service with everything that can be watched."""
+    values = {
+        "host": "h1", "name": "medium", "model": "m", "release": "r1", "gpus": 2, "node_address": "h1:9100",
+        "scheme": "https", "gpu_address": "h1:9400" if metrics == "dcgm" else "",
+        "version": version, "gpu_metrics": metrics,
+    }  # fmt: skip
+    return Service(**{**values, **more})
+
+
+def made(version: str = VERSIONS[-1], metrics: str = "textfile", **more) -> dict:
+    """Its rule file."""
+    return rules.of_service(service(version, metrics, **more), Timing(), LIMITS)
+
+
+def alert_names(file: dict) -> set[str]:
+    """The names of the alerts in a rule file."""
+    return {rule["alert"] for group in file["groups"] for rule in group["rules"] if "alert" in rule}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("metrics", ["textfile", "dcgm", "none"])
+def test_every_release_has_its_names(version, metrics) -> None:
+    """No rule of a release names what that release does not show."""
+    for group in made(version, metrics)["groups"]:
+        for rule in group["rules"]:
+            vllm = {name for name in promql.names(rule["expr"]) if name.startswith("vllm:")}
+            assert vllm <= promql.of_release(version), rule
+    left = set(alerts.left_out(service(version), Timing(), LIMITS))
+    assert left == (set() if VERSIONS.index(version) >= VERSIONS.index("0.32.0") else {"VllmRejecting"})
+
+
+def test_a_name_that_a_release_lacks_is_a_fault() -> None:
+    """The check that the rules pass can fail."""
+    groups = [{"rules": [{"alert": "X", "expr": "vllm:gpu_cache_usage_perc > 0.9"}]}]
+    with pytest.raises(MonitoringError, match=r"The rule X names vllm:gpu_cache_usage_perc, which vLLM 0\.32\.0"):
+        rules.check(groups, "0.32.0")
+
+
+def test_kinds() -> None:
+    """A service that writes no tokens has no alerts about tokens; one without an agent none about its host."""
+    chat, embed = alert_names(made()), alert_names(made(kind="embed"))
+    assert {"VllmTtftSlow", "VllmStalled", "VllmSyntheticFailing", "VllmTtftBurn1h"} <= chat - embed
+    assert {"VllmDown", "VllmHealthFailing", "VllmKeyRejected", "VllmAvailabilityBurn1h"} <= embed
+    bare = alert_names(made(node_address="", metrics="none", scheme="http"))
+    assert not bare & {"VllmRestartLoop", "HostDiskFull", "GpuHot", "CertificateExpires"}
+
+
+def test_labels() -> None:
+    """By them alerts are kept quiet, made superfluous by others, and told again after a deployment."""
+    for group in made()["groups"]:
+        for rule in group["rules"]:
+            if "alert" in rule:
+                assert rule["labels"]["host"] == "h1"
+                assert rule["labels"]["severity"] in ("page", "ticket")
+                assert rule["labels"].get("service") == (None if rule["labels"]["scope"] == "host" else "medium")
+                assert rule["annotations"]["runbook_url"].endswith("#" + rule["alert"].lower())
+
+
+def test_every_alert_has_a_case() -> None:
+    """And no case is left over."""
+    assert {alert.name for alert in rules.every_alert()} == set(CASES)
+    assert alert_names(made()) | {name for name in CASES if name.startswith("Gateway")} == set(CASES)
+
+
+def cases_for_promtool(cases: dict) -> list[dict]:
+    """Return what promtool runs: each alert fires with its first series an hour after, and not with its second."""
+    found = []
+    for name, (firing, quiet) in cases.items():
+        for wanted, series in ((True, firing), (False, quiet)):
+            found.append({
+                "interval": "15s",
+                "name": "%s %s" % (name, "fires" if wanted else "is quiet"),
+                "input_series": [{"series": key, "values": values} for key, values in series.items()],
+                "promql_expr_test": [{
+                    "expr": 'count(ALERTS{alertname="%s",alertstate="firing"}) > bool 0' % name,
+                    # an hour after it was told first
+                    "eval_time": "74m45s" if name == "VllmOomKilled" and not wanted else "59m45s",
+                    "exp_samples": [{"labels": "{}", "value": 1}] if wanted else [],
+                }],
+            })  # fmt: skip
+    return found
+
+
+def promtool(folder: pathlib.Path, files: dict[str, dict], tests: list[dict]) -> subprocess.CompletedProcess:
+    """Check rule files and run tests on them."""
+    for name, file in files.items():
+        (folder / name).write_text(yaml.safe_dump(file), encoding="utf-8")
+    checked = subprocess.run(
+        [PROMTOOL, "check", "rules", "--lint=all", "--lint-fatal", *files],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    wanted = {"rule_files": list(files), "evaluation_interval": "15s", "tests": tests}
+    (folder / "tests.yml").write_text(yaml.safe_dump(wanted), encoding="utf-8")
+    return subprocess.run(
+        [PROMTOOL, "test", "rules", "tests.yml"], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+@with_promtool
+@pytest.mark.parametrize(("metrics", "cases"), [("textfile", CASES), ("dcgm", DCGM_CASES)], ids=["textfile", "dcgm"])
+def test_alerts_fire_and_are_quiet(tmp_path, metrics, cases) -> None:
+    """As promtool sees it, with the delays that the rules have."""
+    files = {"service.yml": made(metrics=metrics), "gateway.yml": rules.of_gateway(Timing(), LIMITS)}
+    done = promtool(tmp_path, files, cases_for_promtool(cases))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@with_promtool
+def test_promtool_can_fail(tmp_path) -> None:
+    """A quiet case with the series of the firing one."""
+    firing = CASES["VllmDown"][0]
+    done = promtool(tmp_path, {"service.yml": made()}, cases_for_promtool({"VllmDown": (firing, firing)}))
+    assert done.returncode == 1, done.stdout
+
+
+@with_promtool
+@pytest.mark.parametrize("version", [VERSIONS[0], "0.20.0"])
+def test_rules_of_older_releases_are_rules(tmp_path, version) -> None:
+    """Prometheus reads them."""
+    quiet = {"VllmDown": CASES["VllmDown"]}
+    done = promtool(tmp_path, {"service.yml": made(version)}, cases_for_promtool(quiet))
+    assert done.returncode == 0, done.stdout + done.stderr
