@@ -90,7 +90,8 @@ def _many_blocks(tokens: float) -> list[str]:
         return []
     return [
         "Cache blocks: up to %.0f million of %d tokens, which vLLM makes one by one: about %.0f s more before it "
-        "answers. A lower vllm_gpu_memory_utilization makes fewer" % (blocks / 1e6, vllm_rules.BLOCK_TOKENS, blocks * BLOCK_S)
+        "answers. A lower vllm_gpu_memory_utilization makes fewer"
+        % (blocks / 1e6, vllm_rules.BLOCK_TOKENS, blocks * BLOCK_S)
     ]
 
 
