@@ -158,8 +158,8 @@ def make(folder: str, config: dict, size_gib: float | None, layers: int | None, 
         dtype: of the weights.
         seed: of the random numbers.
     """
-    import torch
-    import transformers
+    import torch  # noqa: PLC0415 - of the image alone
+    import transformers  # noqa: PLC0415 - of the image alone
 
     if config.get("quantization_config"):
         raise Refused(
@@ -186,9 +186,7 @@ def make(folder: str, config: dict, size_gib: float | None, layers: int | None, 
         "layers": layers_of(changed),
         "parameters": sum(p.numel() for p in model.parameters()),
         "bytes": sum(
-            os.path.getsize(os.path.join(folder, name))
-            for name in os.listdir(folder)
-            if name.endswith(".safetensors")
+            os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder) if name.endswith(".safetensors")
         ),
         "architecture": type(model).__name__,
         "transformers": transformers.__version__,
@@ -210,7 +208,7 @@ def _sized(transformers, config: dict, size_gib: float | None, layers: int | Non
 
 def _skeleton(transformers, config: dict, kind):
     """Return the model without memory for its weights."""
-    import torch
+    import torch  # noqa: PLC0415 - of the image alone
 
     name = (config.get("architectures") or [""])[0]
     known = getattr(transformers, name, None)
