@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools browser compose cores demo demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-speed vllm-options coverage build clean
+.PHONY: help acceptance tools browser compose cores demo demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-speed vllm-options coverage build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -61,9 +61,10 @@ docs: tools ## Build the documentation's site, .cache/docs-site/html
 	@tools/bootstrap docs
 	@$(BIN)/python tools/docs_site.py
 
-docs-roles: tools ## Write the tables of the roles' READMEs, .env.example and docs/troubleshooting.md anew
+docs-roles: tools ## Write the tables of the roles' READMEs, .env.example, docs/troubleshooting.md and docs/hardware.md anew
 	@$(BIN)/python tools/role_docs.py
 	@$(BIN)/python tools/failure_docs.py
+	@$(BIN)/python tools/hardware_docs.py
 
 bench-capacity: tools ## The capacity planner against real starts: make bench CASES=path/of/kv_cases.jsonl for others (that table alone)
 	@$(BIN)/python tools/bench_capacity.py $(CASES)
@@ -72,6 +73,10 @@ bench: bench-capacity $(if $(CASES),,bench-speed) ## That, and how long deployme
 
 bench-speed: tools images
 	@$(BIN)/python tools/bench_speed.py $(if $(WRITE),--write)
+
+acceptance: tools ## Try a GPU host and write it down: make acceptance INVENTORY=PATH [HOST=NAME] [GPUS=0] [REBOOT=1]
+	@$(BIN)/python tools/acceptance.py --inventory $(or $(INVENTORY),$(error INVENTORY=path of an inventory is missing)) \
+	  $(if $(HOST),--host $(HOST)) $(if $(GPUS),--gpus $(GPUS)) $(if $(REBOOT),--reboot)
 
 vllm-options: tools ## Add the newest vLLM releases to the table of options (docs/versions.md)
 	@$(BIN)/python tools/derive_vllm_options

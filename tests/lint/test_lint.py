@@ -20,6 +20,7 @@ LINTERS = {
     "changelog": ["antsibull-changelog", "lint"],
     "role-docs": ["python", "tools/role_docs.py", "--check"],
     "failure-docs": ["python", "tools/failure_docs.py", "--check"],
+    "hardware-docs": ["python", "tools/hardware_docs.py", "--check"],
     # bash looks at one file only
     "shell": [
         "sh",
