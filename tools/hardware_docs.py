@@ -89,9 +89,8 @@ def starts(found: list[dict]) -> list[str]:
             real = "%.2f%s" % (kv["reported"], "" if inside else " (outside)")
             graphs = "" if start.get("graphs_gib") is None else "%.2f" % start["graphs_gib"]
             lines.append([row["date"], start["name"], start["settings"], planned, real, tokens, graphs])
-    head = ["date", "model and GPUs", "KV dtype, batched tokens/sequences/utilization", "KV GiB planned", "real", "tokens",
-            "graphs GiB"]  # fmt: skip
-    return table(head, lines)
+    settings = "KV dtype, batched tokens/sequences/utilization"
+    return table(["date", "model and GPUs", settings, "KV GiB planned", "real", "tokens", "graphs GiB"], lines)
 
 
 def failures(found: list[dict]) -> list[str]:
