@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help tools browser prometheus compose cores demo demo-monitoring demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed soak vllm-options coverage adopt-cases build clean
+.PHONY: help acceptance tools browser prometheus compose cores demo demo-monitoring demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed soak vllm-options coverage adopt-cases build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -64,11 +64,12 @@ docs: tools ## Build the documentation's site, .cache/docs-site/html
 	@tools/bootstrap docs
 	@$(BIN)/python tools/docs_site.py
 
-docs-roles: tools ## Write the tables of the roles' READMEs, .env.example, docs/troubleshooting.md, docs/alerts.md and docs/upgrading.md anew
+docs-roles: tools ## Write the tables of the roles' READMEs, .env.example, docs/troubleshooting.md, docs/alerts.md, docs/hardware.md and docs/upgrading.md anew
 	@$(BIN)/python tools/role_docs.py
 	@$(BIN)/python tools/failure_docs.py
 	@$(BIN)/python tools/upgrade_docs.py
 	@$(BIN)/python tools/alert_docs.py
+	@$(BIN)/python tools/hardware_docs.py
 
 bench-capacity: tools ## The capacity planner against real starts: make bench CASES=path/of/kv_cases.jsonl for others (that table alone)
 	@$(BIN)/python tools/bench_capacity.py $(CASES)
@@ -83,6 +84,10 @@ bench-speed: tools images
 
 soak: tools images ## Long campaigns: 20 rolling upgrades, overload, speed of releases (docs/fleet.md); stopped, they go on: make soak ARGS='--only speed'
 	@$(BIN)/python tools/soak.py $(ARGS)
+
+acceptance: tools ## Try a GPU host and write it down: make acceptance INVENTORY=PATH [HOST=NAME] [GPUS=0] [REBOOT=1]
+	@$(BIN)/python tools/acceptance.py --inventory $(or $(INVENTORY),$(error INVENTORY=path of an inventory is missing)) \
+	  $(if $(HOST),--host $(HOST)) $(if $(GPUS),--gpus $(GPUS)) $(if $(REBOOT),--reboot)
 
 vllm-options: tools ## Add the newest vLLM releases to the table of options (docs/versions.md)
 	@$(BIN)/python tools/derive_vllm_options

@@ -141,8 +141,10 @@ def fixtures(folder: pathlib.Path) -> dict[str, str]:
         if (folder / name).exists()
     }
     texts = {ending: answer_of(text) if ending.endswith(".json") else text for ending, text in texts.items()}
-    for ending in (".compute_cap.txt", "-busy.compute_cap.txt"):
-        texts[ending] = capabilities_of(texts[".query.csv"])
+    for ending, needs in ((".compute_cap.txt", ".xml"), ("-busy.compute_cap.txt", "-busy.xml")):
+        # a host that was only seen idle has no busy recording for this to belong to
+        if needs in texts:
+            texts[ending] = capabilities_of(texts[".query.csv"])
     if (folder / "preflight.json").exists():
         texts[".driver.json"] = driver_of((folder / "preflight.json").read_text(encoding="utf-8"))
     name = name_of(texts[".xml"])

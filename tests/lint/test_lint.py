@@ -21,6 +21,7 @@ LINTERS = {
     "role-docs": ["python", "tools/role_docs.py", "--check"],
     "failure-docs": ["python", "tools/failure_docs.py", "--check"],
     "alert-docs": ["python", "tools/alert_docs.py", "--check"],
+    "hardware-docs": ["python", "tools/hardware_docs.py", "--check"],
     # bash looks at one file only
     "shell": [
         "sh",

@@ -10,6 +10,12 @@ import math
 
 from ansible_collections.myia.vllm.plugins.module_utils.capacity import vllm_rules
 
+#: From so many cache blocks on, a plan says how long they take: vLLM's scheduler makes a Python object of each before
+#: it answers (``BlockPool`` in v1/core/block_pool.py), without a line in its log. 66 million of them took 77 s on a
+#: host of two H200 (0.26): five million are about six seconds.
+MANY_BLOCKS = 5_000_000
+BLOCK_S = 77 / 65.9e6
+
 
 def lines(result: dict, size: dict, settings: dict, memory: dict, terms: list[dict]) -> list[str]:
     """Return the arithmetic.
@@ -70,10 +76,23 @@ def lines(result: dict, size: dict, settings: dict, memory: dict, terms: list[di
         "Longest sequence that fits: %d to %d tokens"
         % (result["max_model_len"]["low"], result["max_model_len"]["high"]),
         "Length: %s" % result["length"]["text"],
+        *_many_blocks(tokens["high"]),
         *_not_known(result),
         "Verdict: %s" % result["fits"],
     ]
     return found
+
+
+def _many_blocks(tokens: float) -> list[str]:
+    """Return the line about a cache of so many blocks that making them takes long, if there are so many."""
+    blocks = tokens / vllm_rules.BLOCK_TOKENS
+    if blocks < MANY_BLOCKS:
+        return []
+    return [
+        "Cache blocks: up to %.0f million of %d tokens, which vLLM makes one by one: about %.0f s more before it "
+        "answers. A lower vllm_gpu_memory_utilization makes fewer"
+        % (blocks / 1e6, vllm_rules.BLOCK_TOKENS, blocks * BLOCK_S)
+    ]
 
 
 def _not_known(result: dict) -> list[str]:

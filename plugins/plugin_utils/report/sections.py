@@ -139,15 +139,21 @@ def plan(results: dict, snapshot: dict) -> dict:
     }
 
 
+#: Below this many GiB a share says nothing: vLLM prints two decimals, and PyTorch's allocator takes 20 MiB at a time
+#: (``kLargeBuffer`` in c10/core/AllocatorConfig.h), so a tiny model takes a hundred times the bytes of its weights.
+_COARSE_GIB = 0.1
+
+
 def _row(name: str, what: str, unit: str, planned: object, reported: object, source: str = "log") -> dict:
     low, high = (planned.get("low"), planned.get("high")) if isinstance(planned, dict) else (planned, planned)
     row = {"id": name, "what": what, "unit": unit, "low": low, "high": high, "reported": reported}
     middle = (low + high) / 2 if low is not None and high is not None else 0
     both = reported is not None and middle
+    coarse = both and unit == "GiB" and max(middle, reported) < _COARSE_GIB
     return {
         **row,
         "source": source if reported is not None else "",
-        "deviation_percent": round(100 * (reported - middle) / middle, 1) if both else None,
+        "deviation_percent": round(100 * (reported - middle) / middle, 1) if both and not coarse else None,
         # one number is no range
         "inside": (low <= reported <= high) if both and low < high else None,
     }

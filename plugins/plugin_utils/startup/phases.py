@@ -90,6 +90,8 @@ _LINES = [
     ("graphs", r"Capturing (?:cudagraphs|CUDA graph|the model for CUDA graphs)"),
     # what comes then is silent: FlashInfer compiles and tries its kernels, up to 80 s with cold caches (0.26 on H200)
     ("warmup", r"Graph capturing finished in (?P<graphs_s>[\d.]+) secs, took (?P<graphs_gib>-?[\d.]+) GiB"),
+    # the same without graphs (v1/worker/gpu_worker.py, the last word of warming up's beginning)
+    ("warmup", r"Free memory on device \(.{1,40}\) on startup\. .{0,80}Actual usage is"),
     # v1/engine/core.py, entrypoints
     ("ready", r"init engine \(profile, create kv cache, warmup model\) took (?P<init_engine_s>[\d.]+) s"),
     ("ready", r"Supported[_ ]tasks: "),

@@ -11,6 +11,8 @@ from __future__ import annotations
 import base64
 import gzip
 
+from ansible_collections.myia.vllm.plugins.module_utils.capacity.explanation import BLOCK_S, MANY_BLOCKS
+from ansible_collections.myia.vllm.plugins.module_utils.capacity.vllm_rules import BLOCK_TOKENS
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import duration, size
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup import eta as startup_eta
 from ansible_collections.myia.vllm.plugins.plugin_utils.startup.failure_catalogue import Catalogue
@@ -230,6 +232,10 @@ class StartWatch:
             text += ", %s cache" % facts["compile_cache"]
         if phase in ("memory", "graphs", "warmup", "ready") and facts.get("kv_cache_tokens"):
             text += ", KV cache %s tokens" % format(facts["kv_cache_tokens"], ",d")
+            blocks = facts["kv_cache_tokens"] / BLOCK_TOKENS
+            if phase == "ready" and blocks >= MANY_BLOCKS:
+                # the log is silent while the scheduler makes them
+                text += ", making %.0f million cache blocks (about %s)" % (blocks / 1e6, duration(blocks * BLOCK_S))
         left_s = startup_eta.remaining_s(progress, self.phase_s, self._last)
         left = "about %s left" % duration(left_s) if left_s is not None else ""
         if left_s is not None and left_s < 1:

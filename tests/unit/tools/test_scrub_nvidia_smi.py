@@ -111,6 +111,15 @@ def test_the_same_in_all_files(recorded) -> None:
     assert "Serial Number                                      : %s\n" % serial in made[name + ".q.txt"]
 
 
+def test_idle_only(recorded) -> None:
+    """A host that was recorded idle gives no file of a busy one."""
+    for name in ("busy.xml", "busy.json"):
+        (recorded / name).unlink()
+    made = scrub.fixtures(recorded)
+    assert made
+    assert not [name for name in made if "-busy" in name]
+
+
 def test_the_rest_stays(recorded) -> None:
     """Everything but ids reads as before: the same answer, the same lines."""
     made = scrub.fixtures(recorded)["driver-570.133-geforce-rtx-4090-x2-recorded-2025-03-04.xml"]

@@ -53,6 +53,17 @@ def test_plan(report_cases) -> None:
     assert found["passed"] > 20
 
 
+@pytest.mark.parametrize(("reported", "told"), [(0.03, False), (0.09, False), (0.2, True)])
+def test_tiny_weights(reported, told, report_cases) -> None:
+    """Where both are of the size of what PyTorch takes at once, no share is told: 0.0002 and 0.03 GiB on two H200."""
+    case = report_cases.case("deployed")
+    case[1]["vllm_preflight_result"]["capacity"]["weights_gib_per_gpu"] = 0.0002
+    case[1]["vllm_health_result"]["start"]["facts"]["weights_gib"] = reported
+    found = row(report_sections.plan(case[1], case[2]), "weights_gib")
+    assert found["reported"] == reported
+    assert (found["deviation_percent"] is not None) is told
+
+
 @pytest.mark.parametrize("reported", [1, 10**9])
 def test_outside(reported, report_cases) -> None:
     """A value beside the range is told."""

@@ -36,6 +36,11 @@ FAILED = {
     "gpu-not-there": ("gpu-not-there", "container_up", {"exit_code": 1}),
     # a gcc that could not link; the log of the container, its beginning cut off
     "triton-no-compiler": ("triton-no-compiler", "container_up", {"exit_code": 1}),
+    # an H200: two replicas on one GPU, a draft model of another family, a file without the last layer, a port in use
+    "more-workers-than-gpus": ("more-workers-than-gpus", "distributed", {"exit_code": 1}),
+    "draft-vocabulary-differs": ("draft-vocabulary-differs", "config", {"exit_code": 1}),
+    "weights-missing-in-file": ("checkpoint-weight-name-mismatch", "load", {"exit_code": 1}),
+    "port-taken": ("port-taken-by-process", "container_up", {"exit_code": 1}),
     "weights-broken": ("weights-broken", "load", {"state": "running"}),
     "weights-broken-lfs-pointer": ("weights-broken", "config", {"exit_code": 1}),
     "shared-memory-too-small": ("shared-memory-too-small", "engine", {"exit_code": 1}),
@@ -56,8 +61,12 @@ SILENT = {
 #: Services that were ready before; vLLM ends with 0 even when its engine was killed.
 ENDED = {
     "killed-when-ready": ("engine-died", "serving", {"exit_code": 0, "state": "exited"}),
+    # an embedding service on an H200 whose engine was killed
+    "killed-when-ready-pooling": ("engine-died", "serving", {"exit_code": 0, "state": "exited"}),
 }
-STOPPED = ("stopped-when-ready", "stopped-v2-model-runner")
+STOPPED = ("stopped-when-ready", "stopped-v2-model-runner", "stopped-ngram")
+#: Cut off while FlashInfer compiled, more than a minute without a word of the worker.
+UNFINISHED = ("stopped-eager-warming-up",)
 HEALTHY = {
     "healthy-eager": ["container_up", "config", "engine", "distributed", "load", "memory", "ready", "serving"],
     "healthy-tensor-parallel-2": [
@@ -73,7 +82,7 @@ def read(name: str) -> str:
 
 def test_every_recording_is_used() -> None:
     """No recording lies there unused."""
-    assert {path.stem for path in FOLDER.glob("*.log")} == {*FAILED, *SILENT, *ENDED, *STOPPED, *HEALTHY}
+    assert {path.stem for path in FOLDER.glob("*.log")} == {*FAILED, *SILENT, *ENDED, *STOPPED, *UNFINISHED, *HEALTHY}
 
 
 @pytest.mark.parametrize("name", [*FAILED, *SILENT, *ENDED])
@@ -103,6 +112,16 @@ def test_phases_of_the_second_model_runner() -> None:
     ]  # fmt: skip
     assert steps["warmup"]["duration_s"] > 60
     assert steps["graphs"]["duration_s"] < 10
+
+
+def test_silence_without_graphs() -> None:
+    """Without graphs the silence after the last word about memory is warming up too."""
+    log = StartupLog(CATALOGUE)
+    log.feed(read("stopped-eager-warming-up"))
+    assert log.progress()["phase"] == "warmup"
+    steps = {step["phase"]: step for step in log.phases.durations()}
+    assert "graphs" not in steps
+    assert log.diagnose()["outcome"] == "starting"
 
 
 @pytest.mark.parametrize("name", SILENT)

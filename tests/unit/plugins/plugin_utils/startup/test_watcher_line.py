@@ -31,6 +31,13 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.startup.watcher import S
         (["INFO 11-24 10:00:22 [k.py:1] GPU KV cache size: 86,176 tokens",
           "Capturing CUDA graphs (decode, FULL):  20%|##  | 7/35 [00:01<00:02, 19.9it/s]"],
          "[graphs] capturing CUDA graphs 7/35 (20 %), KV cache 86,176 tokens"),
+        (["INFO 11-28 22:07:00 [k.py:1] GPU KV cache size: 1,053,813,440 tokens",
+          "INFO 11-28 22:07:04 [core.py:340] init engine (profile, create kv cache, warmup model) took 26.02 s"],
+         "[ready] the engine is ready, KV cache 1,053,813,440 tokens, making 66 million cache blocks "
+         "(about 1 min 17 s)"),
+        (["INFO 11-28 22:07:00 [k.py:1] GPU KV cache size: 1,588,416 tokens",
+          "INFO 11-28 22:07:04 [core.py:340] init engine (profile, create kv cache, warmup model) took 26.02 s"],
+         "[ready] the engine is ready, KV cache 1,588,416 tokens"),
         ([READY], "[serving] the server is up"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
