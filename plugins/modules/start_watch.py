@@ -60,7 +60,7 @@ options:
     default: ""
   nodes:
     description:
-      - Hosts of the inventory that serve the model together, this one among them. A start that has failed on one of them
+      - Hosts of the inventory that serve the model together, this one among them. A start that failed on one of them
         ends the watch on the others.
     type: list
     elements: str
