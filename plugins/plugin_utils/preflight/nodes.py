@@ -51,7 +51,7 @@ def check(definition: dict, nodes: dict[str, dict]) -> list[dict]:
             not silent,
             "nothing of %s" % ", ".join(silent) if silent else "all %d hosts" % len(names),
             "every host of vllm_nodes in this run, each with its preflight passed",
-            "See what is said of that host, and leave --limit out: the hosts are one service.",
+            "See what is said of that host, and leave --limit and vllm_serial out: the hosts are one service.",
         )
     ]
     there = {name: nodes[name] for name in names if nodes.get(name)}
