@@ -17,6 +17,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variable
     read_values,
     role_constants,
     role_options,
+    service_hosts,
 )
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.said import is_said
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import CONVERTERS, Problems, coerce
@@ -82,7 +83,7 @@ class ActionModule(ActionBase):
         problems += self._bad_arguments(task_vars)
         # with its default in place of what cannot be read, so that the other problems are found too
         defaults = {name: options[name].get("default") for name in unreadable}
-        found, more, warnings = definition.define({**values, **defaults}, options)
+        found, more, warnings = definition.define({**values, **defaults}, options, service_hosts(values, task_vars))
         problems += [item for item in more if item["variable"] not in unreadable]
         result["changed"] = False
         if problems:

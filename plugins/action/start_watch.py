@@ -9,6 +9,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common import live
+from ansible_collections.myia.vllm.plugins.plugin_utils.common.failed_nodes import FailedNodes
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.progress import ProgressLines, duration
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.retry import ConnectionLost, Retry, message
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
@@ -29,7 +30,8 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(
         ("container", "url", "served_model_name", "release", "folder", "token", "image", "model", "download_bytes",
-         "poll_s", "limits", "connection_timeout_s", "docker_error", "extra_failures", "fail")
+         "poll_s", "limits", "connection_timeout_s", "docker_error", "extra_failures", "nodes", "attempt",
+         "fail")
     )  # fmt: skip
     _supports_check_mode = True
 
@@ -52,6 +54,8 @@ class ActionModule(ActionBase):
                 "connection_timeout_s": {"type": "float", "default": 120.0},
                 "docker_error": {"type": "str", "default": ""},
                 "extra_failures": {"type": "list", "elements": "dict", "default": []},
+                "nodes": {"type": "list", "elements": "str", "default": []},
+                "attempt": {"type": "str", "default": ""},
                 "fail": {"type": "bool", "default": True},
             }
         )
@@ -61,6 +65,7 @@ class ActionModule(ActionBase):
         except failure_catalogue.CatalogueError as error:
             raise AnsibleActionFail(str(error).replace("extra_failures", "vllm_extra_failures")) from None
         limits = self._limits(args["limits"])
+        self._failed_nodes = FailedNodes(task_vars["inventory_hostname"], args["nodes"], args["attempt"])
         # what the host masks by its .env files is everything but Compose's own words
         secrets = [str(self._templar.template(task_vars[name])) for name in SECRETS if task_vars.get(name)]
         watch = StartWatch(catalogue, limits, secrets, args["download_bytes"])
@@ -76,6 +81,8 @@ class ActionModule(ActionBase):
                 "run stopped." % (duration(args["connection_timeout_s"]), error)
             )
             return result
+        if problem:
+            self._failed_nodes.tell(problem, watch.again())
         result.update(self._answer(watch, problem))
         if problem and args["fail"]:
             result["failed"] = True
@@ -102,6 +109,7 @@ class ActionModule(ActionBase):
         self._probe: dict = {}
         self._lock_problem = ""
         self._stopped: dict = {}
+        self._again = ""
         cursor: dict = {}
         first = True
         if args["docker_error"]:
@@ -122,8 +130,10 @@ class ActionModule(ActionBase):
                 lines.say(watch.note, now_s)
             if look["healthy"]:
                 return self._healthy(args, watch, lines, retry, cursor)
-            if watch.failed:
-                return self._failure(args, watch)
+            elsewhere = {} if watch.failed else self._failed_nodes.first()
+            self._again = elsewhere.get("again", "")
+            if watch.failed or elsewhere:
+                return elsewhere.get("problem") or self._failure(args, watch)
             if watch.gone or (look["state"] == "missing" and not watch.seen):
                 what = "There is no container %s on this host."
                 if watch.gone:
@@ -222,7 +232,7 @@ class ActionModule(ActionBase):
             "diagnosis": watch.diagnosis,
             "stalled": watch.stalled,
             "verdict_s": watch.verdict_s() if watch.diagnosis else None,
-            "again": watch.again(),
+            "again": self._again or watch.again(),
             "now_s": look.get("now_s", time.time()),
             "start": watch.start() if look else {},
             "answers": self._probe.get("answers"),

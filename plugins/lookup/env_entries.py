@@ -36,7 +36,11 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import definition
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import read_values, role_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import (
+    read_values,
+    role_options,
+    service_hosts,
+)
 
 
 class LookupModule(LookupBase):
@@ -46,9 +50,10 @@ class LookupModule(LookupBase):
         """Return the lines; raises AnsibleLookupError when a variable has no usable value."""
         options = role_options("vllm")
         values, unreadable = read_values(options, variables or {}, self._templar)
-        _definition, problems, _warnings = definition.define(values, options)
+        hosts = service_hosts(values, variables or {})
+        _definition, problems, _warnings = definition.define(values, options, hosts)
         if unreadable or problems:
             raise AnsibleLookupError(
                 "the definition of the service has problems; run myia.vllm.service_definition first"
             )
-        return [{"name": name, "value": value} for name, value in definition.env_entries(values, options)]
+        return [{"name": name, "value": value} for name, value in definition.env_entries(values, options, hosts)]

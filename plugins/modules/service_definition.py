@@ -95,8 +95,17 @@ scheme: {description: 'V(https) where the service itself speaks TLS, else V(http
 ssl_certfile: {description: Certificate on the host; empty without TLS., type: str, returned: success}
 ssl_keyfile: {description: Its key on the host., type: str, returned: success}
 ssl_ca_certs: {description: Authorities of the clients' certificates., type: str, returned: success}
+nodes:
+  description:
+    - Of a model that several hosts serve together their C(names) and C(addresses), the C(head), how many they are
+      (C(count)), the C(rank) of this one, its C(peers), and C(master_address) and C(master_port) of their rendezvous.
+      Empty for a service of one host.
+  type: dict
+  returned: success
 base_url:
-  description: Address of the service as seen on the host, or in its networks where no port is published.
+  description: >-
+    Address of the service as seen on the host, or in its networks where no port is published; of several nodes that
+    of the head.
   type: str
   returned: success
 compose:

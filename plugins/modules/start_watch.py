@@ -58,6 +58,17 @@ options:
     description: What Docker said when it would not start the container; it is judged and nothing is watched.
     type: str
     default: ""
+  nodes:
+    description:
+      - Hosts of the inventory that serve the model together, this one among them. A start that failed on one of them
+        ends the watch on the others.
+    type: list
+    elements: str
+    default: []
+  attempt:
+    description: What is the same on all O(nodes) for this start, and for no other one of the run.
+    type: str
+    default: ""
   fail:
     description: Whether the task fails when the service does not answer. Without it the result tells.
     type: bool

@@ -63,8 +63,10 @@ def _argument(name: str, env: str, value: object, literal, value_of) -> None:
         value_of(env, value)
 
 
-def container_env(v: dict, suffix: str, extra_env: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
-    """Return (variable in the container, name in .env, value)."""
+def container_env(
+    v: dict, suffix: str, extra_env: list[tuple[str, str]], of_nodes: list[tuple[str, str]] | None = None
+) -> list[tuple[str, str, str]]:
+    """Return (variable in the container, name in .env, value); what the operator adds wins over ``of_nodes``."""
     result: list[tuple[str, str, str]] = []
     if v["vllm_accelerator"] == "nvidia" and v["vllm_gpu_access"] == "runtime":
         gpus = parse_gpu_devices(v["vllm_gpu_devices"])
@@ -86,6 +88,7 @@ def container_env(v: dict, suffix: str, extra_env: list[tuple[str, str]]) -> lis
         result.append(("DO_NOT_TRACK", "DO_NOT_TRACK", "1"))
     if v["vllm_dev_mode"]:
         result.append(("VLLM_SERVER_DEV_MODE", "VLLM_SERVER_DEV_MODE", "1"))
+    result += [(name, name, value) for name, value in of_nodes or [] if name not in dict(extra_env)]
     for name, value in extra_env:
         result.append((name, "EXTRA_ENV_%s" % name, value))
     return result

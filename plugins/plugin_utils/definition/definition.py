@@ -23,6 +23,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     hardening,
     model_options,
     mounts,
+    nodes,
     prefetch,
     profiles,
     rules,
@@ -100,19 +101,21 @@ def near_misses(given: list[str], known: list[str]) -> list[tuple[str, str]]:
     return found
 
 
-def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
+def define(values: dict, options: dict, hosts: dict | None = None) -> tuple[dict, list[dict], list[str]]:
     """Check ``values`` and build the definition.
 
     Args:
         values: the templated value of every ``vllm_*`` variable of the role ``vllm``.
         options: the options of that role's argument_specs (types, choices), by variable.
+        hosts: of `nodes.read`, where one model is served by several.
 
     Returns:
         The definition (empty when there are problems), the problems (``{variable, message}``), the warnings.
     """
     problems = Problems()
-    v, sources, warnings = _said(values, options, problems)
-    gpus, extra_options, extra_env = rules.check(v, options, problems, warnings)
+    hosts = hosts or {}
+    v, sources, warnings = _said(values, options, hosts, problems)
+    gpus, extra_options, extra_env = rules.check(v, options, hosts, problems, warnings)
     if problems.found:
         return {}, problems.found, warnings
     extra_options = [*extra_options, *adapters.options(v)]
@@ -137,7 +140,8 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
             "vllm_model_revision." % v["vllm_model"]
         )
     local_model = v["vllm_model"].startswith("/")
-    variables, hidden = secret_env.split(v, command.container_env(v, suffix, extra_env))
+    of_service = command.container_env(v, suffix, extra_env, nodes.environment(v, hosts))
+    variables, hidden = secret_env.split(v, of_service)
     fetch_variables, fetch_hidden = secret_env.split(v, prefetch.prefetch_env(v, extra_env))
     compose = compose_options.rendered(v, suffix)
     compose["service"] = {**compose["service"], **hardening.service_keys(v)}
@@ -171,7 +175,8 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "network_mode": v["vllm_network_mode"],
         "container_port": inside["vllm_port"],
         "scheme": tls.scheme(v),
-        "base_url": compose_options.base_url(v),
+        "base_url": nodes.head_url(v, hosts) if nodes.rank(hosts) else compose_options.base_url(v),
+        "nodes": nodes.told(v, hosts),
         # further keys of the Compose file
         "compose": compose,
         "entrypoint": secret_env.entrypoint(hidden),
@@ -198,7 +203,10 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
         "drain_timeout_s": v["vllm_shutdown_timeout_s"],
         "stop_grace_s": drain.grace_s(inside),
         # What vLLM is started with, in order: literals and ${NAME} references into .env.
-        "command": [argument["render"] for argument in command.arguments(inside, suffix, extra_options)],
+        "command": [
+            *[argument["render"] for argument in command.arguments(inside, suffix, extra_options)],
+            *nodes.arguments(hosts, v["vllm_nodes_port"]),
+        ],
         # Environment of the container: variable -> name in .env. Values stand in .env only.
         "environment": {name: env_name for name, env_name, _value in variables},
         # What is downloaded before the switch, by a container of its own, the only one that gets the token.
@@ -217,7 +225,7 @@ def define(values: dict, options: dict) -> tuple[dict, list[dict], list[str]]:
     return definition, [], warnings
 
 
-def _said(values: dict, options: dict, problems: Problems) -> tuple[dict, dict[str, str], list[str]]:
+def _said(values: dict, options: dict, hosts: dict, problems: Problems) -> tuple[dict, dict[str, str], list[str]]:
     """Return the value of each variable in its type, where it comes from, and what the operator should know.
 
     Null: nobody says anything, so the option is left to vLLM.
@@ -240,24 +248,28 @@ def _said(values: dict, options: dict, problems: Problems) -> tuple[dict, dict[s
     # a name that is refused is told once
     name = v["vllm_name"] if rules.SERVICE_NAME.match(v["vllm_name"]) else "unnamed"
     sources = dict(applied.sources)
+    if hosts and not is_said(v["vllm_pipeline_parallel_size"]):
+        # tensor parallel within a host, layers across them: what travels between hosts is least that way
+        v["vllm_pipeline_parallel_size"], sources["vllm_pipeline_parallel_size"] = nodes.count(hosts), "vllm_nodes"
     for variable, value, source in (
         ("vllm_port", _PORT, "vLLM"),
         ("vllm_container_name", "vllm-%s" % name, "vllm_name"),
         ("vllm_compile_cache", "vllm-%s-compile-cache" % name, "vllm_name"),
-        ("vllm_gpu_devices", list(range(rules.workers(v))), "parallel sizes"),
+        ("vllm_gpu_devices", list(range(rules.workers(v) // nodes.count(hosts) or 1)), "parallel sizes"),
     ):
         if not is_said(v[variable]):
             v[variable], sources[variable] = value, source
     return v, sources, applied.notices
 
 
-def env_entries(values: dict, options: dict) -> list[tuple[str, str]]:
+def env_entries(values: dict, options: dict, hosts: dict | None = None) -> list[tuple[str, str]]:
     """Return (name, value) of every line of ``.env``, secrets included. Call it with values that ``define`` accepted.
 
     Kept apart from the definition on purpose: the definition travels through facts and logs, this must not.
     """
     problems = Problems()
-    v, _sources, _notices = _said(values, options, problems)
+    hosts = hosts or {}
+    v, _sources, _notices = _said(values, options, hosts, problems)
     gpus = parse_gpu_devices(v["vllm_gpu_devices"]) if v["vllm_accelerator"] == "nvidia" else []
     suffix = re.sub(r"[^A-Z0-9]", "_", v["vllm_name"].upper())
     extra_options = [*extra.check_options(v, problems), *adapters.options(v)]
@@ -268,7 +280,8 @@ def env_entries(values: dict, options: dict) -> list[tuple[str, str]]:
     for argument in command.arguments(drain.told(compose_options.told(v), extra_options), suffix, extra_options):
         if argument["env"]:
             entries.append((argument["env"], argument["value"]))
-    for _name, env_name, value in [*command.container_env(v, suffix, extra_env), *prefetch.prefetch_env(v, extra_env)]:
+    of_service = command.container_env(v, suffix, extra_env, nodes.environment(v, hosts))
+    for _name, env_name, value in [*of_service, *prefetch.prefetch_env(v, extra_env)]:
         if env_name not in [name for name, _value in entries]:
             entries.append((env_name, value))
     return entries

@@ -12,7 +12,7 @@ import pathlib
 import yaml
 from ansible.errors import AnsibleError
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import said
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import nodes, said
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import (
     EMPTY_COUNTS,
     PLAYBOOK_VARIABLES,
@@ -117,6 +117,21 @@ def read_values(options: dict, task_vars: dict, templar) -> tuple[dict, dict[str
         if values[name] == "" and name not in EMPTY_COUNTS:
             values[name] = option.get("default")
     return values, unreadable
+
+
+def service_hosts(values: dict, task_vars: dict) -> dict:
+    """Return the hosts over which the service is spread, of `nodes.read`; empty for a single one.
+
+    Args:
+        values: of `read_values`.
+        task_vars: the variables of the host.
+    """
+    return nodes.read(
+        values.get("vllm_nodes"),
+        task_vars.get("inventory_hostname", ""),
+        task_vars.get("groups") or {},
+        task_vars.get("hostvars") or {},
+    )
 
 
 def _reason(name: str, error: AnsibleError) -> str:

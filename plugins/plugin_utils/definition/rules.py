@@ -16,6 +16,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     extra,
     hardening,
     mounts,
+    nodes,
     serve_options,
     tls,
     vllm_options,
@@ -90,6 +91,7 @@ VERSION = re.compile(r"^\d+\.\d+(\.\d+)?([.+-][0-9A-Za-z.]+|rc\d+|\.post\d+)?\Z"
 INT_LIMITS = {
     **serve_options.int_limits(),
     "vllm_cpu_kv_cache_gib": (1, None),
+    "vllm_nodes_port": (1024, 65535),
     "vllm_healthcheck_interval_s": (1, None),
     "vllm_healthcheck_timeout_s": (1, None),
     "vllm_healthcheck_retries": (1, None),
@@ -98,9 +100,10 @@ INT_LIMITS = {
 
 
 def check(
-    v: dict, options: dict, problems: Problems, warnings: list[str]
+    v: dict, options: dict, hosts: dict, problems: Problems, warnings: list[str]
 ) -> tuple[list[str], list[tuple[str, object]], list[tuple[str, str]]]:
-    """Note in ``problems`` and ``warnings`` what is wrong with the values ``v``; ``options`` are those of the specs.
+    """Note in ``problems`` and ``warnings`` what is wrong with the values ``v``; ``options`` are those of the specs,
+    ``hosts`` of `nodes.read`.
 
     Sizes of CUDA graphs become numbers in ``v``.
 
@@ -116,9 +119,10 @@ def check(
     _check_memory(v, problems)
     _check_secrets(v, problems)
     extra_options = extra.check_options(v, problems)
-    gpus = _check_gpus(v, dict(extra_options), problems)
+    gpus = _check_gpus(v, dict(extra_options), nodes.count(hosts), problems)
     _check_reachable(v, dict(extra_options), problems)
     tls.check(v, dict(extra_options), problems)
+    nodes.check(v, hosts, dict(extra_options), problems)
     _check_parsers(dict(extra_options), problems)
     extra_env = extra.check_env(v, problems)
     adapters.check(v, dict(extra_options), v["vllm_extra_env"], problems)
@@ -235,7 +239,7 @@ def _check_needs(v: dict, problems: Problems) -> None:
             )
 
 
-def _check_gpus(v: dict, extra_options: dict, problems: Problems) -> list[str]:
+def _check_gpus(v: dict, extra_options: dict, hosts: int, problems: Problems) -> list[str]:
     if v["vllm_accelerator"] != "nvidia":
         return []
     try:
@@ -251,12 +255,24 @@ def _check_gpus(v: dict, extra_options: dict, problems: Problems) -> list[str]:
         return gpus
     tensor, pipeline = (v[name] or 1 for name in sizes)
     local, said = _local_engines(extra_options)
-    if tensor * pipeline * local != len(gpus):
+    if hosts > 1:
+        said += ", over %d hosts" % hosts
+    if tensor * pipeline * local != len(gpus) * hosts:
         own = "" if v[sizes[0]] else ", which is vLLM's own where nothing is set"
         problems.add(
             sizes[0],
-            "%d%s (x vllm_pipeline_parallel_size %d%s = %d GPUs) differs from the %d GPUs of vllm_gpu_devices (%s). "
-            "Make the two agree." % (tensor, own, pipeline, said, tensor * pipeline * local, len(gpus), ",".join(gpus)),
+            "%d%s (x vllm_pipeline_parallel_size %d%s = %d GPUs) differs from the %d GPUs of vllm_gpu_devices (%s%s). "
+            "Make the two agree."
+            % (
+                tensor,
+                own,
+                pipeline,
+                said,
+                tensor * pipeline * local,
+                len(gpus) * hosts,
+                ",".join(gpus),
+                " on each" if hosts > 1 else "",
+            ),
         )
     elif tensor * pipeline > 1 and any(name.startswith("MIG-") for name in gpus):
         # no CUDA IPC, no NVLink between instances (docs.rapids.ai, deployment guide: MIG); not tried with vLLM

@@ -16,6 +16,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import gpu as 
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import host as preflight_host
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import kind as preflight_kind
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import model as preflight_model
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import nodes as preflight_nodes
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight.finding import finding, in_a_line, worst_first
 
 #: Every check, in the order in which an operator would mend what it finds.
@@ -116,8 +117,11 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
 
 def unknown_ids(skipped: list[str]) -> list[tuple[str, str]]:
     """Return (id, nearest known id or "") for each id that no check has."""
-    unknown = [identity for identity in skipped if identity not in IDS]
-    return [(identity, (difflib.get_close_matches(identity, IDS, n=1, cutoff=0.5) or [""])[0]) for identity in unknown]
+    known = (*IDS, *preflight_nodes.IDS)
+    unknown = [identity for identity in skipped if identity not in known]
+    return [
+        (identity, (difflib.get_close_matches(identity, known, n=1, cutoff=0.5) or [""])[0]) for identity in unknown
+    ]
 
 
 def refused(findings: list[dict], skipped: list[str]) -> list[dict]:

@@ -103,13 +103,18 @@ def tensor_parallel(definition: dict, config: dict) -> dict | None:
     if ok and pp > size["layers"]:
         ok, found = False, "pipeline parallel %d for %d layers" % (pp, size["layers"])
         needed, fix = "at least one layer a GPU", "Lower vllm_pipeline_parallel_size"
-    gpus = len(definition["gpu_devices"])
+    gpus = len(definition["gpu_devices"]) * hosts(definition)
     if definition["accelerator"] == "nvidia" and ok and tp * pp > gpus:
         ok, found, needed = False, "%d x %d workers on %d GPUs" % (tp, pp, gpus), "a GPU for each"
         fix = "Lower vllm_tensor_parallel_size"
     return finding(
         "tensor_parallel", ok, found, needed, fix + ", and vllm_gpu_devices to as many GPUs as all workers need."
     )
+
+
+def hosts(definition: dict) -> int:
+    """Return over how many hosts the model is split."""
+    return definition["nodes"]["count"] if definition["nodes"] else 1
 
 
 def fits_heads(tp: int, heads: int, kv_heads: int) -> bool:
@@ -163,6 +168,8 @@ def planned(definition: dict, host: dict, environment: dict | None = None) -> tu
     memory = [there["memory_total_mib"] for _gpu, there in gpus]
     if len(gpus) != len(definition["gpu_devices"]) or not all(memory):
         return None, "the memory of the GPUs is not known"
+    # those of the other nodes are alike, or the deployment is refused
+    memory = memory * hosts(definition)
     model = host["model"]
     if not model["config"]:
         return None, "the model's config.json cannot be read (%s)" % ((model["error"] or {}).get("text") or "not asked")

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The health check of one of several hosts that serve a model together; it runs in the container of vLLM.
+#
+# vLLM's engine does not notice that another host is gone: the head's /health stays 200 and requests hang, the others wait
+# for ever (seen with 0.32). What can be seen is the connection that each has to the rendezvous of the head. Once all
+# were there and one is lost for two looks, the workers here are ended: vLLM ends with them, and Docker starts it again,
+# to wait for the others. Arguments: rank, number of hosts, address and port of the rendezvous, port of the API, timeout
+# in seconds.
+import ipaddress
+import os
+import signal
+import socket
+import struct
+import sys
+import urllib.request
+
+RANK, COUNT, PORT, API_PORT, TIMEOUT_S = (int(sys.argv[n]) for n in (1, 2, 4, 5, 6))
+HEAD = sys.argv[3]
+MARK = "/tmp/.vllm-nodes"
+LOST_LOOKS = 2
+
+
+def address(text):
+    """Return an address of /proc/net/tcp, whose words of 32 bits are in the order of this machine's bytes."""
+    words = [int(text[n : n + 8], 16) for n in range(0, len(text), 8)]
+    found = ipaddress.ip_address(struct.pack("=%dI" % len(words), *words))
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+def established():
+    """Yield (own address, own port, other address, other port) of each connection (proc(5), state 01)."""
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = open("/proc/net/" + name).read().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            own, other, state = line.split()[1:4]
+            if state == "01":
+                own, other = own.split(":"), other.split(":")
+                yield address(own[0]), int(own[1], 16), address(other[0]), int(other[1], 16)
+
+
+def there(host):
+    """Tell whether a host answers at all: one that refuses a connection does."""
+    try:
+        socket.create_connection((host, PORT), timeout=3).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def others():
+    """Return the other hosts that are connected to the rendezvous, or the head where this is none."""
+    if RANK == 0:
+        joined = set(other for own, port, other, _port in established() if port == PORT and other != own)
+    else:
+        heads = set(item[4][0] for item in socket.getaddrinfo(HEAD, PORT))
+        joined = set(other for _own, _own_port, other, port in established() if port == PORT and other in heads)
+    return [host for host in joined if there(host)]
+
+
+def start_of_vllm():
+    """Return when process 1 was started: what is marked of a run before does not count."""
+    return open("/proc/1/stat").read().rpartition(")")[2].split()[19]
+
+
+def look():
+    """Return how many looks in a row have missed a host since all were there; None where they were not yet."""
+    try:
+        start, missed = open(MARK).read().split()
+    except (OSError, ValueError):
+        start, missed = "", 0
+    if len(others()) >= (COUNT - 1 if RANK == 0 else 1):
+        missed = 0
+    elif start != start_of_vllm():
+        return None
+    else:
+        missed = int(missed) + 1
+    with open(MARK, "w") as handle:
+        handle.write("%s %d" % (start_of_vllm(), missed))
+    return missed
+
+
+def end_workers():
+    """End every process of the container but vLLM's first, which follows, and this one."""
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) not in (1, os.getpid()):
+            try:
+                os.kill(int(name), signal.SIGKILL)
+            except OSError:
+                pass
+
+
+MISSED = look()
+if MISSED is None:
+    sys.exit("not all of the %d hosts have joined yet" % COUNT)
+if MISSED >= LOST_LOOKS:
+    end_workers()
+    sys.exit("a host of the %d was lost: vLLM is ended here, to begin again with it" % COUNT)
+if MISSED:
+    sys.exit("a host of the %d is missing" % COUNT)
+if RANK == 0:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler(dict()))
+    opener.open("http://127.0.0.1:%d/health" % API_PORT, timeout=TIMEOUT_S)
