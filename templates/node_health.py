@@ -6,6 +6,7 @@
 # were there and one is lost for two looks, the workers here are ended: vLLM ends with them, and Docker starts it again,
 # to wait for the others. Arguments: rank, number of hosts, address and port of the rendezvous, port of the API, timeout
 # in seconds.
+import contextlib
 import ipaddress
 import os
 import signal
@@ -31,7 +32,8 @@ def established():
     """Yield (own address, own port, other address, other port) of each connection (proc(5), state 01)."""
     for name in ("tcp", "tcp6"):
         try:
-            lines = open("/proc/net/" + name).read().splitlines()[1:]
+            with open("/proc/net/" + name) as file:
+                lines = file.read().splitlines()[1:]
         except OSError:
             continue
         for line in lines:
@@ -64,13 +66,15 @@ def others():
 
 def start_of_vllm():
     """Return when process 1 was started: what is marked of a run before does not count."""
-    return open("/proc/1/stat").read().rpartition(")")[2].split()[19]
+    with open("/proc/1/stat") as file:
+        return file.read().rpartition(")")[2].split()[19]
 
 
 def look():
     """Return how many looks in a row have missed a host since all were there; None where they were not yet."""
     try:
-        start, missed = open(MARK).read().split()
+        with open(MARK) as file:
+            start, missed = file.read().split()
     except (OSError, ValueError):
         start, missed = "", 0
     if len(others()) >= (COUNT - 1 if RANK == 0 else 1):
@@ -88,10 +92,8 @@ def end_workers():
     """End every process of the container but vLLM's first, which follows, and this one."""
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) not in (1, os.getpid()):
-            try:
+            with contextlib.suppress(OSError):
                 os.kill(int(name), signal.SIGKILL)
-            except OSError:
-                pass
 
 
 MISSED = look()
