@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # The health check of one of several hosts that serve a model together; it runs in the container of vLLM.
 #
-# vLLM's engine does not notice that another host is gone: the head's /health stays 200 and requests hang, the others wait
-# for ever (seen with 0.32). What can be seen is the connection that each has to the rendezvous of the head. Once all
-# were there and one is lost for two looks, the workers here are ended: vLLM ends with them, and Docker starts it again,
-# to wait for the others. Arguments: rank, number of hosts, address and port of the rendezvous, port of the API, timeout
-# in seconds.
+# vLLM's engine does not notice that another host is gone: the head's /health stays 200 and requests hang, the others
+# wait for ever (seen with 0.32). What can be seen is the connection that each has to the rendezvous of the head. Once
+# all were there and one is lost for two looks, the workers here are ended: vLLM ends with them, and Docker starts it
+# again, to wait for the others. Arguments: rank, number of hosts, address and port of the rendezvous, port of the API,
+# timeout in seconds.
 import contextlib
 import ipaddress
 import os
