@@ -114,12 +114,24 @@ def unsupported_system(host):
     assert host.file("/etc/os-release").content_string == before
 
 
+#: Makes an image of the host's own Python, since none can be pulled.
+WEB_IMAGE = (
+    "docker image inspect standin-web:0.32.0 >/dev/null 2>&1 || tar -C / -c bin lib lib64 usr/bin usr/lib/python3 "
+    "usr/lib/python3.13 usr/lib/x86_64-linux-gnu usr/lib64 2>/dev/null | docker import - standin-web:0.32.0 >/dev/null"
+)
+
 #: Makes an image of the host's own `sleep`, since none can be pulled.
 SLEEPER_IMAGE = (
     "docker image inspect standin-sleeper >/dev/null 2>&1 || tar -C / -c bin lib lib64 usr/bin/sleep "
     "usr/lib/x86_64-linux-gnu/libc.so.6 usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 usr/lib64 2>/dev/null "
     "| docker import - standin-sleeper >/dev/null"
 )
+
+
+@pytest.fixture(scope="session")
+def web_image() -> str:
+    """The command that makes an image in which the host's own Python runs."""
+    return WEB_IMAGE
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.adopt import answer  # noqa: E402
-from ansible_collections.myia.vllm.plugins.plugin_utils.adopt.view import size  # noqa: E402
+from ansible_collections.myia.vllm.plugins.plugin_utils.adopt import answer  # noqa: E402 - needs the path above
+from ansible_collections.myia.vllm.plugins.plugin_utils.adopt.view import size  # noqa: E402 - needs the path above
 
 #: Keys of a service that an answer has, in this order.
 KEYS = (

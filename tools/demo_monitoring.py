@@ -42,8 +42,11 @@ def write_files(address: str, model: str, api_key: str) -> None:
     """Write what the role would write, without passwords: everything here listens on loopback."""
     init_plugin_loader([str(ROOT / "collections")])
     from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_options  # noqa: PLC0415 loader first
-    from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring import configuration, rules  # noqa: PLC0415
-    from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring.service import (  # noqa: PLC0415
+    from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring import (  # noqa: PLC0415 - needs the path
+        configuration,
+        rules,
+    )
+    from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring.service import (  # noqa: PLC0415 - needs the path
         LIMITS,
         Service,
         Timing,

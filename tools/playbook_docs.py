@@ -22,6 +22,7 @@ PLAY_VARIABLES = {
     "vllm_hosts": "The hosts to work on: a group, names or a pattern of the inventory.",
     "vllm_gateway_service_hosts": "The hosts whose services the gateway offers: a group or a host of the inventory.",
     "vllm_gateway_group": "The hosts that are gateways: a group or a host of the inventory.",
+    "vllm_monitoring_group": "The hosts that monitor: a group or a host of the inventory.",
     "vllm_serial": "How many hosts at a time, as a number or a share such as `25%`. When all of them fail, the others "
     "stay as they are.",
 }
@@ -69,7 +70,8 @@ def reached(tasks: list[dict], seen: dict | None = None, folder: pathlib.Path | 
                 _reach_role(*role, seen)
         for word in ("ansible.builtin.import_tasks", "ansible.builtin.include_tasks"):
             if word in task and folder:
-                for path in sorted(folder.glob(re.sub(r"\{\{.*?\}\}", "*", task[word]))):
+                named = task[word]["file"] if isinstance(task[word], dict) else task[word]
+                for path in sorted(folder.glob(re.sub(r"\{\{.*?\}\}", "*", named))):
                     _reach_file(path, seen)
     return seen
 

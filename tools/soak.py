@@ -39,8 +39,8 @@ sys.path[:0] = [str(ROOT / "molecule/resources"), str(ROOT / "collections")]
 
 from stream_load import Load  # noqa: E402 the path first
 
-from ansible_collections.myia.vllm.plugins.module_utils.benchmark import result as benchmark_result  # noqa: E402
-from ansible_collections.myia.vllm.plugins.plugin_utils.benchmark import gate  # noqa: E402
+from ansible_collections.myia.vllm.plugins.module_utils.benchmark import result as benchmark_result  # noqa: E402 - needs the path above
+from ansible_collections.myia.vllm.plugins.plugin_utils.benchmark import gate  # noqa: E402 - needs the path above
 
 SCENARIO, GATEWAY, NODES = "fleet", "gateway-1", ("node-1", "node-2")
 IMAGE, MODEL = "myia-vllm-cpu:0.32.0", "tiny-qwen3"

@@ -21,9 +21,6 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.report.known_secrets imp
 
 display = Display()
 
-#: What a run can have been.
-RUNS = ["deploy", "rollback", "stop", "start", "restart", "verify", "benchmark", "diagnose", "plan"]
-
 
 class ActionModule(ActionBase):
     """Make a document of what the other roles returned, and write it on the controller; contacts no host."""
@@ -40,7 +37,17 @@ class ActionModule(ActionBase):
             argument_spec={
                 "run": {
                     "type": "str",
-                    "choices": RUNS,
+                    "choices": [
+                        "deploy",
+                        "rollback",
+                        "stop",
+                        "start",
+                        "restart",
+                        "verify",
+                        "benchmark",
+                        "diagnose",
+                        "plan",
+                    ],
                     "default": "deploy",
                 },
                 "dir": {"type": "str", "default": ""},

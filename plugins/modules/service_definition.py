@@ -95,6 +95,20 @@ scheme: {description: 'V(https) where the service itself speaks TLS, else V(http
 ssl_certfile: {description: Certificate on the host; empty without TLS., type: str, returned: success}
 ssl_keyfile: {description: Its key on the host., type: str, returned: success}
 ssl_ca_certs: {description: Authorities of the clients' certificates., type: str, returned: success}
+entrypoint:
+  description: What the container is started by.
+  type: list
+  elements: str
+  returned: success
+secret_files:
+  description: Files of a release that hold a secret, each with the name in C(.env) of what it holds.
+  type: dict
+  returned: success
+allowed_sources:
+  description: Who may reach the port on the host; empty for everybody.
+  type: list
+  elements: str
+  returned: success
 nodes:
   description:
     - Of a model that several hosts serve together their C(names) and C(addresses), the C(head), how many they are

@@ -138,6 +138,7 @@ IN_THE_IMAGE = {
     "benchmark/client.py": ("huggingface_hub",),
     "verify/client.py": ("httpx", "openai", "jsonschema"),
     "verify/kind_questions.py": ("huggingface_hub",),
+    "random_model/maker.py": ("torch", "transformers"),
 }
 
 

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from parsed_yaml import walk
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import PLAYBOOK_VARIABLES
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 
@@ -143,7 +145,7 @@ def test_entry_points_exist(role) -> None:
 def test_own_variables_are_documented(role) -> None:
     """Tasks use no variable with the role's prefix that nobody documents (registered ones begin with __)."""
     known = {name for other in ROLES for name in all_options(other)}
-    known |= {"vllm_definition", *(other + "_result" for other in ROLES)}
+    known |= {"vllm_definition", *(other + "_result" for other in ROLES), *PLAYBOOK_VARIABLES}
     # names of tasks, files and roles look alike; variables stand inside {{ }}, when: and that:
     for path in sorted((ROOT / "roles" / role / "tasks").glob("*.yml")):
         for node in walk(yaml.safe_load(path.read_text(encoding="utf-8"))):

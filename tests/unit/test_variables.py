@@ -196,6 +196,11 @@ def used_anywhere() -> frozenset[str]:
     for role in ROLES:
         for path in files_of(role):
             found |= used_in(path)
+            # by its name, which is how another host's variable is read
+            text = path.read_text(encoding="utf-8")
+            found |= {
+                name for pair in re.findall(r"hostvars, '(\w+)'|\bmet: (\w+)$", text, re.MULTILINE) for name in pair
+            }
     for folder in (ROOT / "playbooks", AWX):
         for path in folder.glob("*.yml"):
             found |= used_in(path)

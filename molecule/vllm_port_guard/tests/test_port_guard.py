@@ -18,12 +18,6 @@ NODE, CLIENT = "myia-vllm_port_guard-guard-1", "myia-vllm_port_guard-client-1"
 NODE6, CLIENT6 = "fd00:6d79::1", "fd00:6d79::2"
 PORT = 5002
 
-#: An image of the host's own Python, since none can be pulled.
-IMAGE = (
-    "docker image inspect standin-web:0.32.0 >/dev/null 2>&1 || tar -C / -c bin lib lib64 usr/bin usr/lib/python3 "
-    "usr/lib/python3.13 usr/lib/x86_64-linux-gnu usr/lib64 2>/dev/null | docker import - standin-web:0.32.0 >/dev/null"
-)
-
 
 @pytest.fixture(scope="module")
 def client():
@@ -32,10 +26,10 @@ def client():
 
 
 @pytest.fixture(scope="module")
-def node():
+def node(web_image):
     """The host, whose port a container holds: IPv4 by Docker's rules, IPv6 by its proxy."""
     found = testinfra.get_host("ansible://guard-1?ansible_inventory=%s" % INVENTORY)
-    found.run(IMAGE)
+    found.run(web_image)
     serve(found)
     return found
 

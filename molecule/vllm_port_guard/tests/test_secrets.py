@@ -11,7 +11,6 @@ import tarfile
 
 import pytest
 import testinfra
-from test_port_guard import IMAGE
 
 testinfra_hosts = ["ansible://guard-1"]
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -53,10 +52,10 @@ def deployed(play, node):
 
 
 @pytest.fixture(scope="module")
-def node():
+def node(web_image):
     """The host, with the image."""
     found = testinfra.get_host("ansible://guard-1?ansible_inventory=%s" % os.environ["MOLECULE_INVENTORY_FILE"])
-    found.check_output(IMAGE)
+    found.check_output(web_image)
     return found
 
 

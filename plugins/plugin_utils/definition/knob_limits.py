@@ -42,6 +42,44 @@ LIMITS: dict[str, tuple[float, float]] = {
     "vllm_service_retries": (0, 100),
     "vllm_service_same_failure_limit": (0, _MANY),
     "vllm_health_timeout_s": (0, _YEAR_S),
+    # of the gateway
+    "vllm_gateway_admit_timeout_s": (1, _YEAR_S),
+    # 100 is the average itself, which nobody could keep to
+    "vllm_gateway_balance_factor": (101, _MANY),
+    "vllm_gateway_body_limit_kib": (16, 1024 * 1024),
+    "vllm_gateway_check_fall": (1, 100),
+    "vllm_gateway_check_interval_s": (1, 3600),
+    "vllm_gateway_drain_timeout_s": (0, _YEAR_S),
+    "vllm_gateway_hold_requests": (0, 1_000_000),
+    "vllm_gateway_hold_s": (0, 86400),
+    "vllm_gateway_longest_request_s": (1, _YEAR_S),
+    "vllm_gateway_max_connections": (10, 1_000_000),
+    "vllm_gateway_queue_s": (1, 86400),
+    "vllm_gateway_requests_per_host": (1, 1_000_000),
+    "vllm_gateway_retry_after_s": (1, 86400),
+    "vllm_gateway_stall_s": (0, 86400),
+    # of monitoring
+    "vllm_monitoring_group_wait_s": (1, 86400),
+    "vllm_monitoring_hour_s": (1, 3600),
+    "vllm_monitoring_probe_s": (1, 3600),
+    "vllm_monitoring_repeat_s": (1, _YEAR_S),
+    "vllm_monitoring_scrape_s": (1, 3600),
+    "vllm_monitoring_settle_s": (1, 86400),
+    "vllm_monitoring_silence_s": (1, _YEAR_S),
+    **{
+        name: (1, 65535)
+        for name in (
+            "vllm_gateway_agent_port",
+            "vllm_gateway_metrics_port",
+            "vllm_gateway_port",
+            "vllm_monitoring_alertmanager_port",
+            "vllm_monitoring_blackbox_port",
+            "vllm_monitoring_gateway_port",
+            "vllm_monitoring_gpu_port",
+            "vllm_monitoring_node_port",
+            "vllm_monitoring_prometheus_port",
+        )
+    },
     **{
         "vllm_health_%s_timeout_s" % phase: (0, _YEAR_S)
         for phase in (

@@ -22,7 +22,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import 
 ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
 
 #: Prefixes that belong to this collection.
-PREFIXES = ("vllm_", "docker_engine_", "nvidia_container_toolkit_")
+PREFIXES = ("vllm_", "docker_engine_", "nvidia_container_toolkit_", "config_archive_")
 
 
 @functools.cache

@@ -81,7 +81,8 @@ def test_roles_are_followed() -> None:
     assert {"vllm", "vllm_preflight", "docker_engine", "vllm_service", "vllm_health", "vllm_verify"} <= set(deployed)
     assert "vllm_health_timeout_s" in deployed["vllm_health"]
     # removing needs none of them
-    assert set(playbook_docs.role_variables(plays("remove_medium"))) == {"vllm", "vllm_service", "vllm_port_guard"}
+    removing = {"vllm", "vllm_service", "vllm_port_guard", "vllm_gateway", "vllm_monitoring"}
+    assert set(playbook_docs.role_variables(plays("remove_medium"))) == removing
     # the toolkit's task file is named after its state
     toolkit = [{"ansible.builtin.import_role": {"name": "myia.vllm.nvidia_container_toolkit"}}]
     assert ("docker_engine", "configure") in playbook_docs.reached(toolkit)

@@ -17,6 +17,7 @@ def test_prefetch_of_the_medium_service(define) -> None:
         "service": "medium-prefetch",
         "container_name": "myia-vllm-medium-qwen3-prefetch",
         "environment": {},
+        "entrypoint": ["python3"],
     }
 
 

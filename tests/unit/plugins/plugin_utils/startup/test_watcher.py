@@ -16,7 +16,11 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.startup.watcher import S
 
 def test_looks_are_those_of_the_module(documentation) -> None:
     """What is fed here has the keys that the module returns."""
-    assert set(Container([]).inspect(T0)) == set(documentation("service_status_info", "RETURN")) - {"starts", "lock"}
+    assert set(Container([]).inspect(T0)) == set(documentation("service_status_info", "RETURN")) - {
+        "starts",
+        "lock",
+        "stopped",
+    }
 
 
 # ---------------------------------------------------------------------- healthy
