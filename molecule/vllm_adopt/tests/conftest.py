@@ -114,12 +114,11 @@ def deploy(play, adopt, tmp_path):
             "vllm_hosts": "vllm",
             "vllm_report_dir": str(tmp_path / "reports"),
             # no test may depend on the net outside, and no stand-in has a libcuda
-            "vllm_preflight_skip": ["hub", "registry", "clock", "disk", "model"],
+            "vllm_preflight_skip": ["hub", "registry", "clock", "disk"],
             "vllm_service_cuda_test": False,
             "vllm_service_verify": False,
             "vllm_service_pull": "never",
-            "vllm_benchmark_profile": "off",
-            "nvidia_container_toolkit_install": False,
+            "vllm_benchmark_on_deploy": False,
             **values,
         }
         return play(
