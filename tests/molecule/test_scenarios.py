@@ -28,7 +28,17 @@ SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.y
 AT_ONCE = int(os.environ.get("MYIA_SCENARIOS_AT_ONCE", "3"))
 
 #: Those that take longest begin first, so that none of them is left over when everything else is done.
-LONGEST = ("vllm_service", "vllm_health", "vllm_verify", "nvidia_container_toolkit", "default")
+LONGEST = ("vllm_service", "vllm_gateway", "vllm_health", "vllm_verify", "nvidia_container_toolkit", "default")
+
+
+#: Those that `make test` leaves to `make test-full` whole, since its time is limited: several starts of vLLM on hosts of
+#: their own, or one more case of what others show.
+FULL_ONLY = ("fleet", "multi_node", "vllm_adopt", "vllm_monitoring")
+
+
+def chosen(core: bool) -> list[str]:
+    """The scenarios of a run, by whether it is for the core alone."""
+    return [name for name in SCENARIOS if not (core and name in FULL_ONLY)]
 
 
 def log_of(scenario: str) -> pathlib.Path:
@@ -167,10 +177,12 @@ def test_no_engine_volume_is_used_twice_at_a_time() -> None:
 
 def test_longest_scenarios_exist() -> None:
     """A renamed scenario keeps its place."""
-    assert set(LONGEST) <= set(SCENARIOS)
+    assert {*LONGEST, *FULL_ONLY} <= set(SCENARIOS)
+    assert set(SCENARIOS) - set(chosen(True)) == set(FULL_ONLY)
+    assert chosen(False) == SCENARIOS
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", chosen(os.environ.get("MYIA_TESTS") == "core"))
 def test_scenario(scenario: str, scenarios: Scenarios, capsys: pytest.CaptureFixture) -> None:
     """`molecule test` passes; its whole output is kept in .cache/logs, its steps are shown while it runs."""
     with capsys.disabled():
