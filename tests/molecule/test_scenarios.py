@@ -30,9 +30,8 @@ AT_ONCE = int(os.environ.get("MYIA_SCENARIOS_AT_ONCE", "3"))
 #: Those that take longest begin first, so that none of them is left over when everything else is done.
 LONGEST = ("vllm_service", "vllm_gateway", "vllm_health", "vllm_verify", "nvidia_container_toolkit", "default")
 
-
-#: Those that `make test` leaves to `make test-full` whole, since its time is limited: several starts of vLLM on hosts of
-#: their own, or one more case of what others show.
+#: Those that `make test` leaves to `make test-full` whole, since its time is limited: several starts of vLLM on hosts
+#: of their own, or one more case of what others show.
 FULL_ONLY = ("fleet", "multi_node", "vllm_adopt", "vllm_monitoring")
 
 

@@ -51,7 +51,7 @@ def serve(host, *flags: str) -> None:
         % (published, port)
     )
     deadline = time.monotonic() + 30
-    while host.run("curl -sf -o /dev/null http://127.0.0.1:%d/", PORT).rc != 0:
+    while host.run("curl -sf -o /dev/null http://127.0.0.1:%d/" % PORT).rc != 0:
         assert time.monotonic() < deadline, host.run("docker logs web").stderr
         time.sleep(0.5)
 
@@ -66,7 +66,7 @@ def reached(host) -> dict[str, bool]:
     """Tell by which family a machine reaches the port."""
     places = {"4": address(NODE), "6": "[%s]" % NODE6}
     return {
-        family: host.run("curl -s -o /dev/null -m 3 http://%s:%d/", place, PORT).rc == 0
+        family: host.run("curl -s -o /dev/null -m 3 http://%s:%d/" % (place, PORT)).rc == 0
         for family, place in places.items()
     }
 
