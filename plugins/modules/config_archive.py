@@ -12,8 +12,8 @@ version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - O(state=listed) tells which files would go and which stay, each with why. O(state=archived) moves those of
-    O(files) into a new folder with a manifest. O(state=restored) gives the files of an archive back, byte for byte, with owner, mode
-    and time.
+    O(files) into a new folder with a manifest. O(state=restored) gives the files of an archive back, byte for byte,
+    with owner, mode and time.
   - A file that a container uses, running or not, that a unit of systemd or cron names, or that such a file names,
     stays.
   - Encryption is done on the controller. Sensitive files come with O(encrypted), and go back with O(contents).
