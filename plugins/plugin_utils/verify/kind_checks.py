@@ -2,7 +2,7 @@
 """Checks of what services answer that do not chat, or that see or hear: the questions, and whether answers are right.
 
 As data they are in roles/vllm_verify/vars/main.yml; :mod:`functional_checks` reads them. Pure Python, no I/O. The forms
-of the answers were seen in vLLM 0.32.0, of each kind.
+of the answers were seen in vLLM 0.32.0.
 
 Private to this collection; may change at any time.
 """

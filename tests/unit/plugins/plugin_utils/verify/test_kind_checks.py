@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks of services that do not chat, or that see or hear.
 
-The answers have the form of vLLM 0.32.0's; those of each kind are also seen in the Molecule scenario vllm_verify.
+The answers have the form of vLLM 0.32.0's; the Molecule scenario vllm_verify asks real ones.
 """
 
 from __future__ import annotations
