@@ -167,7 +167,7 @@ def test_everything_is_there(story) -> None:
         assert not one["ask_variables_on_launch"]
     told = {name for name, one in templates.items() if one["notification_templates_error"]}
     assert told == {
-        "Deploy", "Deploy all", "Deploy fleet", "Verify", "Benchmark", "Roll back", "Not released",
+        "Deploy", "Deploy all", "Deploy fleet", "Verify", "Benchmark", "Roll back", "Not released", "Rotate secrets",
         "Status", "Restart", "Stop", "Start", "Check updates", "Monitor", "Stop monitoring",
     }  # fmt: skip
     (group,) = awx.objects("groups")
@@ -288,7 +288,9 @@ def test_several_services(tmp_path) -> None:
         templates = awx.objects("job_templates")
         assert {one["extra_vars"] for one in templates} == {'{"vllm_hosts": "vllm"}'}
         asked = {one["name"]: [item["variable"] for item in one["survey_spec"]["spec"]] for one in templates}
-        assert [name for name, variables in asked.items() if "vllm_name" not in variables] == ["vLLM | Deploy all"]
+        # about all services at once
+        together = ["vLLM | Deploy all", "vLLM | Monitor", "vLLM | Stop monitoring"]
+        assert [name for name, variables in asked.items() if "vllm_name" not in variables] == together
         again = Run(awx, tmp_path, SEVERAL)
         assert (again.status, again.changed) == (0, []), again.output
 
