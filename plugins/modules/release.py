@@ -449,7 +449,8 @@ def main() -> None:
             "compose": {"type": "str"},
             "env": {"type": "str", "no_log": True},
             "files": {"type": "list", "elements": "path", "default": []},
-            "secret_files": {"type": "dict", "default": {}},
+            # names of lines, no secret itself
+            "secret_files": {"type": "dict", "default": {}, "no_log": False},
             "files_variable": {"type": "str", "default": ""},
             "description": {"type": "dict", "default": {}},
             "name": {"type": "str"},

@@ -140,7 +140,7 @@ def server_process(pid: int, proc: str) -> tuple[list[str], dict[str, str]]:
     waiting = [pid] if pid else []
     while waiting:
         this = waiting.pop(0)
-        argv = [word for word in small_files.read_text(os.path.join(proc, str(this), "cmdline"), "").split("\0")]
+        argv = small_files.read_text(os.path.join(proc, str(this), "cmdline"), "").split("\0")
         argv = argv[:-1] if argv[-1:] == [""] else argv
         if is_server(argv):
             text = small_files.read_text(os.path.join(proc, str(this), "environ"), "")

@@ -247,15 +247,15 @@ def _fill(torch, model, spread: float, seed: int) -> None:
 def main() -> int:
     """Make the model that the first argument describes."""
     try:
-        print(json.dumps(make(**json.loads(sys.argv[1]))))
+        sys.stdout.write(json.dumps(make(**json.loads(sys.argv[1]))) + "\n")
     except Refused as error:
-        print("random-model: %s" % error)
+        sys.stdout.write("random-model: %s\n" % error)
         return 1
     except MemoryError:
-        print("random-model: the host's memory is too small for it: all weights are in memory once.")
+        sys.stdout.write("random-model: the host's memory is too small for it: all weights are in memory once.\n")
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -96,7 +96,7 @@ def _status(url: str, token: str, timeout_s: float) -> int:
     """Return the HTTP status of an answer of the hub, by the host's proxies; 0 without one."""
     request = urllib.request.Request(url, headers={"Authorization": "Bearer " + token})
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+        with urllib.request.build_opener().open(request, timeout=timeout_s) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code

@@ -52,7 +52,7 @@ def of_service(project: Project, name: str, home: str) -> view.View:
         health=_health(service.get("healthcheck") or {}),
         further={key: service[key] for key in (*view.FURTHER, "tmpfs", "working_dir") if service.get(key)},
         privileged=bool(service.get("privileged")),
-        devices=[str(item).split(":")[0] for item in service.get("devices") or [] if isinstance(item, str)],
+        devices=[str(item).partition(":")[0] for item in service.get("devices") or [] if isinstance(item, str)],
         directory=project.directory,
     )
 

@@ -24,7 +24,7 @@ SLOWER, NOT_SLOWER, UNKNOWN = "slower", "not_slower", "unknown"
 def ways(few: int, many: int) -> list[int]:
     """Return in how many of all orders of ``few`` and ``many`` equal things the statistic U is 0, 1, 2, ... ."""
     # of the largest thing: it belongs to the first kind, and is above all of the second, or to the second
-    table = [[[1] for _ in range(many + 1)] for _ in range(few + 1)]
+    table = [[[1] for _other in range(many + 1)] for _one in range(few + 1)]
     for one in range(1, few + 1):
         for other in range(1, many + 1):
             counts = [0] * (one * other + 1)

@@ -53,7 +53,7 @@ def findings(text: str) -> list[dict]:
         text: the log since the host's start.
     """
     found = []
-    killed = [match for match in _OOM.finditer(text)]
+    killed = list(_OOM.finditer(text))
     if killed:
         inside = bool(_CGROUP.search(text))
         names = ", ".join(sorted({match["name"] for match in killed}))

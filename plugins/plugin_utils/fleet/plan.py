@@ -38,7 +38,8 @@ def _usable_size(text: str) -> bool:
 def size(value: object, total: int) -> int:
     """Return a number of hosts, at least 1; a share is rounded down, as Ansible rounds it."""
     match = _SIZE.match(str(value).strip())
-    assert match, "of a size without a problem"
+    if not match:
+        raise ValueError("%r is no number of hosts" % (value,))
     number = int(match[1]) * total // 100 if match[2] else int(match[1])
     return min(max(number, 1), max(total, 1))
 

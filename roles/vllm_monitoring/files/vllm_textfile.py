@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Write what node_exporter cannot know into its textfile collector: containers, releases and GPUs of vLLM services.
 
