@@ -84,7 +84,7 @@ def test_others_are_kept_out_and_the_host_is_not(node, client) -> None:
     """As converge has left it; without the rules the port would be open, as the last test shows."""
     assert reached(client) == NONE
     assert reached(node) == BOTH
-    assert node.run("curl -sf -o /dev/null http://127.0.0.1:%d/", PORT).rc == 0
+    assert node.run("curl -sf -o /dev/null http://127.0.0.1:%d/" % PORT).rc == 0
 
 
 def test_who_may_is_let_in(play, node, client) -> None:
