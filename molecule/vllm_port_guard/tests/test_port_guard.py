@@ -142,6 +142,10 @@ def test_removal_takes_everything_away(play, node, client) -> None:
     done = play(playbook=str(root / "remove_medium.yml"))
     assert done.status == 0, done.output
     serve(node)
+    # serve() has waited for IPv4 on the host only
+    deadline = time.monotonic() + 30
+    while reached(client) != BOTH and time.monotonic() < deadline:
+        time.sleep(1)
     assert reached(client) == BOTH
     left = "iptables -S; ip6tables -S; ls /usr/local/lib /etc/systemd/system; systemctl list-unit-files"
     assert "myia" not in node.check_output(left).lower()
