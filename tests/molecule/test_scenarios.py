@@ -32,7 +32,7 @@ LONGEST = ("vllm_service", "vllm_gateway", "vllm_health", "vllm_verify", "nvidia
 
 #: Those that `make test` leaves to `make test-full` whole, since its time is limited: several starts of vLLM on hosts
 #: of their own, or one more case of what others show.
-FULL_ONLY = ("fleet", "multi_node", "vllm_adopt", "vllm_gateway", "vllm_monitoring")
+FULL_ONLY = ("fleet", "multi_node", "vllm_adopt", "vllm_gateway", "vllm_monitoring", "vllm_port_guard")
 
 
 def chosen(core: bool) -> list[str]:
