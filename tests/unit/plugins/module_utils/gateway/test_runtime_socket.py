@@ -14,6 +14,7 @@ from real_haproxy import PROGRAM, RealHaproxy, free_port
 
 from ansible_collections.myia.vllm.plugins.module_utils.gateway import runtime_socket, server_states
 
+# `make test` installs it (tools/bootstrap), so this is for a run by hand, and for the containers of other cores
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no haproxy on this machine")
 
 CONFIGURATION = """

@@ -44,6 +44,7 @@ def render(root, loader):
 @pytest.fixture
 def bed(values, render, tmp_path):
     """Start a real HAProxy as the role configures it; stand-ins on ports of their own are its services."""
+    # `make test` installs it (tools/bootstrap), so this is for a run by hand, and for the containers of other cores
     if PROGRAM is None:
         pytest.skip("no haproxy on this machine")
     with contextlib.ExitStack() as stack:
