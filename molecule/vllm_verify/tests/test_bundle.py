@@ -31,7 +31,7 @@ def test_nothing_planted_is_in_the_archive(play, host) -> None:
         "import http.client as h; c = h.HTTPConnection('127.0.0.1', 5002); c.request('GET', %r); c.getresponse().read()"
     )
     for path in PLANTED:
-        host.run('docker exec %s python3 -c "%s"', NAME, ask % path)
+        host.check_output("docker exec %s python3 -c %s", NAME, ask % path)
     log = host.check_output("docker logs %s 2>&1", NAME)
     # the access log has what it was asked, or there is nothing to test
     assert KEY in log and "hunter-9921" in log
