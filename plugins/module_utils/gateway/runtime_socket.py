@@ -30,6 +30,12 @@ _DRAIN_BITS = 0x08 | 0x10
 #: Rows of ``show stat`` that are no server.
 _NO_SERVER = ("FRONTEND", "BACKEND")
 
+#: How long after a dropped connection the question is put again; a reload takes some tenths of a second.
+_AGAIN_S = 0.1
+
+#: A command that changes nothing, with or without the worker it is for.
+_READS = re.compile(r"(@\S+ )?show ")
+
 #: A server in these conditions gets no new request.
 _OUT = ("DOWN", "MAINT", "DRAIN", "NOLB")
 
@@ -64,25 +70,35 @@ class Runtime:
         if payload:
             lines = [line for line in payload.splitlines() if line.strip()]
             text = "%s <<\n%s\n\n" % (command, "\n".join(lines))
+        # a master that reloads executes itself anew and drops who was asking; what only reads may be asked again
+        again_until_s = time.monotonic() + (self.timeout_s if _READS.match(command) else 0)
+        while True:
+            try:
+                return self._ask_once(text)
+            except (FileNotFoundError, ConnectionRefusedError):
+                raise NotRunning("HAProxy does not run: nothing listens on %s." % self.path) from None
+            except OSError as error:
+                is_dropped = isinstance(error, (ConnectionResetError, BrokenPipeError))
+                if is_dropped and time.monotonic() < again_until_s:
+                    time.sleep(_AGAIN_S)
+                    continue
+                reason = error.strerror or type(error).__name__
+                raise GatewayError("HAProxy cannot be asked on %s: %s." % (self.path, reason)) from None
+
+    def _ask_once(self, text: str) -> str:
+        """Send a command on a connection of its own and return the answer; errors are those of the system."""
         found = bytearray()
-        try:
-            with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as link:
-                link.settimeout(self.timeout_s)
-                link.connect(self.path)
-                link.sendall(text.encode("utf-8"))
-                # the master of 2.6 keeps the connection until then
-                link.shutdown(socket.SHUT_WR)
-                while True:
-                    part = link.recv(65536)
-                    if not part:
-                        break
-                    found += part
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise NotRunning("HAProxy does not run: nothing listens on %s." % self.path) from None
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise GatewayError("HAProxy cannot be asked on %s: %s." % (self.path, reason)) from None
-        return found.decode("utf-8", "replace")
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as link:
+            link.settimeout(self.timeout_s)
+            link.connect(self.path)
+            link.sendall(text.encode("utf-8"))
+            # the master of 2.6 keeps the connection until then
+            link.shutdown(socket.SHUT_WR)
+            while True:
+                part = link.recv(65536)
+                if not part:
+                    return found.decode("utf-8", "replace")
+                found += part
 
     def order(self, command: str, payload: str = "", expected: str = "") -> None:
         """Give a command whose answer is empty, or holds ``expected``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.server
 import pathlib
+import socket
 import threading
 import time
 import urllib.request
@@ -111,6 +112,32 @@ def test_drain_over_a_reload(haproxy, slow_server, run_module, tmp_path) -> None
     assert third["open"] == 0
     assert run_module("gateway_server", state="ready", **given)["usable"] is True
     assert urllib.request.urlopen(haproxy.url, timeout=5).read() == b"ok"
+
+
+def test_a_master_that_reloads_is_asked_again(tmp_path) -> None:
+    """It drops the connection of who asks meanwhile; what changes something is not said twice."""
+    path = str(tmp_path / "master.sock")
+    asked: list[bytes] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(path)
+        server.listen()
+
+        def serve() -> None:
+            for answer in (b"", b"one", b""):
+                link, _peer = server.accept()
+                # closed with something unread, the other side sees a reset
+                asked.append(link.recv(64 if answer else 1))
+                link.sendall(answer) if answer else None
+                link.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        runtime = runtime_socket.Runtime(path, timeout_s=3)
+        assert runtime.ask("show proc") == "one"
+        with pytest.raises(runtime_socket.GatewayError, match="Connection reset"):
+            runtime.ask("reload")
+        thread.join()
+    assert asked == [b"s", b"show proc\n", b"r"]
 
 
 def test_refusals(haproxy, tmp_path) -> None:
