@@ -18,6 +18,12 @@ options:
     type: list
     elements: str
     required: true
+  one_by_one_before:
+    description: >-
+      Name of a group of gateways. Where it has hosts, and C(vllm_serial) is not set, machines are worked on one after the
+      other, so that the others serve meanwhile.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -49,4 +55,5 @@ class LookupModule(LookupBase):
         problem = batches.problem_of((variables or {}).get("vllm_serial") or "100%")
         if problem:
             raise AnsibleLookupError(problem)
-        return batches.sizes_of_run(variables or {}, terms)
+        gateways = (variables or {}).get("groups", {}).get(self.get_option("one_by_one_before")) or []
+        return batches.sizes_of_run(variables or {}, terms, 1 if gateways else "100%")

@@ -77,6 +77,12 @@ files: {description: Files that differ., type: list, elements: str, returned: su
 maps: {description: Maps that the running process got without a reload., type: list, elements: str, returned: success}
 reloaded: {description: Whether HAProxy was reloaded., type: bool, returned: success}
 running: {description: Whether HAProxy answers on its socket., type: bool, returned: success}
+kept_keys:
+  description: >-
+    Backends whose hosts do not take the new key yet, so the gateway goes on with that of before.
+  type: list
+  elements: str
+  returned: success
 """
 
 import os
@@ -90,11 +96,20 @@ from ansible_collections.myia.vllm.plugins.module_utils.gateway import (
     live_maps,
     runtime_socket,
     server_states,
+    upstream_key,
 )
 from ansible_collections.myia.vllm.plugins.module_utils.host import command
 
 #: What the module returns where it has done nothing.
-NOTHING: dict = {"changed": False, "problem": "", "files": [], "maps": [], "reloaded": False, "running": False}
+NOTHING: dict = {
+    "changed": False,
+    "problem": "",
+    "files": [],
+    "maps": [],
+    "reloaded": False,
+    "running": False,
+    "kept_keys": [],
+}
 
 #: Longest time in seconds until a new worker has taken over, and between two looks.
 RELOAD_S = 60.0
@@ -179,15 +194,19 @@ def apply(module: AnsibleModule) -> dict:
     reason = configuration.foreign(params["path"])
     if reason:
         return {**NOTHING, "problem": reason}
-    differ = sorted(path for path in {*wanted, *before} if wanted.get(path) != before.get(path))
     runtime = runtime_socket.Runtime(params["socket"])
     try:
         runtime_socket.servers(runtime)
         running = True
     except runtime_socket.NotRunning:
         running = False
+    keys, kept = os.path.join(params["folder"], upstream_key.MAP), []
+    if running and before.get(keys) and wanted.get(keys, before[keys]) != before[keys]:
+        # else every request were answered with 401 until the hosts have it
+        wanted[keys], kept = upstream_key.kept(runtime, before[keys], wanted[keys], before.get(params["path"], ""))
+    differ = sorted(path for path in {*wanted, *before} if wanted.get(path) != before.get(path))
     needs_reload = running and any(not path.endswith(".map") for path in differ)
-    result = {**NOTHING, "files": differ, "reloaded": needs_reload, "running": running}
+    result = {**NOTHING, "files": differ, "reloaded": needs_reload, "running": running, "kept_keys": kept}
     if running and not needs_reload:
         result["maps"] = stale_maps(runtime, wanted)
     result["changed"] = bool(differ or result["maps"])

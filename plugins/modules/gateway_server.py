@@ -13,6 +13,9 @@ description:
   - Sets the state of one server by HAProxy's runtime socket. With V(drained) its open requests go on, and are waited
     for; those that workers of before a reload still have are counted, too.
   - The state is written to O(state_file) in the same step, so that a reload or a restart of HAProxy keeps it.
+  - With V(ready) and O(api_key) the host is asked which key it takes. Where that is O(api_key) and not the one that the
+    gateway shows, as after a rotation, the gateway shows O(api_key) from then on, and hosts of the backend that refuse it
+    are taken out until they have it, too. A host that refuses both stays as it is, and the module fails.
   - A gateway that does not run, or that does not know the server, is left alone and told in RV(running) and RV(known).
 extends_documentation_fragment:
   - myia.vllm.attributes
@@ -44,6 +47,18 @@ options:
       RV(open). With V(ready), until HAProxy's own check lets requests in.
     type: float
     default: 300
+  api_key:
+    description: >-
+      vLLM's own key, as the inventory has it; empty for none. Without it the gateway's key is not looked at.
+    type: str
+  configuration:
+    description: HAProxy's configuration.
+    type: path
+    default: /etc/haproxy/haproxy.cfg
+  key_map:
+    description: File on the gateway with the keys of the backends.
+    type: path
+    default: /etc/haproxy/vllm/upstream.map
   state_file:
     description: File on the gateway from which HAProxy takes the states of its servers when it starts anew.
     type: path
@@ -66,6 +81,7 @@ EXAMPLES = r"""
     server: [gpu-host-1]
     state: ready
     timeout_s: 30
+    api_key: "{{ vllm_api_key }}"
   delegate_to: gateway-1
 """
 
@@ -78,6 +94,15 @@ usable: {description: Whether the server gets new requests now., type: bool, ret
 others: {description: How many other servers of the backend get new requests., type: int, returned: success}
 open: {description: Requests that the server still works on., type: int, returned: success}
 waited_s: {description: How long it was waited, type: float, returned: success}
+key_changed:
+  description: Whether the gateway shows the hosts of the backend another key since then.
+  type: bool
+  returned: success
+taken_out:
+  description: Other servers that were taken out since they refuse the new key.
+  type: list
+  elements: str
+  returned: success
 """
 
 import contextlib
@@ -85,7 +110,8 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.myia.vllm.plugins.module_utils.gateway import runtime_socket, server_states
+from ansible_collections.myia.vllm.plugins.module_utils.common import files
+from ansible_collections.myia.vllm.plugins.module_utils.gateway import runtime_socket, server_states, upstream_key
 
 #: Pause between two looks in seconds.
 POLL_S = 0.5
@@ -99,7 +125,7 @@ def change(params: dict, check_mode: bool) -> dict:
     backend, word = params["backend"], WORDS[params["state"]]
     runtime = runtime_socket.Runtime(params["socket"])
     found = {"changed": False, "running": True, "known": False, "server": params["server"][0], "before": ""}
-    found.update(usable=False, others=0, open=0, waited_s=0.0)
+    found.update(usable=False, others=0, open=0, waited_s=0.0, key_changed=False, taken_out=[])
     try:
         servers = runtime_socket.servers(runtime).get(backend, {})
     except runtime_socket.NotRunning:
@@ -117,6 +143,10 @@ def change(params: dict, check_mode: bool) -> dict:
         old = runtime_socket.processes(params["master_socket"])["old"]
         return [runtime, *(runtime_socket.OldWorker(pid, params["master_socket"]) for pid in old)]
 
+    new_key = key_to_show(params, runtime, name) if word == "ready" and params["api_key"] is not None else None
+    if new_key is not None and not found["others"]:
+        # what waits for this host must not meet it with the old key
+        upstream_key.change(runtime, backend, new_key, params["key_map"])
     if found["changed"]:
         command = "set server %s/%s state %s" % (backend, name, word)
         runtime.order(command)
@@ -124,6 +154,16 @@ def change(params: dict, check_mode: bool) -> dict:
             # it may end meanwhile; requests that it holds go to nobody else
             with contextlib.suppress(runtime_socket.GatewayError):
                 worker.order(command)
+    if new_key is not None:
+        if found["others"]:
+            # the host is in before the key changes, and the others go out after it: so somebody takes each request
+            upstream_key.change(runtime, backend, new_key, params["key_map"])
+        hosts = upstream_key.Hosts(runtime, backend, files.read_text(params["configuration"]))
+        for other in sorted(set(servers) - {name}):
+            if hosts.takes(other, new_key) is False:
+                runtime.order("set server %s/%s state drain" % (backend, other))
+                found["taken_out"].append(other)
+        found.update(changed=True, key_changed=True)
     # also where nothing changed: a run that was killed may have left the file as it was
     server_states.save(runtime, params["state_file"])
     if word == "drain":
@@ -144,6 +184,23 @@ def change(params: dict, check_mode: bool) -> dict:
     return found
 
 
+def key_to_show(params: dict, runtime: runtime_socket.Runtime, name: str) -> str | None:
+    """Return the key that the gateway has to change to for a server; None where it has the right one.
+
+    Raises:
+        GatewayError: the host refuses that of the gateway and that of the inventory.
+    """
+    hosts = upstream_key.Hosts(runtime, params["backend"], files.read_text(params["configuration"]))
+    shown = upstream_key.of_map(files.read_text(params["key_map"])).get(params["backend"], "")
+    key = upstream_key.wanted(hosts, name, shown, params["api_key"])
+    if key is None:
+        raise runtime_socket.GatewayError(
+            "the host refuses vllm_api_key of the inventory and the key that the gateway shows, so it gets no requests. "
+            "Put the key that it runs with into the inventory, or deploy the service with the present one."
+        )
+    return key if key != shown else None
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -152,6 +209,10 @@ def main() -> None:
             "server": {"type": "list", "elements": "str", "required": True},
             "state": {"type": "str", "required": True, "choices": ["drained", "ready"]},
             "timeout_s": {"type": "float", "default": 300},
+            "api_key": {"type": "str", "no_log": True},
+            "configuration": {"type": "path", "default": "/etc/haproxy/haproxy.cfg"},
+            # a file's name
+            "key_map": {"type": "path", "default": "/etc/haproxy/vllm/upstream.map", "no_log": False},
             "state_file": {"type": "path", "default": "/var/lib/haproxy/server-state"},
             "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
             "master_socket": {"type": "path", "default": "/run/haproxy-master.sock"},
@@ -164,8 +225,8 @@ def main() -> None:
         module.fail_json(msg="%s/%s: %s" % (module.params["backend"], module.params["server"][0], error))
     except OSError as error:
         module.fail_json(
-            msg="state_file: %s cannot be written (%s). A reload would forget the state of %s."
-            % (module.params["state_file"], error.strerror, module.params["server"][0])
+            msg="%s cannot be read or written (%s). A reload would forget the state of %s."
+            % (error.filename or module.params["state_file"], error.strerror, module.params["server"][0])
         )
 
 

@@ -10,11 +10,15 @@ import time
 
 
 class StandinVllm:
-    """Listens on a port of its own; ``healthy`` and ``gap_s`` are changed by tests while it runs."""
+    """Listens on a port of its own; ``healthy``, ``gap_s`` and ``key`` are changed by tests while it runs.
+
+    Without a key it takes every one; as of vLLM, it guards what is below /v1.
+    """
 
     def __init__(self, name: str) -> None:
         self.name, self.healthy, self.gap_s, self.chunks, self.frozen = name, True, 0.02, 5, False
         self.seen: list[dict] = []
+        self.key = ""
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -22,7 +26,16 @@ class StandinVllm:
             timeout = 30
 
             def do_GET(self) -> None:
+                if self.is_refused():
+                    return
                 self.reply(200 if outer.healthy else 503, {"ok": outer.healthy})
+
+            def is_refused(self) -> bool:
+                given = self.headers.get("Authorization")
+                if not outer.key or not self.path.startswith("/v1/") or given == "Bearer " + outer.key:
+                    return False
+                self.reply(401, {"error": "Unauthorized"})
+                return True
 
             def do_POST(self) -> None:
                 if self.headers.get("Transfer-Encoding"):
@@ -35,6 +48,8 @@ class StandinVllm:
                             break
                 else:
                     body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if self.is_refused():
+                    return
                 asked = json.loads(body)
                 while outer.frozen:
                     time.sleep(0.1)

@@ -259,3 +259,33 @@ def test_second_run_and_removal(host, play, deploy_gateway) -> None:
     assert not host.package("haproxy").is_installed
     assert play(playbook=str(ROOT / "remove_gateway.yml")).recap["changed"] == 0
     deploy_gateway()
+
+
+@pytest.mark.full
+def test_keys_rotate_while_clients_ask(gateway, host, nodes, play, deploy_gateway, note) -> None:
+    """vLLM's own key on both hosts, and a client's with an overlap: no request fails, and the old ones are dead."""
+    new_key, new_alice = "PLANTED-vllm-key-rotated-5e", "PLANTED-alice-key-rotated-5e"
+    load = Load(gateway, 6, 60)
+    begin_s = time.monotonic()
+    more = {"vllm_hosts": "vllm", "vllm_api_key": new_key}
+    run = play("-e", json.dumps(more), playbook=str(ROOT / "rotate_secrets.yml"))
+    took_s = time.monotonic() - begin_s
+    assert run.status == 0, run.output
+    assert "node-2 refuses it, and gets requests again" in run.flat
+    # the inventory has the old one here, as that of somebody who was not told
+    overlap = {"name": "alice", "key": new_alice, "previous": {"key": ALICE, "expires": "2099-01-01"}}
+    changed = deploy_gateway(vllm_gateway_keys=[overlap])
+    assert "is one that no host takes yet, so the gateway goes on with the one of before" in changed.flat
+    for key in (ALICE, new_alice):
+        assert gateway.status("GET", "/v1/models", key=key)[0] == 200
+    time.sleep(3)
+    ends = load.end()
+    note("keys rotated on both hosts in %.0f s under load" % took_s, ends)
+    assert set(ends) == {"ok"}, (ends, load.failures[:3])
+    deploy_gateway(vllm_gateway_keys=[{"name": "alice", "key": new_alice}])
+    statuses = [gateway.status("GET", "/v1/models", key=key)[0] for key in (ALICE, new_alice)]
+    assert statuses == [401, 200]
+    for node in nodes.values():
+        asked = "curl -s -o /dev/null -w '%%{http_code}' -H 'Authorization: Bearer %s' 127.0.0.1:5002/v1/models"
+        assert [node.check_output(asked % key) for key in (VLLM_KEY, new_key)] == ["401", "200"]
+    assert host.run("grep -rlF -e %s /etc /var/lib /root" % VLLM_KEY).stdout == ""

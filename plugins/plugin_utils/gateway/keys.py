@@ -14,7 +14,9 @@ import hashlib
 import re
 
 #: Fields of an entry.
-_FIELDS = ("name", "key", "sha256", "models", "requests_per_minute", "concurrent", "expires")
+_FIELDS = ("name", "key", "sha256", "models", "requests_per_minute", "concurrent", "expires", "previous")
+#: Fields of the key of before, while clients change.
+_PREVIOUS = ("key", "sha256", "expires")
 #: Names stand in maps, logs and labels of metrics.
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")
 _HASH = re.compile(r"^[0-9a-f]{64}\Z")
@@ -31,7 +33,8 @@ def read(value: object, models: list[str]) -> tuple[list[dict], list[str], list[
 
     Returns:
         Each key as ``name``, ``sha256``, ``models`` (none: all), ``requests_per_minute``, ``concurrent`` (0: no limit)
-        and ``expires_s`` (seconds since 1970; 0: never). No text holds a key or its hash.
+        ``expires_s`` (seconds since 1970; 0: never) and ``previous``: none, or ``sha256`` and ``expires_s`` of the key
+        that is taken beside it. No text holds a key or its hash.
     """
     keys: list[dict] = []
     problems: list[str] = []
@@ -50,8 +53,10 @@ def read(value: object, models: list[str]) -> tuple[list[dict], list[str], list[
         key, wrong = _entry(entry)
         key["name"] = name
         problems += ["%s: %s" % (where, text) for text in wrong]
-        if key["sha256"] and key["sha256"] in [other["sha256"] for other in keys]:
-            problems.append("%s: another entry has the same key. Give each its own." % where)
+        taken = {item["sha256"] for other in keys for item in (other, other["previous"]) if item}
+        own = [item["sha256"] for item in (key, key["previous"]) if item and item["sha256"]]
+        if taken & set(own) or len(set(own)) < len(own):
+            problems.append("%s: the same key stands there twice. Give each its own." % where)
         unknown = [model for model in key["models"] if model not in models]
         if unknown:
             warnings.append("%s: no service has %s; the key has no use for it yet." % (where, ", ".join(unknown)))
@@ -64,26 +69,13 @@ def _entry(entry: dict) -> tuple[dict, list[str]]:
     wrong = [
         "there is no field %s; it has %s." % (field, ", ".join(_FIELDS)) for field in entry if field not in _FIELDS
     ]
-    key, digest = str(entry.get("key") or ""), str(entry.get("sha256") or "").lower()
-    if bool(key) == bool(digest):
-        wrong.append(
-            "it has %s. Set key (vaulted), or sha256, its SHA-256." % ("both" if key else "neither key nor sha256")
-        )
-    elif key and (len(key) < LEAST_KEY or not key.isascii() or re.search(r"\s", key)):
-        wrong.append(
-            "the key is no text of %d or more characters without spaces. Make one by: openssl rand -hex 32" % LEAST_KEY
-        )
-    elif digest and not _HASH.match(digest):
-        wrong.append("sha256 is not 64 hexadecimal digits. Make it by: printf %s KEY | sha256sum")
+    digest, problem = _digest(entry)
+    wrong += problem
     models = entry.get("models") or []
     if isinstance(models, str) or not isinstance(models, list) or not all(isinstance(item, str) for item in models):
         wrong.append("models is no list of names.")
         models = []
-    found = {
-        "sha256": hashlib.sha256(key.encode()).hexdigest() if key else digest,
-        "models": models,
-        "expires_s": 0,
-    }
+    found = {"sha256": digest, "models": models, "expires_s": 0, "previous": None}
     for field in ("requests_per_minute", "concurrent"):
         limit = entry.get(field)
         is_number = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 1
@@ -93,7 +85,35 @@ def _entry(entry: dict) -> tuple[dict, list[str]]:
     if entry.get("expires"):
         found["expires_s"], problem = _expires(entry["expires"])
         wrong += problem
+    if entry.get("previous"):
+        found["previous"], problem = _previous(entry["previous"])
+        wrong += problem
     return found, wrong
+
+
+def _digest(entry: dict) -> tuple[str, list[str]]:
+    """Return the SHA-256 of a key that is given as itself or as that."""
+    key, digest = str(entry.get("key") or ""), str(entry.get("sha256") or "").lower()
+    if bool(key) == bool(digest):
+        return "", [
+            "it has %s. Set key (vaulted), or sha256, its SHA-256." % ("both" if key else "neither key nor sha256")
+        ]
+    if key and (len(key) < LEAST_KEY or not key.isascii() or re.search(r"\s", key)):
+        return "", [
+            "the key is no text of %d or more characters without spaces. Make one by: openssl rand -hex 32" % LEAST_KEY
+        ]
+    if digest and not _HASH.match(digest):
+        return digest, ["sha256 is not 64 hexadecimal digits. Make it by: printf %s KEY | sha256sum"]
+    return hashlib.sha256(key.encode()).hexdigest() if key else digest, []
+
+
+def _previous(value: object) -> tuple[dict | None, list[str]]:
+    """Return the key of before, which has to end some day: one that is forgotten here would live for ever."""
+    if not isinstance(value, dict) or set(value) - set(_PREVIOUS) or not value.get("expires"):
+        return None, ["previous is no dictionary of key or sha256, and expires: until when the key of before is taken."]
+    digest, wrong = _digest(value)
+    expires_s, problem = _expires(value["expires"])
+    return {"sha256": digest, "expires_s": expires_s}, ["previous: " + text for text in wrong + problem]
 
 
 def _expires(value: object) -> tuple[int, list[str]]:

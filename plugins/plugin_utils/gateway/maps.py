@@ -24,10 +24,12 @@ def of(keys: list[dict], pools: list[dict], paths: list[str]) -> dict[str, str]:
         paths: what may be asked, each as ``POST /v1/chat/completions``.
     """
     owner = {model: pool for pool in pools for model in pool["models"]}
+    # while clients change, the key of before is one more of the same name, so limits and usage are those of both
+    secrets = [(item, key["name"]) for key in keys for item in (key, key["previous"]) if item]
     rows: dict[str, list[tuple[str, str]]] = {
-        # SHA-256 of a key -> its name
-        "keys": [(key["sha256"], key["name"]) for key in keys],
-        "expiry": [(key["name"], str(key["expires_s"])) for key in keys if key["expires_s"]],
+        # SHA-256 of a key -> its name, and until when it is taken
+        "keys": [(item["sha256"], name) for item, name in secrets],
+        "expiry": [(item["sha256"], str(item["expires_s"])) for item, _name in secrets if item["expires_s"]],
         "rate": [(key["name"], str(key["requests_per_minute"])) for key in keys if key["requests_per_minute"]],
         "concurrent": [(key["name"], str(key["concurrent"])) for key in keys if key["concurrent"]],
         # key|model, or key|* for all

@@ -72,9 +72,15 @@ def of_run(variables: dict, patterns: list[str]) -> list[str]:
     return found
 
 
-def sizes_of_run(variables: dict, patterns: list[str]) -> list:
-    """Return the ``serial`` of a play, by the variables that Ansible shows when it reads the play."""
-    groups, serial, every = _asked(variables)
+def sizes_of_run(variables: dict, patterns: list[str], unset: object = "100%") -> list:
+    """Return the ``serial`` of a play, by the variables that Ansible shows when it reads the play.
+
+    Args:
+        variables: what Ansible shows.
+        patterns: of the play's hosts.
+        unset: how many machines at a time where the run does not say it.
+    """
+    groups, serial, every = _asked(variables, unset)
     found = [len(row) for pattern in patterns for row in batches(groups, targets_group(pattern, every), serial)]
     return found or (serial if isinstance(serial, list) else [serial])
 
@@ -92,9 +98,9 @@ def problem_of(serial: object) -> str:
     )
 
 
-def _asked(variables: dict) -> tuple[dict[str, list[str]], object, bool]:
+def _asked(variables: dict, unset: object = "100%") -> tuple[dict[str, list[str]], object, bool]:
     every = str(variables.get("vllm_every_service", "")).lower() in TRUE
-    return variables.get("groups") or {}, variables.get("vllm_serial") or "100%", every
+    return variables.get("groups") or {}, variables.get("vllm_serial") or unset, every
 
 
 def _machines(groups: dict[str, list[str]], members: list[str]) -> list[list[str]]:

@@ -89,7 +89,14 @@ def bed(values, render, tmp_path):
             real = RealHaproxy(tmp_path, files["haproxy.cfg"])
             stack.callback(real.close)
             return types.SimpleNamespace(
-                hosts=hosts, real=real, port=port, metrics=metrics, folder=folder, texts=texts, tmp=tmp_path
+                hosts=hosts,
+                real=real,
+                port=port,
+                metrics=metrics,
+                folder=folder,
+                texts=texts,
+                tmp=tmp_path,
+                found=found,
             )
 
         yield start

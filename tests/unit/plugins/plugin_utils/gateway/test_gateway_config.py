@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import http.client
 import json
 import pathlib
@@ -14,7 +15,7 @@ import threading
 import time
 
 import pytest
-from gateway_cases import KEY, OTHER, ask
+from gateway_cases import KEY, OTHER, ask, service
 
 from ansible_collections.myia.vllm.plugins.module_utils.gateway import runtime_socket
 
@@ -78,6 +79,45 @@ def test_keys_come_and_go_without_a_reload(bed, configure) -> None:
     assert configure(gateway, keys=keys)["changed"] is True
     assert ask(gateway, key=OTHER)[0] == 401
     assert runtime_socket.processes(str(gateway.tmp / "master.sock"))["reloads"] == 0
+
+
+def test_a_client_changes_its_key_within_the_overlap(bed, configure) -> None:
+    """Both are taken, as one name with one limit; the old one ends by itself, and no request fails meanwhile."""
+    gateway = bed(keys=[{"name": "alice", "key": KEY, "requests_per_minute": 8}])
+    soon = datetime.datetime.fromtimestamp(int(time.time()) + 4, datetime.timezone.utc).isoformat()
+    both = {"name": "alice", "key": OTHER, "requests_per_minute": 8, "previous": {"key": KEY, "expires": soon}}
+    assert ask(gateway)[0] == 200
+    assert configure(gateway, keys=[both])["reloaded"] is False
+    answers = [ask(gateway, key=key)[0] for key in (KEY, OTHER, KEY, OTHER)]
+    assert answers == [200] * 4
+    while time.time() < datetime.datetime.fromisoformat(soon).timestamp() + 1:
+        time.sleep(0.2)
+    assert [ask(gateway, key=key)[0] for key in (KEY, OTHER)] == [401, 200]
+    # the limit counts those of both keys
+    assert [ask(gateway, key=OTHER)[0] for _ in range(4)] == [200, 200, 429, 429]
+
+
+def test_a_new_key_that_no_host_takes_yet_waits(bed, configure) -> None:
+    """The services' hosts have to be restarted with it first; until then the gateway goes on with the old one."""
+
+    def hosts_with(key: str):
+        return lambda hosts: [
+            service(name, port=host.port, address="127.0.0.1", api_key=key) for name, host in hosts.items()
+        ]
+
+    gateway = bed(hosts_with("PLANTED-old-vllm"))
+    for host in gateway.hosts.values():
+        host.key = "PLANTED-old-vllm"
+    gateway.found[:] = hosts_with("PLANTED-new-vllm")(gateway.hosts)
+    held = configure(gateway)
+    assert (held["changed"], held["kept_keys"]) == (False, ["vllm_medium"])
+    assert "PLANTED" not in held["_output"]
+    assert ask(gateway)[0] == 200
+    # one host has it: who deploys the gateway now means it, and the other one is passed by
+    gateway.hosts["node-2"].key = "PLANTED-new-vllm"
+    done = configure(gateway)
+    assert (done["changed"], done["kept_keys"], done["reloaded"]) == (True, [], False)
+    assert {json.loads(ask(gateway)[2])["host"] for _ in range(6)} == {"node-2"}
 
 
 def test_a_killed_run_is_ended_by_the_next(bed, configure) -> None:

@@ -87,6 +87,14 @@ def test_what_does_not_go_together(second, words) -> None:
         ({"name": "a", "key": KEY, "requests_per_minute": "5"}, "requests_per_minute"),
         ({"name": "a", "key": KEY, "expires": "soon"}, "expires is 'soon'"),
         ({"name": "a", "key": KEY, "expire": "2030-01-01"}, "no field expire"),
+        (
+            {"name": "a", "key": KEY, "previous": {"key": KEY, "expires": "2030-01-01"}},
+            "the same key stands there twice",
+        ),
+        ({"name": "a", "key": KEY, "previous": {"sha256": "0" * 64}}, "until when the key of before is taken"),
+        ({"name": "a", "key": KEY, "previous": KEY}, "previous is no dictionary"),
+        ({"name": "a", "key": KEY, "previous": {"expires": "2030-01-01"}}, "previous: it has neither key nor sha256"),
+        ({"name": "a", "key": KEY, "previous": {"sha256": "0" * 64, "expires": "soon"}}, "previous: expires is 'soon'"),
     ],
 )
 def test_bad_keys(entry, words) -> None:
@@ -113,15 +121,17 @@ def test_maps() -> None:
         "requests_per_minute": 5,
         "concurrent": 2,
         "expires": "2030-01-01",
+        "previous": {"sha256": "e" * 64, "expires": "2029-01-01"},
     }
     read_keys, _problems, _warnings = keys.read([entry, {"name": "b", "sha256": "F" * 64}], ["tiny"])
     found = maps.of(read_keys, read(service("node-1"))[0], ["POST /v1/embeddings"])
-    assert hashlib.sha256(KEY.encode()).hexdigest() + " a\n" in found["keys"]
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    assert digest + " a\n" + "e" * 64 + " a\n" in found["keys"]
     assert "f" * 64 + " b\n" in found["keys"]
     assert KEY not in json.dumps(found)
     names = ("expiry", "rate", "concurrent", "allowed", "backends", "paths", "upstream")
     assert [found[name].splitlines()[1:] for name in names] == [
-        ["a 1893456000"], ["a 5"], ["a 2"], ["a|tiny 1", "b|* 1"], ["tiny vllm_medium"], ["POST|/v1/embeddings 1"],
+        [digest + " 1893456000", "e" * 64 + " 1861920000"], ["a 5"], ["a 2"], ["a|tiny 1", "b|* 1"], ["tiny vllm_medium"], ["POST|/v1/embeddings 1"],
         ["vllm_medium PLANTED-vllm"],
     ]  # fmt: skip
 
