@@ -20,8 +20,8 @@ options:
     required: true
   one_by_one_before:
     description: >-
-      Name of a group of gateways. Where it has hosts, and C(vllm_serial) is not set, machines are worked on one after the
-      other, so that the others serve meanwhile.
+      Name of a group of gateways. Where it has hosts, and C(vllm_serial) is not set, machines are worked on one after
+      the other, so that the others serve meanwhile.
     type: str
     default: ""
 """
