@@ -14,8 +14,8 @@ description:
     for; those that workers of before a reload still have are counted, too.
   - The state is written to O(state_file) in the same step, so that a reload or a restart of HAProxy keeps it.
   - With V(ready) and O(api_key) the host is asked which key it takes. Where that is O(api_key) and not the one that the
-    gateway shows, as after a rotation, the gateway shows O(api_key) from then on, and hosts of the backend that refuse it
-    are taken out until they have it, too. A host that refuses both stays as it is, and the module fails.
+    gateway shows, as after a rotation, the gateway shows O(api_key) from then on, and hosts of the backend that refuse
+    it are taken out until they have it, too. A host that refuses both stays as it is, and the module fails.
   - A gateway that does not run, or that does not know the server, is left alone and told in RV(running) and RV(known).
 extends_documentation_fragment:
   - myia.vllm.attributes
@@ -195,8 +195,8 @@ def key_to_show(params: dict, runtime: runtime_socket.Runtime, name: str) -> str
     key = upstream_key.wanted(hosts, name, shown, params["api_key"])
     if key is None:
         raise runtime_socket.GatewayError(
-            "the host refuses vllm_api_key of the inventory and the key that the gateway shows, so it gets no requests. "
-            "Put the key that it runs with into the inventory, or deploy the service with the present one."
+            "the host refuses vllm_api_key of the inventory and the key that the gateway shows, so it gets no "
+            "requests. Put the key that it runs with into the inventory, or deploy the service with the present one."
         )
     return key if key != shown else None
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """vLLM's own key, which a gateway shows to the hosts of a service: which one a host takes, and the change to another.
 
-A gateway has one key for a service, and a host that restarts with a new one takes only that. So it is asked of the hosts,
+A gateway has one key for a service, and a host that restarts with a new one takes only that. So the hosts are asked,
 when one comes back, which key they take: what the inventory or a file says may be true of some of them only.
 
 Python standard library only; runs on target hosts.
@@ -115,7 +115,7 @@ def change(runtime: Runtime, backend: str, key: str, path: str) -> None:
 
 
 def kept(runtime: Runtime, before: str, after: str, configuration: str) -> tuple[str, list[str]]:
-    """Return a new map with the keys of before where no host takes the new one yet, and the backends that this is true of.
+    """Return a new map with the keys of before where no host takes the new one yet, and the backends of which it is so.
 
     Args:
         runtime: the HAProxy that runs.
@@ -127,10 +127,8 @@ def kept(runtime: Runtime, before: str, after: str, configuration: str) -> tuple
     for backend in sorted(old):
         if backend in new and new[backend] != old[backend]:
             hosts = Hosts(runtime, backend, configuration)
-            says = [
-                (hosts.takes(server, new[backend]), hosts.takes(server, old[backend])) for server in hosts.addresses
-            ]
-            if any(was for _now, was in says) and not any(now for now, _was in says):
+            is_new_taken = any(hosts.takes(server, new[backend]) for server in hosts.addresses)
+            if not is_new_taken and any(hosts.takes(server, old[backend]) for server in hosts.addresses):
                 after = with_key(after, backend, old[backend])
                 held.append(backend)
     return after, held

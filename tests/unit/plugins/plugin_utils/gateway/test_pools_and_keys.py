@@ -131,7 +131,8 @@ def test_maps() -> None:
     assert KEY not in json.dumps(found)
     names = ("expiry", "rate", "concurrent", "allowed", "backends", "paths", "upstream")
     assert [found[name].splitlines()[1:] for name in names] == [
-        [digest + " 1893456000", "e" * 64 + " 1861920000"], ["a 5"], ["a 2"], ["a|tiny 1", "b|* 1"], ["tiny vllm_medium"], ["POST|/v1/embeddings 1"],
+        [digest + " 1893456000", "e" * 64 + " 1861920000"], ["a 5"], ["a 2"],
+        ["a|tiny 1", "b|* 1"], ["tiny vllm_medium"], ["POST|/v1/embeddings 1"],
         ["vllm_medium PLANTED-vllm"],
     ]  # fmt: skip
 
