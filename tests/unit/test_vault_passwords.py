@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The password of encrypted files is made on the controller once, whatever the number of hosts that want it at a time."""
+"""The password of encrypted files is made on the controller once, however many hosts want it at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(sys.executable).parent / "ansible-playbook"
 
-#: Each role that makes one: the tasks that do, the variable that names the file, and the one that the role encrypts with.
+SETTINGS = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable}
+
+#: Each role that makes one: the tasks that do, the variable that names the file, and what the role encrypts with.
 ROLES = {
     "config_archive": ("password", "config_archive_vault_password_file", "__config_archive_password"),
     "vllm_adopt": ("password", "vllm_adopt_vault_password_file", "__vllm_adopt_password"),
@@ -24,7 +26,7 @@ ROLES = {
 
 @pytest.fixture(name="passwords")
 def passwords_of(tmp_path):
-    """Return a function that has four hosts of one run take a password; it returns the output and what each host has."""
+    """Return a function that has four hosts of one run take a password; it returns output and what each has."""
 
     def run(role: str, file: pathlib.Path, *arguments: str) -> tuple[str, list[str]]:
         tasks_from, variable, fact = ROLES[role]
@@ -44,7 +46,7 @@ def passwords_of(tmp_path):
         done = subprocess.run(
             [PROGRAM, "-i", "a,b,c,d,", "-c", "local", "-f", "4", tmp_path / "play.yml", *arguments],
             cwd=ROOT, capture_output=True, text=True, check=False,
-            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+            env={**os.environ, **SETTINGS},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout, [path.read_text(encoding="utf-8") for path in sorted(tmp_path.glob("*.said"))]
