@@ -56,14 +56,14 @@ set -u
 prefix={prefix} ports='{ports}'
 keep="$prefix($(echo $ports | tr ' ' '|'))"
 
-# a kernel without IPv6 (ipv6.disable=1) lets nobody in by it, and ip6tables only fails
-known() {{
-    command -v "$1" >/dev/null && {{ [ "$1" != ip6tables ] || [ -e /proc/net/if_inet6 ]; }}
+# a kernel without IPv6 (ipv6.disable=1) lets nothing in by it, and ip6tables fails there
+has() {{
+    [ "$1" = iptables ] || [ -e /proc/net/if_inet6 ]
 }}
 
 # one family: its command, its restore command, what is sent to it
 family() {{
-    known "$1" || return 0
+    has "$1" || return 0
     "$1" -w -N DOCKER-USER 2>/dev/null
     # in one step: no chain is ever empty
     printf '%s' "$3" | "$2" -w --noflush || return 1
@@ -81,7 +81,7 @@ jump() {{
 
 # take the rules of this service away, but those of the chains $2
 away() {{
-    known "$1" || return 0
+    has "$1" || return 0
     for into in DOCKER-USER INPUT; do
         "$1" -w -S "$into" 2>/dev/null | grep -e " -j $prefix" | grep -v -E -e " -j $2\\$" | while read -r _add rule; do
             # its words are the arguments
@@ -95,7 +95,7 @@ away() {{
 }}
 
 there() {{
-    known "$1" || return 0
+    has "$1" || return 0
     for port in $ports; do
         "$1" -w -C DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport "$port" --ctdir ORIGINAL \\
             -j "$prefix$port" 2>/dev/null &&
