@@ -22,7 +22,7 @@ demo-monitoring: tools prometheus ## Monitor what `make demo` deployed: a page o
 demo-clean: ## Remove what `make demo` deployed
 	@tools/demo down
 
-test: tools cores browser prometheus images compose ## Lint, units, gates, every Molecule scenario with its core tests
+test: tools cores browser prometheus images compose ## Lint, units, gates, Molecule scenarios with their core tests (some are left to test-full)
 	@status=0; $(QUICK) || status=1; $(GATES) || status=1; MYIA_TESTS=core $(BIN)/pytest tests/molecule || status=1; exit $$status
 
 test-full: tools cores browser prometheus images compose ## The same with every test of every scenario

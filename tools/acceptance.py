@@ -113,6 +113,9 @@ class Run:
             "acceptance_ready": given.ready, "acceptance_look": str(self.out / "look.json"),
             "acceptance_model": {"path": FOLDER + "/model", "config": CONFIG, "size_gib": None},
         }  # fmt: skip
+        if given.ready:
+            # the engine is looked at all the same; its tag cannot be skipped
+            self.common.update(docker_engine_install=False, docker_engine_daemon_config={})
         self.more = json.loads(pathlib.Path(given.vars).read_text(encoding="utf-8")) if given.vars else {}
         if given.host:
             self.common["vllm_hosts"] = given.host
@@ -123,13 +126,17 @@ class Run:
         said.write_text(json.dumps({**self.common, **more, **self.more}), encoding="utf-8")
         before = set(self.out.rglob("report.json"))
         argv = [ROOT / ".venv" / "bin" / "ansible-playbook", "-i", self.given.inventory, name, "-e", "@%s" % said]
-        if self.given.ready and name == "deploy_medium.yml":
-            argv += ["--skip-tags", "engine,toolkit"]
-        done = subprocess.run([str(part) for part in argv], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [str(part) for part in argv + self.tags(name)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         (self.out / "last.log").write_text(done.stdout + done.stderr, encoding="utf-8")
         new = sorted(set(self.out.rglob("report.json")) - before)
         report = json.loads(new[-1].read_text(encoding="utf-8")) if new else {}
         return done.returncode, done.stdout + done.stderr, report, time.monotonic() - begin
+
+    def tags(self, name: str) -> list[str]:
+        """Return the options by which a playbook leaves out what is not wanted."""
+        return ["--skip-tags", "toolkit"] if self.given.ready and name == "deploy_medium.yml" else []
 
     def step(self, name: str, kind: str, ok: bool, found: str, s: float, **more: object) -> None:
         """Write a step down and say it."""

@@ -5,8 +5,8 @@
     tools/rekey_vault.py FOLDER --old FILE --new FILE [--id LABEL]
 
 Each file is re-keyed beside the old one, opened with the new password, compared with what it held, and only then put
-into its place. What cannot be opened with the old password is named, and nothing is changed then. Nothing that was
-decrypted is written.
+into its place. What neither password opens is named, and nothing is changed then. What the new one opens is done, by a
+run that was interrupted. Nothing that was decrypted is written.
 """
 
 from __future__ import annotations
@@ -73,12 +73,13 @@ def main() -> int:
     parser.add_argument("--id", default="", help="label of the new vault id")
     given = parser.parse_args()
     files = vaulted(given.folder)
-    closed = [str(path) for path in files if opened(path, given.old) is None]
+    left = [path for path in files if opened(path, given.old) is not None]
+    closed = [str(path) for path in files if path not in left and opened(path, given.new) is None]
     if closed or not files:
         print("%s; nothing was changed." % ("The old password does not open: " + ", ".join(closed) if closed else
               "No vaulted file below %s" % given.folder), file=sys.stderr)  # fmt: skip
         return 1
-    for path in files:
+    for path in left:
         rekey(path, given.old, given.new, given.id)
         print("re-keyed: %s" % path)
     print("Values that are encrypted one by one within a file (!vault) are not among them: encrypt those anew by hand.")

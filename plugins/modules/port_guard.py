@@ -43,7 +43,9 @@ options:
     elements: str
     default: []
   sweep:
-    description: Take away what keeps others from a port that the service had before. Nothing else counts as a change.
+    description:
+      - Take away what keeps others from a port that the service had before. Without it such a port stays guarded, after
+        a reboot too, since a deployment that fails goes back to it.
     type: bool
     default: false
   backend:
@@ -64,6 +66,11 @@ EXAMPLES = r"""
 RETURN = r"""
 backend: {description: What sets the rules; empty where they are taken away., type: str, returned: success}
 unit: {description: The systemd unit., type: str, returned: success}
+ports:
+  description: The ports that are guarded, O(port) and those that the service had before.
+  type: list
+  elements: int
+  returned: success
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -91,14 +98,16 @@ def present(module: AnsibleModule, project: str, before: tuple[str, str]) -> dic
     """Set the rules, and see to it that they are set at each boot."""
     p, unit = module.params, port_guard.unit_name(project)
     backend = p["backend"] if p["backend"] != "auto" else port_guard.backend_of(run)
-    wanted = (port_guard.program(project, p["port"], p["sources"], backend), port_guard.unit(project))
+    # the service may come back to the port that it leaves, by itself and after a reboot
+    left = [] if p["sweep"] else [port for port in port_guard.ports_of(before[0]) if port != p["port"]]
+    ports = sorted([p["port"], *left])
+    wanted = (port_guard.program(project, ports, p["sources"], backend), port_guard.unit(project))
     program = port_guard.paths(project)[0]
     same = before == wanted
     enabled = same and run(["systemctl", "is-enabled", "--quiet", unit])[0] == 0
     changed = not same or not enabled or run([program, "check"])[0] != 0
     if changed and not module.check_mode:
-        # what another backend has set only its own program takes away; of another port the rules stay until the service
-        # has gone there
+        # what another backend has set only its own program takes away
         if before[0] and port_guard.is_nftables(before[0]) != port_guard.is_nftables(wanted[0]):
             run([program, "down"])
         port_guard.write(project, wanted)
@@ -106,10 +115,10 @@ def present(module: AnsibleModule, project: str, before: tuple[str, str]) -> dic
         must(module, ["systemctl", "daemon-reload"], "systemd has to run on the host.")
         must(module, ["systemctl", "enable", "--quiet", unit], "systemd has to run on the host.")
         must(module, ["systemctl", "restart", unit], "Look at systemctl status %s." % unit)
-    elif p["sweep"] and not module.check_mode:
+    if p["sweep"] and not module.check_mode:
         run([program, "sweep"])
     diff = {"before": before[0], "after": wanted[0], "before_header": program, "after_header": program}
-    return {"changed": changed, "backend": backend, "unit": unit, "diff": diff}
+    return {"changed": changed, "backend": backend, "unit": unit, "ports": ports, "diff": diff}
 
 
 def absent(module: AnsibleModule, project: str, before: tuple[str, str]) -> dict:
@@ -123,7 +132,7 @@ def absent(module: AnsibleModule, project: str, before: tuple[str, str]) -> dict
         port_guard.remove(project)
         run(["systemctl", "daemon-reload"])
     diff = {"before": before[0], "after": "", "before_header": program, "after_header": program}
-    return {"changed": changed, "backend": "", "unit": unit, "diff": diff}
+    return {"changed": changed, "backend": "", "unit": unit, "ports": [], "diff": diff}
 
 
 def main() -> None:

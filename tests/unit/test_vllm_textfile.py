@@ -76,6 +76,19 @@ def test_deploying(service, tmp_path) -> None:
     assert by_name(textfile.of_service(service, None))["vllm_deploying", "medium"] == 0
 
 
+def test_stopped(service, tmp_path) -> None:
+    """By the note of who stopped it, while the container does not run and was not started since."""
+    ended = {"Running": False, "StartedAt": "2026-02-01T00:00:00.123456789Z"}
+    told = lambda answer: by_name(textfile.of_service(service, answer))["vllm_stopped", "medium"]  # noqa: E731
+    assert told(inspected("x", **ended)) == 0
+    (tmp_path / "stopped.json").write_text(json.dumps({"at_s": 1769904100.0, "who": "ann"}), encoding="utf-8")
+    assert told(inspected("x", **ended)) == 1
+    assert told(None) == 1
+    assert told(inspected("x", Running=True, StartedAt=ended["StartedAt"])) == 0
+    # started by hand since, and ended by itself
+    assert told(inspected("x", **{**ended, "StartedAt": "2026-02-01T00:02:00Z"})) == 0
+
+
 @pytest.mark.parametrize("answer", [None, "", "[]", "no JSON"])
 def test_no_container(service, answer) -> None:
     """It does not run, and nothing else is claimed."""

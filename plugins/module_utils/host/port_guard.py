@@ -53,16 +53,24 @@ _IPTABLES = """\
 # Written by the Ansible collection myia.vllm: vllm_allowed_sources of {project}. Usage: up, sweep (away with those of
 # another port), down, check
 set -u
-prefix={prefix} chain={chain} port={port}
+prefix={prefix} ports='{ports}'
+keep="$prefix($(echo $ports | tr ' ' '|'))"
+
+# a kernel without IPv6 (ipv6.disable=1) lets nothing in by it, and ip6tables fails there
+has() {{
+    [ "$1" = iptables ] || [ -e /proc/net/if_inet6 ]
+}}
 
 # one family: its command, its restore command, what is sent to it
 family() {{
-    command -v "$1" >/dev/null || return 0
+    has "$1" || return 0
     "$1" -w -N DOCKER-USER 2>/dev/null
-    # in one step: the chain is never empty
+    # in one step: no chain is ever empty
     printf '%s' "$3" | "$2" -w --noflush || return 1
-    jump "$1" DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport "$port" --ctdir ORIGINAL -j "$chain" &&
-        jump "$1" INPUT -p tcp --dport "$port" -j "$chain"
+    for port in $ports; do
+        jump "$1" DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport "$port" --ctdir ORIGINAL \\
+            -j "$prefix$port" && jump "$1" INPUT -p tcp --dport "$port" -j "$prefix$port" || return 1
+    done
 }}
 
 jump() {{
@@ -71,32 +79,34 @@ jump() {{
     "$tool" -w -C "$into" "$@" 2>/dev/null || "$tool" -w -I "$into" 1 "$@"
 }}
 
-# take the rules of this service away, but those of the chain $2
+# take the rules of this service away, but those of the chains $2
 away() {{
-    command -v "$1" >/dev/null || return 0
+    has "$1" || return 0
     for into in DOCKER-USER INPUT; do
-        "$1" -w -S "$into" 2>/dev/null | grep -e " -j $prefix" | grep -v -e " -j $2\\$" | while read -r _add rule; do
+        "$1" -w -S "$into" 2>/dev/null | grep -e " -j $prefix" | grep -v -E -e " -j $2\\$" | while read -r _add rule; do
             # its words are the arguments
             "$1" -w -D $rule
         done
     done
-    "$1" -w -S 2>/dev/null | grep -e "^-N $prefix" | grep -v -e " $2\\$" | while read -r _new name; do
+    "$1" -w -S 2>/dev/null | grep -e "^-N $prefix" | grep -v -E -e " $2\\$" | while read -r _new name; do
         "$1" -w -F "$name" && "$1" -w -X "$name"
     done
     return 0
 }}
 
 there() {{
-    command -v "$1" >/dev/null || return 0
-    "$1" -w -C DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport "$port" --ctdir ORIGINAL \\
-        -j "$chain" 2>/dev/null &&
-        "$1" -w -C INPUT -p tcp --dport "$port" -j "$chain" 2>/dev/null &&
-        [ "$("$1" -w -S "$chain" 2>/dev/null | grep -c '^-A')" = "$2" ]
+    has "$1" || return 0
+    for port in $ports; do
+        "$1" -w -C DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport "$port" --ctdir ORIGINAL \\
+            -j "$prefix$port" 2>/dev/null &&
+            "$1" -w -C INPUT -p tcp --dport "$port" -j "$prefix$port" 2>/dev/null &&
+            [ "$("$1" -w -S "$prefix$port" 2>/dev/null | grep -c '^-A')" = "$2" ] || return 1
+    done
 }}
 
 case ${{1-}} in
 up) family iptables iptables-restore '{rules4}' && family ip6tables ip6tables-restore '{rules6}' ;;
-sweep) away iptables "$chain"; away ip6tables "$chain" ;;
+sweep) away iptables "$keep"; away ip6tables "$keep" ;;
 down) away iptables none; away ip6tables none ;;
 check) there iptables {count4} && there ip6tables {count6} ;;
 *) echo "usage: $0 up|sweep|down|check" >&2; exit 2 ;;
@@ -108,8 +118,9 @@ _NFTABLES = """\
 # Written by the Ansible collection myia.vllm: vllm_allowed_sources of {project}. Usage: up, sweep (away with those of
 # another port), down, check
 set -u
+prefix={prefix} ports='{ports}'
 away() {{
-    nft list tables 2>/dev/null | grep -e " inet {prefix}[0-9]*\\$" | grep -v -e " $1\\$" |
+    nft list tables 2>/dev/null | grep -e " inet $prefix[0-9]*\\$" | grep -v -E -e " $1\\$" |
         while read -r _table family name; do
             nft delete table "$family" "$name"
         done
@@ -118,12 +129,14 @@ case ${{1-}} in
 up) nft -f - <<'END'
 {rules}END
     ;;
-sweep) away {table} ;;
+sweep) away "$prefix($(echo $ports | tr ' ' '|'))" ;;
 down) away none ;;
-check) nft list table inet {table} >/dev/null 2>&1 ;;
+check) for port in $ports; do nft list table inet "$prefix$port" >/dev/null 2>&1 || exit 1; done ;;
 *) echo "usage: $0 up|sweep|down|check" >&2; exit 2 ;;
 esac
 """
+
+_PORTS = re.compile(r"^prefix=\S+ ports='([0-9 ]+)'$", re.MULTILINE)
 
 
 def paths(project: str) -> tuple[str, str]:
@@ -141,37 +154,48 @@ def unit(project: str) -> str:
     return _UNIT.format(project=project, program=paths(project)[0])
 
 
-def program(project: str, port: int, sources: list[str], backend: str) -> str:
+def program(project: str, ports: list[int], sources: list[str], backend: str) -> str:
     """Return the program that sets the rules, looks at them and takes them away.
 
     Args:
         project: name of the Compose project.
-        port: the published port.
-        sources: networks that may reach it, of both families, as ``ipaddress`` writes them.
+        ports: the published ports: that of the service, and those that it had until somebody has seen it serve there.
+        sources: networks that may reach them, of both families, as ``ipaddress`` writes them.
         backend: one of :data:`BACKENDS`.
     """
     families = ([s for s in sources if ":" not in s], [s for s in sources if ":" in s])
+    listed = " ".join(map(str, ports))
     if backend == "nftables":
         prefix = "myia_%s_" % re.sub(r"\W", "_", project)
-        table = "%s%d" % (prefix, port)
-        rules = _nft_rules(table, port, *families)
-        return _NFTABLES.format(project=project, prefix=prefix, table=table, rules=rules)
+        rules = "".join(_nft_rules("%s%d" % (prefix, port), port, *families) for port in ports)
+        return _NFTABLES.format(project=project, prefix=prefix, ports=listed, rules=rules)
     prefix = chain_prefix(project)
-    chain = "%s%d" % (prefix, port)
+    chains = ["%s%d" % (prefix, port) for port in ports]
     restores = []
     for own in families:
         lines = ["-i lo -j RETURN", *("-s %s -j RETURN" % source for source in own), "-j DROP"]
-        restores.append("*filter\n:%s - [0:0]\n%sCOMMIT\n" % (chain, "".join("-A %s %s\n" % (chain, x) for x in lines)))
+        restores.append(
+            "*filter\n%s%sCOMMIT\n"
+            % (
+                "".join(":%s - [0:0]\n" % chain for chain in chains),
+                "".join("-A %s %s\n" % (chain, line) for chain in chains for line in lines),
+            )
+        )
     return _IPTABLES.format(
         project=project,
         prefix=prefix,
-        chain=chain,
-        port=port,
+        ports=listed,
         rules4=restores[0],
         rules6=restores[1],
         count4=len(families[0]) + 2,
         count6=len(families[1]) + 2,
     )
+
+
+def ports_of(text: str) -> list[int]:
+    """Return the ports that a program guards; none for another text."""
+    found = _PORTS.search(text)
+    return [int(port) for port in found[1].split()] if found else []
 
 
 def chain_prefix(project: str) -> str:

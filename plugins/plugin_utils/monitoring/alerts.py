@@ -56,17 +56,19 @@ OWN = frozenset(("service:vllm_answers_nothing",))
 def _answers(service: Service, timing: Timing, limits: dict[str, float]) -> list[Alert]:
     one = 'job="%s"'.__mod__
     select = service.select
+    # nobody is told of a service that somebody stopped on purpose; who tells so is the timer of its host
+    wanted = " unless on (host, service) vllm_stopped%s == 1" % select() if service.node_address else ""
     found = [
         Alert(
             "VllmDown", "page",
-            "up%s == 0 or absent(up%s)" % (select(one("vllm")), select(one("vllm"))),
+            "(up%s == 0 or absent(up%s))%s" % (select(one("vllm")), select(one("vllm")), wanted),
             4 * timing.scrape_s,
             "vLLM answers nothing on {{ $labels.host }}",
             "Look whether the container runs (docker ps) and what it died of: diagnose_medium.yml reads its log.",
         ),
         Alert(
             "VllmHealthFailing", "page",
-            "probe_success%s == 0" % select(one("vllm-health")),
+            "probe_success%s == 0%s" % (select(one("vllm-health")), wanted),
             # longer than VllmDown's, which then inhibits it
             4 * timing.probe_s,
             "/health does not say 200 on {{ $labels.host }}",

@@ -35,8 +35,10 @@ def records(service: Service, timing: Timing, limits: dict[str, float]) -> list[
         )
         available = "%s * on (%s) (1 - service:vllm_answers_nothing%s) or %s" % (health, BY, service.select(), health)
     if service.node_address:
-        # what a deployment takes is planned, and burns nothing
-        planned = "max by (%s) (vllm_deploying%s)" % (BY, service.select())
+        # what a deployment takes is planned, and so is a stop on purpose: neither burns anything
+        planned = "max by (%s) (vllm_deploying%s == 1 or vllm_stopped%s == 1)" % (
+            BY, service.select(), service.select(),
+        )  # fmt: skip
         available = "clamp_max((%s) + on (%s) %s, 1) or %s" % (available, BY, planned, available)
     found.append(("service:vllm_available", available))
     for hours, name in WINDOWS.items():

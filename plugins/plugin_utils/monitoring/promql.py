@@ -120,6 +120,7 @@ OF_THE_TEXTFILE = frozenset(
         "vllm_release_info",
         "vllm_deploying",
         "vllm_deployment_time_seconds",
+        "vllm_stopped",
         "vllm_textfile_last_run_seconds",
         "nvidia_smi_gpu_info",
         "nvidia_smi_last_collect_success",

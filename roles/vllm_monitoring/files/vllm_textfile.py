@@ -24,6 +24,9 @@ TIMEOUT_S = 10
 #: The file by which a deployment keeps others out, and after how many seconds without a sign of life it died.
 LOCK, LOCK_SILENT_S = "deployment.lock", 300
 
+#: The note of who stopped a service on purpose. It counts while the container does not run and was not started since.
+STOPPED = "stopped.json"
+
 #: What nvidia-smi is asked, each with the name of its series, and a factor. MiB become bytes, per cent a ratio.
 GPU_FIELDS = (
     ("temperature.gpu", "nvidia_smi_temperature_gpu", 1.0),
@@ -53,6 +56,7 @@ HELP = {
     "vllm_release_info": "The release that is current.",
     "vllm_deployment_time_seconds": "When the current release was accepted, in seconds since 1970.",
     "vllm_deploying": "Whether a deployment of the service goes on.",
+    "vllm_stopped": "Whether somebody stopped the service on purpose (stop_medium.yml).",
     "vllm_textfile_last_run_seconds": "When this was written, in seconds since 1970.",
     "nvidia_smi_last_collect_success": "Whether nvidia-smi answered.",
     "nvidia_smi_gpu_info": "A GPU.",
@@ -103,6 +107,21 @@ def deploying(folder: str) -> bool:
         return False
 
 
+def stopped(folder: str, state: dict) -> bool:
+    """Tell whether the service was stopped on purpose.
+
+    Args:
+        folder: of the service.
+        state: what docker inspect says under State; empty where there is no container.
+    """
+    at_s = read(os.path.join(folder, STOPPED)).get("at_s")
+    if not isinstance(at_s, (int, float)) or state.get("Running") or state.get("Restarting"):
+        return False
+    # with nanoseconds, which nobody here needs
+    started = seconds(str(state.get("StartedAt", ""))[:19] + "Z")
+    return started is None or started <= at_s
+
+
 def of_service(service: dict, inspected: str | None) -> list[tuple[str, dict, float]]:
     """Return the samples of a service as (name, labels, value).
 
@@ -123,6 +142,7 @@ def of_service(service: dict, inspected: str | None) -> list[tuple[str, dict, fl
         state = json.loads(inspected or "")[0]
     except (ValueError, IndexError, KeyError, TypeError):
         found.append(("vllm_container_running", {"service": name, "id": ""}, 0))
+        found.append(("vllm_stopped", {"service": name}, float(stopped(folder, {}))))
         return found
     identity = str(state.get("Id", ""))
     labels = {"service": name, "id": identity[:12]}
@@ -133,6 +153,7 @@ def of_service(service: dict, inspected: str | None) -> list[tuple[str, dict, fl
         ("vllm_container_oom_killed", labels, float(bool(inner.get("OOMKilled")))),
         ("vllm_container_exit_code", labels, float(inner.get("ExitCode", 0))),
     ]
+    found.append(("vllm_stopped", {"service": name}, float(stopped(folder, inner))))
     release = "unknown"
     for path in glob.glob(os.path.join(folder, "releases", "*", "release.json")):
         if identity and read(path).get("container_id") == identity:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import pathlib
@@ -11,6 +12,7 @@ import sys
 import pytest
 import yaml
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.common import run_options
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import checks
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -155,3 +157,16 @@ def test_check_without_words(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(hardware, "ROOT", tmp_path)
     with pytest.raises(ValueError, match="no claim for nosuch"):
         hardware.rows()
+
+
+def test_a_host_that_is_ready(tmp_path) -> None:
+    """Engine and toolkit are left alone by options that the playbook takes."""
+    given = argparse.Namespace(
+        out=str(tmp_path), gpus="0", ready=True, vars=None, host=None, inventory="inventories/demo"
+    )
+    run = acceptance.Run(given)
+    assert (run.common["docker_engine_install"], run.common["docker_engine_daemon_config"]) == (False, {})
+    option, skipped = run.tags("deploy_medium.yml")
+    assert option == "--skip-tags"
+    assert run_options.problem(["deploy_medium.yml"], ["all"], skipped.split(","), None) == ""
+    assert run.tags("remove_medium.yml") == []

@@ -69,3 +69,14 @@ def test_one_that_does_not_open_stops_all(place) -> None:
     done = run(place)
     assert done.returncode == 1 and str(path) in done.stderr
     assert {item: item.read_bytes() for item in (place / "inventory").rglob("*.yml")} == before
+
+
+def test_a_run_that_was_interrupted_is_ended_by_the_next(place) -> None:
+    """What it had done already opens with the new password alone."""
+    done = place / "inventory" / "a" / "vault.yml"
+    done.write_text(TEXT)
+    encrypt(done, place / "new")
+    before = done.read_bytes()
+    assert run(place).returncode == 0
+    assert done.read_bytes() == before
+    assert view(place / "inventory" / "b" / "vault.yml", place / "new").strip() == TEXT.strip()

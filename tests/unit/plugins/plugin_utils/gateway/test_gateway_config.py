@@ -220,6 +220,26 @@ def subject(port: int) -> bytes:
         return tls.getpeercert(binary_form=True)
 
 
+def test_a_certificate_that_was_not_given_to_the_end(root, program, certificate, tmp_path) -> None:
+    """Killed while it asks HAProxy: the next run does not take it for done."""
+    place, socket_path = tmp_path / "vllm-tls" / "gateway.pem", tmp_path / "admin.sock"
+    words = [sys.executable, str(root / "roles/vllm_gateway/files/vllm-gateway-certificate")]
+    words += ["--certificate", str(certificate), "--key", str(certificate)]
+    # a HAProxy that takes the question and does not answer
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(socket_path))
+        server.listen()
+        server.settimeout(60)
+        with subprocess.Popen([*words, "--place", str(place), "--socket", str(socket_path)]) as process:
+            link, _address = server.accept()
+            process.kill()
+            link.close()
+    socket_path.unlink()
+    assert program(*words[2:]) == (0, "changed")
+    assert place.exists()
+    assert program(*words[2:]) == (0, "unchanged")
+
+
 def test_certificates(bed, program, certificate, tmp_path) -> None:
     """A self-signed one for a start, another without a reload; a key that does not fit changes nothing."""
     assert program("--self-signed", "gateway.example.com") == (0, "changed")

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 import yaml
-from rule_cases import CASES, DCGM_CASES
+from rule_cases import CASES, DCGM_CASES, OUTAGE, L
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_options
 from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring import alerts, promql, rules
@@ -23,6 +23,9 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring.service impor
 ROOT = pathlib.Path(__file__).resolve().parents[5]
 PROMTOOL = shutil.which("promtool") or str(ROOT / ".cache/prometheus/usr/bin/promtool")
 VERSIONS = vllm_options.versions()
+
+#: Labels of what the timer of the service's host tells.
+TIMER = 'host="h1",service="medium",instance="h1:9100",job="vllm-node"'
 
 with_promtool = pytest.mark.skipif(
     not pathlib.Path(PROMTOOL).exists(), reason="promtool is not there: tools/bootstrap prometheus gets it"
@@ -135,6 +138,17 @@ def test_alerts_fire_and_are_quiet(tmp_path, metrics, cases) -> None:
     """As promtool sees it, with the delays that the rules have."""
     files = {"service.yml": made(metrics=metrics), "gateway.yml": rules.of_gateway(Timing(), LIMITS)}
     done = promtool(tmp_path, files, cases_for_promtool(cases))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@with_promtool
+def test_a_service_that_was_stopped_on_purpose(tmp_path) -> None:
+    """Nobody is told, and no budget is burnt; with the same series and no note they are."""
+    down = {'up{job="vllm",%s}' % L: "0x240", **OUTAGE}
+    told = {**down, "vllm_stopped{%s}" % TIMER: "0x240", "vllm_deploying{%s}" % TIMER: "0x240"}
+    quiet = {**told, "vllm_stopped{%s}" % TIMER: "1x240"}
+    cases = {name: (told, quiet) for name in ("VllmDown", "VllmHealthFailing", "VllmAvailabilityBurn1h")}
+    done = promtool(tmp_path, {"service.yml": made()}, cases_for_promtool(cases))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
