@@ -45,6 +45,7 @@ BY_LOOKUP = (
     "vllm_updates_repository",
     "vllm_updates_file",
     "vllm_updates_pin_file",
+    "vllm_fleet_canary",
     # by the plan of the gateway, or the lookup
     "vllm_gateway_keys",
     "vllm_gateway_tls",

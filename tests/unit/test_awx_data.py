@@ -12,6 +12,7 @@ from ansible.template import Templar
 from awx_modules import argument_errors, module_options
 from awx_standin.surveys import check_survey
 
+from ansible_collections.myia.vllm.plugins.action.service_definition import BY_LOOKUP
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import role_variables
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS, TYPED_HIDDEN
 
@@ -149,6 +150,19 @@ def test_surveys(data) -> None:
             assert question["variable"] in options
             assert question["variable"] not in SECRETS
             assert (question["type"] == "password") is (question["variable"] in TYPED_HIDDEN)
+
+
+def test_empty_answers_say_nothing(data) -> None:
+    """AWX may send an empty text for what nobody answered: the role has to read it so. Numbers are never empty."""
+    own = role_variables.role_options("vllm")
+    asked = {
+        question["variable"]
+        for item in data["controller_templates"]
+        for question in item["survey_spec"]["spec"]
+        if question["type"] not in ("integer", "float")
+    }
+    assert "vllm_gateway_tls" in asked
+    assert sorted(asked - set(own) - set(BY_LOOKUP)) == []
 
 
 def test_every_step_of_a_workflow_gets_its_answers(data) -> None:
