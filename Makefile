@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help acceptance tools browser prometheus compose cores demo demo-monitoring demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed soak vllm-options coverage adopt-cases build clean
+.PHONY: help acceptance tools browser prometheus compose cores demo demo-gateway demo-monitoring demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed soak vllm-options coverage adopt-cases build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -15,6 +15,9 @@ help: ## Show this list
 
 demo: ## Deploy a real vLLM on this machine's CPU by deploy_medium.yml (MODEL=Qwen/Qwen3-0.6B for a real small model)
 	@tools/demo up $(MODEL)
+
+demo-gateway: tools ## Put the gateway, with keys and TLS, before what `make demo` deployed, until Ctrl-C
+	@$(BIN)/python tools/demo_gateway.py
 
 demo-monitoring: tools prometheus ## Monitor what `make demo` deployed: a page of alerts and Prometheus, until Ctrl-C
 	@$(BIN)/python tools/demo_monitoring.py $(if $(MODEL),--model $(MODEL))

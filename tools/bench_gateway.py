@@ -18,8 +18,6 @@ import multiprocessing
 import os
 import pathlib
 import platform
-import shutil
-import socket
 import ssl
 import statistics
 import subprocess
@@ -28,11 +26,9 @@ import tempfile
 import time
 import urllib.parse
 
-from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
-from ansible.template import Templar, trust_as_template
+import gateway_here
+from gateway_here import free_port
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOKENS, GAP_S = 50, 0.02
 #: Longest time of a run in seconds.
 LIMIT_S = 300
@@ -118,58 +114,18 @@ async def run(url: str, key: str, model: str, streams: int) -> dict[str, float]:
     }
 
 
-def free_port() -> int:
-    """Return a port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def configuration(folder: pathlib.Path, port: int, upstream: int) -> pathlib.Path:
     """Write the role's configuration for the stand-in; return the path of haproxy.cfg."""
-    init_plugin_loader([str(ROOT / "collections")])
-    from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import (  # noqa: PLC0415 loader first
-        role_options,
-    )
-    from ansible_collections.myia.vllm.plugins.plugin_utils.gateway import plan  # noqa: PLC0415 loader first
-
-    values = {name: option.get("default") for name, option in role_options("vllm_gateway").items()}
-    values.update(
-        vllm_gateway_keys=[{"name": "bench", "key": KEY}],
-        vllm_gateway_tls="none",
-        vllm_gateway_address="127.0.0.1",
-        vllm_gateway_port=port,
-        vllm_gateway_metrics_port=free_port(),
-        vllm_gateway_agent_port=free_port(),
-    )
-    definition = {"name": "bench", "served_model_names": ["tiny-qwen3"], "lora_adapters": [], "port": upstream}
-    definition.update(publish_address="127.0.0.1", published=True, network_mode="", scheme="http")
-    service = {"host": "stand-in", "definition": definition, "api_key": UPSTREAM_KEY, "address": "127.0.0.1"}
-    made, problems, _warnings = plan.make(
-        values, [{**service, "ansible_host": "here"}], {"host": "here", "ansible_host": "here"}
-    )
-    if problems:
-        raise SystemExit("\n".join(problems))
-    templar = Templar(loader=DataLoader(), variables={"__vllm_gateway_plan": made})
-
-    def rendered(name: str) -> str:
-        path = ROOT / "templates" / name
-        return templar.template(trust_as_template("{{ lookup('ansible.builtin.template', '%s') }}" % path))
-
-    files = {**made["files"], plan.FOLDER + "/gateway.lua": rendered("haproxy.lua.j2")}
-    files[str(folder / "haproxy.cfg")] = rendered("haproxy.cfg.j2")
-    for path, text in files.items():
-        place = pathlib.Path(path.replace(plan.FOLDER, str(folder / "vllm")))
-        place.parent.mkdir(parents=True, exist_ok=True)
-        for old, new in (
-            (plan.FOLDER, str(folder / "vllm")),
-            (plan.STATE_FILE, str(folder / "state")),
-            ("/run/haproxy/admin.sock", str(folder / "admin.sock")),
-            ("    chroot /var/lib/haproxy\n    user haproxy\n    group haproxy\n", ""),
-        ):
-            text = text.replace(old, new)
-        place.write_text(text, encoding="utf-8", newline="")
-    return folder / "haproxy.cfg"
+    settings = {
+        "vllm_gateway_keys": [{"name": "bench", "key": KEY}],
+        "vllm_gateway_tls": "none",
+        "vllm_gateway_address": "127.0.0.1",
+        "vllm_gateway_port": port,
+        "vllm_gateway_metrics_port": free_port(),
+        "vllm_gateway_agent_port": free_port(),
+    }
+    service = {"name": "bench", "models": ["tiny-qwen3"], "port": upstream, "api_key": UPSTREAM_KEY}
+    return gateway_here.write(folder, settings, service)
 
 
 def table(rounds: list[dict[str, dict[str, float]]], about: str) -> str:
@@ -201,7 +157,7 @@ def main() -> int:
     parser.add_argument("--key", default="")
     parser.add_argument("--model", default="tiny-qwen3")
     given = parser.parse_args()
-    program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+    program = gateway_here.program()
     if not given.direct and not program:
         print("There is no haproxy on this machine: apt-get install haproxy", file=sys.stderr)
         return 1
@@ -215,7 +171,7 @@ def main() -> int:
                 upstream, port = free_port(), free_port()
                 started.append(multiprocessing.Process(target=serve, args=(upstream,), daemon=True))
                 started[0].start()
-                words = [str(program), "-db", "-f", str(configuration(pathlib.Path(name), port, upstream))]
+                words = [program, "-db", "-f", str(configuration(pathlib.Path(name), port, upstream))]
                 started.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
                 time.sleep(3)
                 where = {"direct": ("http://127.0.0.1:%d" % upstream, UPSTREAM_KEY)}

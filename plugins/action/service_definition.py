@@ -45,6 +45,17 @@ BY_LOOKUP = (
     "vllm_updates_repository",
     "vllm_updates_file",
     "vllm_updates_pin_file",
+    "vllm_fleet_canary",
+    # by the plan of the gateway, or the lookup
+    "vllm_gateway_keys",
+    "vllm_gateway_tls",
+    "vllm_gateway_tls_certificate",
+    "vllm_gateway_tls_key",
+    "vllm_gateway_name",
+    "vllm_gateway_port",
+    "vllm_gateway_balance",
+    "vllm_gateway_hold_s",
+    "vllm_gateway_remove_package",
 )
 
 #: Said of a role's other variables, which the roles read as Ansible has them.

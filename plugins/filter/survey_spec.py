@@ -11,8 +11,9 @@ author: myia.vllm contributors (@myia)
 description:
   - Returns the C(survey_spec) of a job template or workflow. Types, choices, limits and descriptions of the questions
     are those of the roles' argument_specs, so a form never asks for what a role would refuse.
-  - Booleans are asked as V(true) or V(false), lists and dictionaries as JSON. No question has to be answered, and none
-    has a default, since AWX sends those as answers. The help texts tell what a run uses for what is not answered.
+  - Booleans are asked as V(true) or V(false), lists and dictionaries as JSON, as a password where they may hold keys.
+    No question has to be answered, and none has a default, since AWX sends those as answers. The help texts tell what a
+    run uses for what is not answered.
 positional: values
 options:
   _input:

@@ -139,6 +139,12 @@ ipc: {description: V(private) or V(host)., type: str, returned: success}
 shm_size: {description: Size of the container's /dev/shm; empty for the host's., type: str, returned: success}
 volumes: {description: Mounts in Compose's short form., type: list, elements: str, returned: success}
 named_volumes: {description: Docker volumes among them., type: list, elements: str, returned: success}
+shared_volumes:
+  description:
+    - Those among C(named_volumes) that are not the service's own, so that Compose does not make them, each with the
+      Compose project that it is marked with where it is made; empty, none.
+  type: dict
+  returned: success
 healthcheck:
   description: Keys C(interval_s), C(timeout_s), C(retries) and C(start_period_s).
   type: dict

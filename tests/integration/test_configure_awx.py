@@ -20,8 +20,10 @@ OTHERS = (
     "check_updates.yml",
     "deploy.yml",
     "deploy_fleet.yml",
+    "deploy_gateway.yml",
     "deploy_monitoring.yml",
     "not_released.yml",
+    "remove_gateway.yml",
     "remove_monitoring.yml",
     "rotate_secrets.yml",
 )
@@ -104,18 +106,46 @@ def test_check_of_an_empty_awx(story) -> None:
     _awx, check, _first = story
     assert check.status == 0, check.output
     assert check.writes == []
-    assert "20 job templates, 1 workflow and 4 schedules" in " ".join(check.output.split())
+    assert "22 job templates, 1 workflow and 4 schedules" in " ".join(check.output.split())
     assert "changed=1" in check.output
 
 
 #: Playbooks about every service, and what their forms ask.
 ALL_SERVICES = {
+    "deploy_gateway.yml": {
+        "vllm_gateway_keys",
+        "vllm_gateway_tls",
+        "vllm_gateway_tls_certificate",
+        "vllm_gateway_tls_key",
+        "vllm_gateway_name",
+        "vllm_gateway_port",
+        "vllm_gateway_balance",
+        "vllm_gateway_hold_s",
+    },
+    "remove_gateway.yml": {"vllm_gateway_remove_package"},
     "deploy.yml": {"vllm_version", "vllm_image"},
     "deploy_monitoring.yml": {"vllm_version", "vllm_image"},
     "remove_monitoring.yml": {"vllm_version", "vllm_image"},
     "status_medium.yml": {"vllm_name", "vllm_status_fail"},
     "check_updates.yml": {"vllm_name", "vllm_updates_to", "vllm_updates_offline"},
 }
+
+
+#: What a template says for each of its jobs, by playbook; the others say the group of the hosts.
+EXTRA_VARS = {"deploy_gateway.yml": {"vllm_gateway_service_hosts": "medium"}, "remove_gateway.yml": {}}
+#: Whose work needs all hosts at once.
+ONE_JOB = (
+    "deploy_fleet.yml",
+    "deploy_gateway.yml",
+    "remove_gateway.yml",
+    "deploy_monitoring.yml",
+    "remove_monitoring.yml",
+)
+
+
+def said_of(template: dict) -> dict:
+    """The extra variables of a template."""
+    return json.loads(template["extra_vars"] or "{}")
 
 
 def test_everything_is_there(story) -> None:
@@ -143,6 +173,8 @@ def test_everything_is_there(story) -> None:
         "Start": "start_medium.yml",
         "Check updates": "check_updates.yml",
         "Pin": "pin_medium.yml",
+        "Deploy gateway": "deploy_gateway.yml",
+        "Remove gateway": "remove_gateway.yml",
         "Monitor": "deploy_monitoring.yml",
         "Stop monitoring": "remove_monitoring.yml",
     }
@@ -151,7 +183,9 @@ def test_everything_is_there(story) -> None:
         assert one["labels"] == ["vllm"]
         asked = {question["variable"]: question for question in one["survey_spec"]["spec"]}
         assert {question["default"] for question in asked.values()} == {""}
-        assert json.loads(one["extra_vars"]) == {"vllm_hosts": "medium"}
+        assert said_of(one) == EXTRA_VARS.get(one["playbook"], {"vllm_hosts": "medium"})
+        hidden = [name for name, question in asked.items() if question["type"] == "password"]
+        assert hidden == (["vllm_gateway_keys"] if one["playbook"] == "deploy_gateway.yml" else [])
         if one["playbook"] == "deploy_fleet.yml":
             # slices would be runs that exclude each other
             assert (one["job_slice_count"], one["ask_limit_on_launch"]) == (1, False)
@@ -169,6 +203,7 @@ def test_everything_is_there(story) -> None:
     assert told == {
         "Deploy", "Deploy all", "Deploy fleet", "Verify", "Benchmark", "Roll back", "Not released", "Rotate secrets",
         "Status", "Restart", "Stop", "Start", "Check updates", "Monitor", "Stop monitoring",
+        "Deploy gateway", "Remove gateway",
     }  # fmt: skip
     (group,) = awx.objects("groups")
     assert (group["name"], group["hosts"]) == ("medium", ["gpu01"])
@@ -248,7 +283,9 @@ def test_drift(story, tmp_path) -> None:
     templates = awx.objects("job_templates")
     assert all(len(one["credentials"]) == 3 for one in templates)
     assert {one["job_slice_count"] for one in templates} == {1}
-    assert {(one["limit"], one["extra_vars"]) for one in templates} == {("", '{"vllm_hosts": "medium"}')}
+    assert {one["limit"] for one in templates} == {""}
+    assert [one["name"] for one in templates
+            if said_of(one) != EXTRA_VARS.get(one["playbook"], {"vllm_hosts": "medium"})] == []  # fmt: skip
     assert {one["enabled"] for one in awx.objects("schedules")} == {True}
     again = Run(awx, tmp_path, {})
     assert (again.status, again.changed) == (0, []), again.output
@@ -286,13 +323,53 @@ def test_several_services(tmp_path) -> None:
             "vLLM | Check updates": ({}, ""),
         }
         templates = awx.objects("job_templates")
-        assert {one["extra_vars"] for one in templates} == {'{"vllm_hosts": "vllm"}'}
+        assert {one["extra_vars"] for one in templates if one["playbook"] not in EXTRA_VARS} == {
+            '{"vllm_hosts": "vllm"}'
+        }
+        (gateway,) = [one for one in templates if one["playbook"] == "deploy_gateway.yml"]
+        assert said_of(gateway) == {"vllm_gateway_service_hosts": "vllm"}
         asked = {one["name"]: [item["variable"] for item in one["survey_spec"]["spec"]] for one in templates}
         # about all services at once
-        together = ["vLLM | Deploy all", "vLLM | Monitor", "vLLM | Stop monitoring"]
+        together = ["vLLM | Deploy all", "vLLM | Deploy gateway", "vLLM | Remove gateway", "vLLM | Monitor",
+                    "vLLM | Stop monitoring"]  # fmt: skip
         assert [name for name, variables in asked.items() if "vllm_name" not in variables] == together
         again = Run(awx, tmp_path, SEVERAL)
         assert (again.status, again.changed) == (0, []), again.output
+
+
+HASH = "5f2c" * 16
+WITH_GATEWAY = {
+    "vllm_awx_gateway_hosts": {"gw1": {"ansible_host": "192.0.2.5"}, "gpu01": {}},
+    "vllm_awx_gateway_variables": {"vllm_gateway_keys": [{"name": "alice", "sha256": HASH}], "vllm_gateway_port": 8443},
+    "vllm_awx_monitoring_hosts": {"gw1": None},
+}
+
+
+def test_gateway_and_monitoring(tmp_path) -> None:
+    """Their groups, a host of two among them, with what the form tells of their settings; twice the same."""
+    with AwxStandin(playbooks=PLAYBOOKS) as awx:
+        run = Run(awx, tmp_path, WITH_GATEWAY)
+        assert run.status == 0, run.output
+        assert (awx.ignored, awx.doubts) == ([], [])
+        groups = {one["name"]: sorted(one["hosts"]) for one in awx.objects("groups")}
+        assert groups == {"medium": ["gpu01"], "gateway": ["gpu01", "gw1"], "monitoring": ["gw1"]}
+        hosts = {one["name"]: json.loads(one["variables"] or "{}") for one in awx.objects("hosts")}
+        assert hosts == {"gpu01": {"ansible_host": "192.0.2.10"}, "gw1": {"ansible_host": "192.0.2.5"}}
+        (gateway,) = [one for one in awx.objects("job_templates") if one["playbook"] == "deploy_gateway.yml"]
+        asked = {question["variable"]: question["question_description"] for question in gateway["survey_spec"]["spec"]}
+        assert "the inventory's 8443" in asked["vllm_gateway_port"]
+        again = Run(awx, tmp_path, WITH_GATEWAY)
+        assert (again.status, again.changed) == (0, []), again.output
+
+
+def test_one_job_where_all_hosts_are_needed(tmp_path) -> None:
+    """AWX gives a slice an inventory of its own hosts only."""
+    with AwxStandin(playbooks=PLAYBOOKS) as awx:
+        run = Run(awx, tmp_path, {"vllm_awx_slices": 3})
+        assert run.status == 0, run.output
+        slices = {one["playbook"]: one["job_slice_count"] for one in awx.objects("job_templates")}
+        assert {name for name, count in slices.items() if count == 1} == set(ONE_JOB)
+        assert set(slices.values()) == {1, 3}
 
 
 REPORT = {"verdict": "would_change", "release": "20260101T000000Z-1a2b", "service": "medium", "url": "file:///r/index.html",
@@ -333,12 +410,19 @@ def test_notifications_say_what_it_was(job, words, story) -> None:
             {"vllm_awx_variables": {"vllm_services": [{"vllm_name": "a"}, {"vllm_api_key": PLANTED[4]}]}},
             "has vllm_hf_token or vllm_api_key",
         ),
+        (
+            {"vllm_awx_gateway_variables": {"vllm_gateway_keys": [{"name": "a", "key": PLANTED[4]}]}},
+            "vllm_gateway_keys has a key in clear",
+        ),
+        ({"vllm_awx_monitoring_hosts": {"m": {"vllm_monitoring_password": PLANTED[4]}}}, "monitoring/vault.yml"),
+        ({"vllm_awx_slices": 2, "vllm_awx_gateway_hosts": {"gw1": {}}}, "no gateway to take its host out of"),
         ({"vllm_awx_hosts": ["a"]}, "vllm_awx_hosts"),
         ({"vllm_awx_url": "http://127.0.0.1:9"}, "Connection refused"),
         ({"vllm_awx_approval_timeout_s": "soon"}, "vllm_awx_approval_timeout_s"),
     ],
     ids=[
-        "two machine credentials", "key for all", "token of a host", "key of a service", "no dictionary",
+        "two machine credentials", "key for all", "token of a host", "key of a service", "key of a client",
+        "password of monitoring", "slices before a gateway", "no dictionary",
         "no AWX", "no number",
     ],
 )  # fmt: skip

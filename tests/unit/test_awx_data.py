@@ -12,8 +12,9 @@ from ansible.template import Templar
 from awx_modules import argument_errors, module_options
 from awx_standin.surveys import check_survey
 
+from ansible_collections.myia.vllm.plugins.action.service_definition import BY_LOOKUP
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import role_variables
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS, TYPED_HIDDEN
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FILES = sorted((ROOT / "awx").glob("*.yml"))
@@ -38,6 +39,8 @@ KINDS = {
 SETTINGS = {
     "vllm_awx_execution_environment": "registry.example.org/ee:1",
     "vllm_awx_hosts": {"gpu01": {"ansible_host": "192.0.2.10"}},
+    "vllm_awx_gateway_hosts": {"gw1": {"ansible_host": "192.0.2.5"}, "gpu01": None},
+    "vllm_awx_monitoring_hosts": {"gw1": {"vllm_monitoring_gpu_port": 9400}},
     "vllm_awx_ssh_private_key": "key",
     "vllm_awx_vault_password": "password",
     "vllm_awx_api_key": "key",
@@ -110,12 +113,29 @@ def test_steps_name_what_follows_them(data) -> None:
             assert about["type"] == "workflow_approval" or about["name"] in templates
 
 
+def test_a_host_of_two_groups(data) -> None:
+    """It is one host, with what each group says of it; groups without hosts are left to AWX."""
+    groups = {item["name"]: item["hosts"] for item in data["controller_groups"]}
+    hosts = {item["name"]: item["variables"] for item in data["controller_hosts"]}
+    if not data["controller_hosts"]:
+        assert groups == {"medium": []}
+        return
+    assert groups == {"medium": ["gpu01"], "gateway": ["gw1", "gpu01"], "monitoring": ["gw1"]}
+    assert hosts == {
+        "gpu01": {"ansible_host": "192.0.2.10"},
+        "gw1": {"ansible_host": "192.0.2.5", "vllm_monitoring_gpu_port": 9400},
+    }
+    assert len(data["controller_hosts"]) == 2
+
+
 def test_playbooks_exist(data) -> None:
     """Each template runs a playbook of the root, and each verb has one."""
     named = {item["playbook"] for item in data["controller_templates"]}
     one = {path.name for path in ROOT.glob("*_medium.yml")} - {"watch_medium.yml", "adopt_medium.yml"}
     others = {"deploy.yml", "deploy_fleet.yml", "not_released.yml", "rotate_secrets.yml", "check_updates.yml"} | {
+        "deploy_gateway.yml",
         "deploy_monitoring.yml",
+        "remove_gateway.yml",
         "remove_monitoring.yml",
     }
     assert named == one | others
@@ -129,7 +149,20 @@ def test_surveys(data) -> None:
         for question in item["survey_spec"]["spec"]:
             assert question["variable"] in options
             assert question["variable"] not in SECRETS
-            assert question["type"] != "password"
+            assert (question["type"] == "password") is (question["variable"] in TYPED_HIDDEN)
+
+
+def test_empty_answers_say_nothing(data) -> None:
+    """AWX may send an empty text for what nobody answered: the role has to read it so. Numbers are never empty."""
+    own = role_variables.role_options("vllm")
+    asked = {
+        question["variable"]
+        for item in data["controller_templates"]
+        for question in item["survey_spec"]["spec"]
+        if question["type"] not in ("integer", "float")
+    }
+    assert "vllm_gateway_tls" in asked
+    assert sorted(asked - set(own) - set(BY_LOOKUP)) == []
 
 
 def test_every_step_of_a_workflow_gets_its_answers(data) -> None:
@@ -208,7 +241,7 @@ def test_rights_of_the_page(data) -> None:
 def test_the_page_counts_the_templates(data) -> None:
     """And has a row for each."""
     text = (ROOT / "docs" / "awx.md").read_text(encoding="utf-8")
-    numbers = {16: "sixteen", 17: "seventeen", 18: "eighteen", 19: "nineteen", 20: "twenty"}
+    numbers = {20: "twenty", 21: "twenty-one", 22: "twenty-two", 23: "twenty-three", 24: "twenty-four"}
     names = [item["name"].removeprefix("vLLM | ") for item in data["controller_templates"]]
     assert "There are %s job templates" % numbers[len(names)] in text
     rows = [

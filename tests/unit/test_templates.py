@@ -273,6 +273,32 @@ def test_devices(case, driver, ids, service) -> None:
     assert device == {"driver": driver, "device_ids": ids, "capabilities": ["gpu"]}
 
 
+@pytest.mark.parametrize(
+    ("changes", "external"),
+    [
+        ({}, set()),
+        ({"vllm_name": "chat"}, {"vllm-hf-cache"}),
+        ({"vllm_name": "chat", "vllm_compile_cache": "compiled"}, {"vllm-hf-cache", "compiled"}),
+        ({"vllm_name": "chat", "vllm_compile_cache": "vllm-compile-cache"}, {"vllm-hf-cache", "vllm-compile-cache"}),
+        ({"vllm_hf_cache": "hub", "vllm_extra_volumes": ["models:/models"]}, {"hub", "models"}),
+    ],
+    ids=["medium", "chat", "chat-named", "chat-as-medium", "medium-named"],
+)
+def test_volumes_of_others(changes, external, render, compose, tmp_path) -> None:
+    """Compose is to make what is named after the service only: of what another project has made it warns."""
+    found, compose_text, env_text = render(**changes)
+    (tmp_path / "compose.yml").write_text(compose_text, encoding="utf-8")
+    (tmp_path / ".env").write_text(env_text, encoding="utf-8")
+    declared = json.loads(compose(tmp_path, "config", "--format", "json").stdout)["volumes"]
+    assert {name for name, volume in declared.items() if volume.get("external")} == external
+    assert set(found["shared_volumes"]) == external
+    # the medium service may come second, and declares these two as its own
+    owned = {"vllm-hf-cache", "vllm-compile-cache"}
+    assert {name for name, owner in found["shared_volumes"].items() if owner == "vllm-medium"} == external & owned
+    # as module_utils/service/volumes.py looks for a service that uses one
+    assert all("    name: %s\n" % json.dumps(name) in compose_text for name in declared)
+
+
 def test_local_model(render) -> None:
     """Mounted read-only at its own path; no volume is declared for caches that are folders."""
     found, compose_text, _env = render(**CASES["local-model"])

@@ -98,6 +98,10 @@ def test_three_services(host, run, polled) -> None:
     done = run("playbooks/deploy.yml")
     assert done.status == 0, done.output
     assert [name for name in PORTS if "ok: [verify-trixie-%s]" % name not in done.output] == []
+    # the models' volume is everybody's: Compose warned of it with each service but the one that had made it
+    assert "already exists but was" not in done.flat
+    declared = "grep -A 1 'name: \"vllm-hf-cache\"' /opt/vllm/%s/current/compose.yml"
+    assert [name for name in PORTS if "external: true" not in host.check_output(declared % name)] == []
     before = {name: started(host, name) for name in PORTS}
 
     again = run("playbooks/deploy.yml")

@@ -17,8 +17,11 @@ from ansible_collections.myia.vllm.plugins.module_utils.common import files
 #: ``docker info`` names the product here; Docker Desktop runs the engine in a virtual machine of its own.
 DESKTOP = "Docker Desktop"
 
-#: Label by which Docker Compose marks the containers of a project.
+#: Label by which Docker Compose marks the containers and volumes of a project.
 PROJECT_LABEL = "com.docker.compose.project"
+
+#: Label by which Docker Compose notes the name that a volume has in the file.
+VOLUME_LABEL = "com.docker.compose.volume"
 
 
 def seconds(text: str) -> float:

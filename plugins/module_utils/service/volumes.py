@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who uses the Docker volumes of a service. Standard library only; runs on target hosts.
+"""The Docker volumes of a service: who uses one, and one that several services share.
 
-Private to this collection; may change at any time.
+Standard library only; runs on target hosts. Private to this collection; may change at any time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,31 @@ from __future__ import annotations
 import json
 import pathlib
 
-from ansible_collections.myia.vllm.plugins.module_utils.docker.cli import PROJECT_LABEL
+from ansible_collections.myia.vllm.plugins.module_utils.docker.cli import PROJECT_LABEL, VOLUME_LABEL
+
+
+def exists(run, volume: str) -> bool:
+    """Tell whether the engine has a volume; ``run`` as for :func:`other_users`."""
+    return run(["docker", "volume", "inspect", volume])[0] == 0
+
+
+def create(run, volume: str, project: str) -> None:
+    """Make a volume as Compose would for a project, so that Compose takes it for the project's.
+
+    Args:
+        run: as for :func:`other_users`.
+        volume: its name.
+        project: the Compose project; empty for none.
+
+    Raises:
+        OSError: the engine does not make it.
+    """
+    labels = ["%s=%s" % (PROJECT_LABEL, project), "%s=%s" % (VOLUME_LABEL, volume)] if project else []
+    # without Compose's hash of the configuration, which nothing is compared with then
+    argv = ["docker", "volume", "create", *(word for label in labels for word in ("--label", label)), volume]
+    status, _out, err = run(argv)
+    if status != 0:
+        raise OSError("docker volume create %s failed: %s" % (volume, " ".join(err.split())))
 
 
 def other_users(run, folder: pathlib.Path, project: str, volume: str) -> list[str]:

@@ -15,7 +15,7 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition import (
     role_variables,
     serve_options,
 )
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS, TYPED_HIDDEN
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.rules import INT_LIMITS
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.said import is_said
 
@@ -81,7 +81,10 @@ def _unanswered(name: str, option: dict, values: dict) -> str:
     own = role_variables.role_options("vllm")
     profile = profiles.load(str(values.get("vllm_profile") or own["vllm_profile"]["default"]), own)
     section = {**profile.service, **profile.model}
-    if is_said(values.get(name)):
+    if name in TYPED_HIDDEN:
+        # a vaulted file may say it, too, which nobody sees here
+        text = "what the inventory says"
+    elif is_said(values.get(name)):
         text = "the inventory's %s" % _shown(values[name])
     elif name in section:
         text = "%s with the profile %s" % (_shown(section[name]), profile.name)
@@ -105,7 +108,8 @@ def _kind(name: str, option: dict) -> tuple[str, dict]:
         limits = (0, 1) if name in serve_options.shares() else knob_limits.LIMITS.get(name, (None, None))
         return "float", _limits(*limits)
     if kind in ("dict", "list"):
-        return "textarea", _limits(*_TEXTAREA_LIMITS)
+        # what may hold keys is JSON in one line
+        return "password" if name in TYPED_HIDDEN else "textarea", _limits(*_TEXTAREA_LIMITS)
     return "text", _limits(*_TEXT_LIMITS)
 
 

@@ -150,7 +150,7 @@ def define(values: dict, options: dict, hosts: dict | None = None) -> tuple[dict
     definition = {
         "name": v["vllm_name"],
         "suffix": suffix,
-        "project": "vllm-%s" % v["vllm_name"],
+        "project": mounts.project_of(v["vllm_name"]),
         "dir": "%s/%s" % (v["vllm_dir"].rstrip("/"), v["vllm_name"]),
         "accelerator": v["vllm_accelerator"],
         "version": v["vllm_version"],
@@ -192,6 +192,7 @@ def define(values: dict, options: dict, hosts: dict | None = None) -> tuple[dict
         "shm_size": v["vllm_shm_size"] if v["vllm_ipc"] == "private" else "",
         "volumes": mounts.volumes(v),
         "named_volumes": mounts.named(v),
+        "shared_volumes": mounts.shared(v),
         "healthcheck": {
             "interval_s": v["vllm_healthcheck_interval_s"],
             "timeout_s": v["vllm_healthcheck_timeout_s"],

@@ -21,6 +21,9 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import
 #: /root.
 HF_CACHE, COMPILE_CACHE = "/root/.cache/huggingface", "/root/.cache/vllm"
 
+#: The volumes that the medium service has declared as its own since before there were others, which share the first.
+_MEDIUM, _OF_MEDIUM = "medium", ("vllm-hf-cache", "vllm-compile-cache")
+
 #: A Docker volume (moby, volume/names.go).
 _NAMED = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 
@@ -147,6 +150,24 @@ def named(v: dict) -> list[str]:
     """Return the Docker volumes among the mounts, which Compose wants declared."""
     sources = [mount.split(":")[0] for mount in volumes(v)]
     return list(dict.fromkeys(source for source in sources if not source.startswith("/")))
+
+
+def shared(v: dict) -> dict[str, str]:
+    """Return the Docker volumes that the Compose file takes as they are, each with the Compose project it belongs to.
+
+    Compose warns at every start of a volume that it is to make and that another project, or nobody's, has already
+    (docker/compose, pkg/compose/create.go: ensureVolume). So a service makes only what is named after it. The others
+    belong to no project, but for those that the medium service declares: it may come second, and must not warn either.
+    """
+    own = {"vllm-%s-compile-cache" % v["vllm_name"]}
+    if v["vllm_name"] == _MEDIUM:
+        own.update(_OF_MEDIUM)
+    return {name: project_of(_MEDIUM) if name in _OF_MEDIUM else "" for name in named(v) if name not in own}
+
+
+def project_of(service: str) -> str:
+    """Return the Compose project of a service."""
+    return "vllm-%s" % service
 
 
 def caches(v: dict) -> tuple[str, str]:

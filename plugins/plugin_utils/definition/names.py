@@ -19,7 +19,10 @@ EMPTY_COUNTS = ("vllm_shm_size",)
 AS_WRITTEN = (*SECRETS, "vllm_model_revision")
 
 #: Variables that no message quotes: secrets, and what may hold some.
-UNQUOTED = (*SECRETS, "vllm_extra_env")
+UNQUOTED = (*SECRETS, "vllm_extra_env", "vllm_gateway_keys")
+
+#: What forms of AWX ask for as a password: AWX encrypts the answer and shows it to nobody.
+TYPED_HIDDEN = ("vllm_gateway_keys",)
 
 #: ``vllm_*`` names that playbooks read before any role is loaded, what a service is told of the others on its machine,
 #: and what a run returns by ``set_stats``: the next job of an AWX workflow gets that as an extra variable.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -59,3 +60,17 @@ def test_problems(run, groups, hosts, variables, words) -> None:
     assert result["failed"]
     assert words in result["msg"]
     assert "PLANTED" not in json.dumps(result)
+
+
+def test_keys_of_a_form(run) -> None:
+    """A form sends them as JSON in a text; what is no JSON is refused without being quoted."""
+    groups, hosts = {"vllm": ["node-1"]}, {"node-1": host("node-1")}
+    text = json.dumps([{"name": "try", "key": KEY, "requests_per_minute": 3}])
+    result = run(groups, hosts, vllm_gateway_keys=text)
+    assert not result.get("failed"), result
+    assert hashlib.sha256(KEY.encode()).hexdigest() in json.dumps(result["files"])
+    for broken in (text[:-1], '{"name": "x", "key": "%s"}' % KEY):
+        result = run(groups, hosts, vllm_gateway_keys=broken)
+        assert result["failed"]
+        assert "vllm_gateway_keys" in result["msg"]
+        assert KEY not in json.dumps(result)

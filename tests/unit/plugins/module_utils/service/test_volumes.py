@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who uses the Docker volumes of a service."""
+"""The Docker volumes of a service: who uses one, and one that several share."""
 
 from __future__ import annotations
 
@@ -26,3 +26,26 @@ def test_other_users(tmp_path) -> None:
     assert {"--all", "volume=cache"} <= set(asked)
     with pytest.raises(OSError, match="docker ps failed: no engine"):
         volumes.other_users(lambda argv: (1, "", "no engine"), tmp_path / "chat", "vllm-chat", "cache")
+
+
+@pytest.mark.parametrize(
+    ("project", "labels"),
+    [
+        ("vllm-medium", ["com.docker.compose.project=vllm-medium", "com.docker.compose.volume=cache"]),
+        ("", []),
+    ],
+)
+def test_create(project, labels) -> None:
+    """A volume has the labels that Compose looks at, or none."""
+    asked = []
+
+    def run(argv):
+        asked.append(argv)
+        return 0, "cache", ""
+
+    volumes.create(run, "cache", project)
+    (argv,) = asked
+    assert (argv[:3], argv[-1]) == (["docker", "volume", "create"], "cache")
+    assert [word for word in argv[3:-1] if word != "--label"] == labels
+    with pytest.raises(OSError, match="docker volume create cache failed: no engine"):
+        volumes.create(lambda argv: (1, "", "no\nengine"), "cache", "")

@@ -52,6 +52,8 @@ def asked(name: str, **values: object) -> dict:
             {"type": "multiplechoice", "default": "", "required": False, "choices": ["private", "host"]},
         ),
         ("vllm_extra_options", {"type": "textarea", "default": "", "required": False, "min": 1, "max": 4096}),
+        # JSON in one line, which AWX encrypts: it may hold keys
+        ("vllm_gateway_keys", {"type": "password", "default": "", "required": False, "min": 1, "max": 4096}),
         ("vllm_prefetch_models", {"type": "textarea", "default": "", "required": False, "min": 1, "max": 4096}),
     ],
 )  # fmt: skip
@@ -62,6 +64,14 @@ def test_question(name, wanted) -> None:
     assert found.pop("variable") == name
     assert "(%s" % name in found.pop("question_description")
     assert found == wanted
+
+
+def test_help_shows_no_key() -> None:
+    """Neither a key nor its hash, whatever the inventory says."""
+    keys = [{"name": "alice", "key": "PLANTED-alice"}, {"name": "bob", "sha256": "PLANTED" + "0" * 57}]
+    text = asked("vllm_gateway_keys", vllm_gateway_keys=keys)["question_description"]
+    assert text.endswith("(vllm_gateway_keys; unanswered: what the inventory says)")
+    assert "PLANTED" not in text
 
 
 def test_no_default_is_sent() -> None:
