@@ -91,6 +91,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
+from ansible_collections.myia.vllm.plugins.module_utils.host import facts as host_facts
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 from ansible_collections.myia.vllm.plugins.module_utils.service import service_http, snapshot, vitals
 
@@ -122,7 +123,7 @@ def look(module: AnsibleModule) -> dict:
         "gpus": vitals.gpus(smi),
         "ports": vitals.ports(inspected),
         "networks": vitals.networks(inspected),
-        "host_addresses": vitals.host_addresses(run(["ip", "-oneline", "address", "show", "scope", "global"])[1]),
+        "host_addresses": host_facts.addresses(run),
         "guards": vitals.guards(inspected),
         "weights_s": vitals.weights_s(inspected, p["model"], p["commit"]),
         "lock": service_lock.Lock(p["folder"]).holder(),
