@@ -14,7 +14,7 @@ description:
     runtime socket, without a reload; otherwise HAProxy is reloaded, never restarted, after the states of its servers
     were saved.
   - Files come first and the running process second, so that what a killed run has begun is ended by the next. A worker
-    that does not have a map as its file is told again.
+    that does not have a map as its file is told again, and one that has not read its configuration is replaced.
   - A reload that fails brings the files of before back.
 extends_documentation_fragment:
   - myia.vllm.attributes
@@ -186,11 +186,12 @@ def apply(module: AnsibleModule) -> dict:
         running = True
     except runtime_socket.NotRunning:
         running = False
-    needs_reload = running and any(not path.endswith(".map") for path in differ)
+    unread = params["path"] + configuration.UNREAD
+    needs_reload = running and (os.path.exists(unread) or any(not path.endswith(".map") for path in differ))
     result = {**NOTHING, "files": differ, "reloaded": needs_reload, "running": running}
     if running and not needs_reload:
         result["maps"] = stale_maps(runtime, wanted)
-    result["changed"] = bool(differ or result["maps"])
+    result["changed"] = bool(differ or result["maps"] or needs_reload)
     if params["path"] in differ:
         result["diff"] = {
             "before": before.get(params["path"], ""),
@@ -210,6 +211,8 @@ def apply(module: AnsibleModule) -> dict:
     main = before.get(params["path"], "")
     if main and not main.startswith(configuration.MARK) and not os.path.exists(kept):
         small_files.write_atomically(kept, main, 0o644)
+    if needs_reload:
+        small_files.write_atomically(unread, "", 0o600)
     write(wanted, before, params["folder"])
     if not running and os.path.exists(params["state_file"]):
         states = small_files.read_text(params["state_file"])
@@ -218,10 +221,17 @@ def apply(module: AnsibleModule) -> dict:
         )
     if needs_reload:
         reason = reload(params, runtime)
+        if reason and not differ:
+            # which files the process has read only the run knew that was killed
+            return {**NOTHING, "problem": "%s. HAProxy goes on with what it has read before." % reason}
         if reason:
             write(before, wanted, params["folder"])
+            os.unlink(unread)
             server_states.save(runtime, params["state_file"])
             return {**NOTHING, "problem": "%s. The files of before are back, and HAProxy goes on with them." % reason}
+    if os.path.exists(unread):
+        # read by the new worker, or with the next start
+        os.unlink(unread)
     for path in result["maps"]:
         live_maps.replace(runtime, path, wanted[path])
     return result

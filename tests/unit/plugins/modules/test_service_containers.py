@@ -48,7 +48,8 @@ else:
         there.remove(mine)
     if verb == "rm":
         there.remove(mine)
-    mine.update({"rename": {"name": rest[-1]}, "start": {"state": "running"}, "stop": {"state": "exited"}}.get(verb, {}))
+    news = {"rename": {"name": rest[-1]}, "start": {"state": "running"}, "stop": {"state": "exited"}}
+    mine.update(news.get(verb, {}))
     json.dump(there, open(path, "w"))
 EOF
 """
