@@ -55,9 +55,14 @@ _IPTABLES = """\
 set -u
 prefix={prefix} chain={chain} port={port}
 
+# a kernel without IPv6 (ipv6.disable=1) lets nothing in by it, and ip6tables fails there
+has() {{
+    [ "$1" = iptables ] || [ -e /proc/net/if_inet6 ]
+}}
+
 # one family: its command, its restore command, what is sent to it
 family() {{
-    command -v "$1" >/dev/null || return 0
+    has "$1" || return 0
     "$1" -w -N DOCKER-USER 2>/dev/null
     # in one step: the chain is never empty
     printf '%s' "$3" | "$2" -w --noflush || return 1
@@ -73,7 +78,7 @@ jump() {{
 
 # take the rules of this service away, but those of the chain $2
 away() {{
-    command -v "$1" >/dev/null || return 0
+    has "$1" || return 0
     for into in DOCKER-USER INPUT; do
         "$1" -w -S "$into" 2>/dev/null | grep -e " -j $prefix" | grep -v -e " -j $2\\$" | while read -r _add rule; do
             # its words are the arguments
@@ -87,7 +92,7 @@ away() {{
 }}
 
 there() {{
-    command -v "$1" >/dev/null || return 0
+    has "$1" || return 0
     "$1" -w -C DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport "$port" --ctdir ORIGINAL \\
         -j "$chain" 2>/dev/null &&
         "$1" -w -C INPUT -p tcp --dport "$port" -j "$chain" 2>/dev/null &&

@@ -35,6 +35,46 @@ def test_rules_of_iptables() -> None:
     assert "there iptables 4 && there ip6tables 3" in text
 
 
+#: STAND-INS: they take every command, and as ip6tables of a kernel without IPv6 none.
+TAKES = "cat >/dev/null </dev/stdin; case $* in *' -S '*) for rule in 1 2 3 4; do echo -A $rule; done;; esac"
+REFUSES = 'echo "can\'t initialize ip6tables table: Address family not supported by protocol" >&2; exit 3'
+
+
+@pytest.mark.parametrize(
+    ("there", "six", "kernel", "status"),
+    [
+        (True, TAKES, True, 0),
+        # booted with ipv6.disable=1: nothing comes in by it
+        (True, REFUSES, False, 0),
+        (True, REFUSES, True, 1),
+        # nobody is kept out then, which must not look as if all were well
+        (False, TAKES, True, 1),
+        (True, None, True, 1),
+    ],
+)
+def test_families_of_iptables(there, six, kernel, status, tmp_path, tools, bare_path) -> None:
+    """What cannot be guarded is a failure, both when rules are set and when they are looked at."""
+    folder = tmp_path / "bin"
+    for name, script in (("iptables", TAKES if there else None), ("ip6tables", six)):
+        for tool in (name, name + "-restore"):
+            if script is not None:
+                folder = tools(tool, script)
+    sign = tmp_path / "if_inet6"
+    if kernel:
+        sign.touch()
+    program = tmp_path / "guard"
+    text = port_guard.program(
+        "vllm-medium", 5002, ["192.0.2.0/24", "198.51.100.7", "2001:db8::/64", "fe80::1"], "iptables"
+    )
+    program.write_text(text.replace("/proc/net/if_inet6", str(sign)), encoding="utf-8")
+    path = {"PATH": "%s:%s" % (folder, bare_path)}
+    for word in ("up", "check"):
+        done = subprocess.run(
+            ["sh", str(program), word], check=False, capture_output=True, text=True, env=path, input=""
+        )
+        assert bool(done.returncode) is bool(status), (word, done.stderr)
+
+
 def test_rules_of_nftables() -> None:
     text = port_guard.program("vllm-my-small", 5003, ["10.1.0.0/16"], "nftables")
     assert "table inet myia_vllm_my_small_5003 {" in text and "tcp dport != 5003 return" in text

@@ -35,7 +35,8 @@ SWITCHED = {"release": {"start": {"downtime_s": 31.5}}}
         ({"begun": True}, "failed", None),
         ({"begun": True, "report": {"verdict": "unreachable"}}, "failed", None),
         # only its report has failed
-        ({"begun": True, "report": {"verdict": "unreported"}, "service": {**SWITCHED, "changed": True}}, "deployed", 31.5),
+        ({"begun": True, "report": {"verdict": "unreported"}, "service": {**SWITCHED, "changed": True}}, "deployed",
+         31.5),
     ],
 )  # fmt: skip
 def test_row(seen: dict, state: str, downtime: float | None) -> None:
@@ -106,7 +107,8 @@ def test_report_and_message(tmp_path) -> None:
     assert "fleet/chat/20260101T000000Z/index.html" in index and "Fleet stopped" in index
     text = outcome.closing(verdict, rows, str(written))
     assert text.splitlines() == [
-        "Fleet stopped. 1 of 3 hosts of chat failed (b); 1 on the new release, 1 left as they were. Those that failed serve.",
+        "Fleet stopped. 1 of 3 hosts of chat failed (b); 1 on the new release, 1 left as they were. "
+        "Those that failed serve.",
         "  a: deployed, release r2, nothing answered on it for 31.5 s, Not slower",
         "  b: failed",
         "    it <b>broke</b>",
