@@ -31,8 +31,10 @@ _ANSWER_BYTES = 1048576
 _AROUND = ("*.yml", "*.yaml", "*.env", ".env", ".env.*", "Dockerfile*", "*.sh")
 
 #: A path to another file, in a Compose file, a unit or a script.
-_PATH = re.compile(r"(?:[~.]{0,2}/)?[\w@%+.-]+(?:/[\w@%+.-]+)*\.(?:env|ya?ml|sh|txt|token|key|conf|Dockerfile)\b|"
-                   r"(?:EnvironmentFile=-?|--env-file[ =]|env_file:\s*[-\[]?\s*[\"']?)(?P<named>[^\s\"'\[\],{}]+)")  # fmt: skip
+_PATH = re.compile(
+    r"(?:[~.]{0,2}/)?[\w@%+.-]+(?:/[\w@%+.-]+)*\.(?:env|ya?ml|sh|txt|token|key|conf|Dockerfile)\b|"
+    r"(?:EnvironmentFile=-?|--env-file[ =]|env_file:\s*[-\[]?\s*[\"']?)(?P<named>[^\s\"'\[\],{}]+)"
+)
 
 #: Folders of units that people write themselves.
 _UNITS = ("/etc/systemd/system/*.service", "/usr/local/lib/systemd/system/*.service")
