@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - myia.vllm.attributes.info
   - myia.vllm.service.container
   - myia.vllm.service.folder
+  - myia.vllm.service.look
   - myia.vllm.service.url
 options:
   model:
@@ -29,14 +30,6 @@ options:
     description: Its commit in the cache, as M(myia.vllm.service_snapshot_info) returns it.
     type: str
     default: ""
-  gpus:
-    description: Whether to ask C(nvidia-smi).
-    type: bool
-    default: true
-  timeout_s:
-    description: Longest time for each answer, in seconds.
-    type: float
-    default: 10
 seealso:
   - module: myia.vllm.service_snapshot_info
 """
