@@ -63,15 +63,17 @@ _SHAPES = (
     re.compile(r"(?i)\b(?:bearer|basic)\s+(?P<secret>[A-Za-z0-9._~+/=-]{6,})"),
     # user and password, or either, in an address
     re.compile(r"://(?P<secret>[^/\s@\"'<>]+)@"),
-    # assignments, arguments and keys of mappings, whose name says it; a list of keys too. What stands before such a word
-    # in a name stays as it is, and is not looked at: in a long text without spaces that would take for ever
+    # assignments, arguments and keys of mappings, whose name says it; a list of keys too. What stands before such a
+    # word in a name is not looked at: in a long text without spaces that would take for ever
     re.compile(
         r"(?i)(?:(?:api[_-]?keys?|access[_-]?keys?|private[_-]?key|signing[_-]?key|secret|token(?!s|iz|_id)"
         r"|passwo?r?d|passphrase|passwd|pwd|credentials?|dsn|signature)[\w.-]*|_(?:KEY|PASS|AUTH)(?=[\"'\s]*[:=]))"
         r"[\"'\\]*\]?(?:\s*(?::|=>?|,(?=\s*[\"']))\s*|\s+(?=[\"']))(?:[|>][+-]?\s*\n\s*)?[b]?[\"'\\\[(]*"
         r"(?!(?:None|null|true|false|\*\*\*)\b)(?P<secret>[^\s\"'\\,;&)}\]<>]{4,}(?:[\"']\s*,\s*[\"'][^\"']+)*)"
     ),
-    re.compile(r"(?i)(?<![\w-])--?(?:[\w-]*(?:api-key|token|password|secret)|p(?=\S*:))[ =,]+[\"']*(?P<secret>[^\s\"']{4,})"),
+    re.compile(
+        r"(?i)(?<![\w-])--?(?:[\w-]*(?:api-key|token|password|secret)|p(?=\S*:))[ =,]+[\"']*(?P<secret>[^\s\"']{4,})"
+    ),
     re.compile(r"(?i)[?&](?:x-amz-[\w-]+|sig|signature|key|key-pair-id|policy|auth|code|token|access_token)="
                r"(?P<secret>[^&\s\"'<>]{4,})"),
 )  # fmt: skip

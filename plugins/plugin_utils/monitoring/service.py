@@ -125,7 +125,7 @@ class Service:
 
 
 def release_of(*told: str) -> str:
-    """Return the first of some texts that is a vLLM release, as "dev" of a build of one's own is not; empty without one."""
+    """Return the first of some texts that is a vLLM release (a build of one's own says ``dev``); empty without one."""
     for text in told:
         try:
             vllm_versions.release(text)
