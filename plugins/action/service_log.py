@@ -75,7 +75,9 @@ def closing(args: dict, match: str, answer: dict, read: int, shown: int) -> str:
         of_them = " that match %s, of %d" % (match, read) if match else ""
         text = "%d line%s%s of %s (%s)%s." % (shown, "" if shown == 1 else "s", of_them, name, answer["state"], span)
     if answer["cut"] or read >= args["lines"]:
-        text += " There are more before them: raise vllm_logs_lines, or set vllm_logs_since and vllm_logs_until."
+        text += " There may be more before them: raise vllm_logs_lines, or set vllm_logs_since and vllm_logs_until."
+    if answer.get("late"):
+        text += " The window was not read to its end, since that took too long: set a later vllm_logs_since."
     if answer["failed_logs"]:
         text += " Logs of releases that did not start, on the host: %s." % ", ".join(answer["failed_logs"])
     return text

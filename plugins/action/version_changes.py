@@ -7,7 +7,11 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.common import live
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_options
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import read_values, role_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import (
+    read_values,
+    role_options,
+    service_hosts,
+)
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import arguments as preflight_arguments
 from ansible_collections.myia.vllm.plugins.plugin_utils.updates import change as updates_change
 from ansible_collections.myia.vllm.plugins.plugin_utils.updates import fetch, history, registry, words, writing
@@ -48,7 +52,8 @@ class ActionModule(ActionBase):
         change = None
         if to:
             settings = preflight_arguments.settings(preflight_arguments.variables(task_vars, self._templar))
-            change = updates_change.found(values, options, args["host"] or None, settings, to)
+            nodes = service_hosts(values, task_vars)
+            change = updates_change.found(values, options, args["host"] or None, settings, to, nodes)
         result.update(version=version, releases=releases, asked=asked, change=change or {})
         wrote = writing.written(
             result, change["variables"] if change else {}, args["file"], task_vars, self._task.check_mode,

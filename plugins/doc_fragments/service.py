@@ -34,6 +34,19 @@ options:
     required: true
 """
 
+    #: Of modules that look once at all that there is.
+    LOOK = r"""
+options:
+  gpus:
+    description: Whether to ask C(nvidia-smi).
+    type: bool
+    default: true
+  timeout_s:
+    description: Longest time for each answer, in seconds.
+    type: float
+    default: 10
+"""
+
     #: Of modules that handle its releases.
     PATH = r"""
 options:

@@ -11,9 +11,8 @@ short_description: Read what a host has of vLLM that was set up by hand
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Reads containers, their images, the processes in them, the files around them (Compose files, C(.env), scripts,
-    units of
-    systemd), the GPUs, and what the services answer to C(/version) and C(/v1/models). Changes nothing and judges
+  - Reads containers, their images, the processes in them, the files around them (Compose files, C(.env), scripts, units
+    of systemd), the GPUs, and what the services answer to C(/version) and C(/v1/models). Changes nothing and judges
     nothing.
   - What it returns holds tokens and keys, so use C(no_log). M(myia.vllm.adopt_plan) makes of it what the collection
     says.

@@ -11,11 +11,9 @@ version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
   - Makes of what M(myia.vllm.adopt_info) read the variables and secrets that reproduce each service, and tells what
-    they
-    cannot say, what the next container would change, and what should be known.
+    they cannot say, what the next container would change, and what should be known.
   - Runs on the controller and contacts no host. Changes nothing. Its result holds secrets, so use C(no_log);
-    RV(summary)
-    holds none.
+    RV(summary) holds none.
 extends_documentation_fragment:
   - myia.vllm.attributes.info
 options:
@@ -30,9 +28,9 @@ options:
     default: []
   accept:
     description:
-      - Reasons for which a container is not left alone, that somebody has looked at. V(neighbours) are services of
-        the same
-        Compose project that depend on it or ask it by name; V(user) is a user of its own, who must be able to write.
+      - Reasons for which a container is not left alone, that somebody has looked at. V(neighbours) are services of the
+        same Compose project that depend on it or ask it by name; V(user) is a user of its own, who must be able to
+        write.
     type: list
     elements: str
     choices: [neighbours, user]
@@ -62,8 +60,7 @@ RETURN = r"""
 services:
   description: >-
     Each service with C(name), C(container), C(container_id), C(unit), C(origin), C(variables) (secrets among them),
-    whether
-    its container is left alone (C(staged)), and why not (C(why_not)).
+    whether its container is left alone (C(staged)), and why not (C(why_not)).
   returned: success
   type: list
   elements: dict

@@ -14,8 +14,7 @@ description:
   - Points C(current) to a release and marks it good, with the id of the container that serves. The container is not
     touched.
   - From then on that container counts as the service's own (M(myia.vllm.host_info),
-    M(myia.vllm.service_containers)), until
-    the first release that differs replaces it.
+    M(myia.vllm.service_containers)), until the first release that differs replaces it.
   - A service that has a current release already is refused, unless it is this one.
 extends_documentation_fragment:
   - myia.vllm.attributes

@@ -130,9 +130,9 @@ def archived(module: AnsibleModule) -> dict:
     p = module.params
     folder = store.new_folder(p["base"])
     used = finder.in_use(docker_cli.runner(module))
-    taken = [item["path"] for item in p["files"] if os.path.realpath(item["path"]) in used]
+    taken = [item["path"] for item in p["files"] if finder.why_used(item["path"], used)]
     if taken:
-        raise store.StoreError("%s is in use by now. Run the playbook again" % ", ".join(taken))
+        raise store.StoreError("%s is in use by now. Run the playbook again. Nothing was moved" % ", ".join(taken))
     entries = p["files"]
     if p["files"] and not module.check_mode:
         entries = store.archive(folder, p["files"], p["encrypted"], p["redact"])
@@ -144,7 +144,7 @@ def restored(module: AnsibleModule) -> dict:
     p = module.params
     folder = p["archive"] or store.newest(p["base"])
     if not folder:
-        raise store.StoreError("there is no archive in %s" % p["base"])
+        raise store.StoreError("there is no archive in %s. Nothing was given back" % p["base"])
     manifest = store.read(folder)
     waiting = [
         {"path": entry["path"], "file": os.path.join(folder, entry["file"])}
@@ -186,8 +186,18 @@ def main() -> None:
     work = {"listed": listed, "archived": archived, "restored": restored}[module.params["state"]]
     try:
         module.exit_json(**work(module))
-    except (store.StoreError, RuntimeError) as error:
-        module.fail_json(msg="%s. Nothing was moved." % error)
+    except store.StoreError as error:
+        module.fail_json(msg="%s." % error)
+    except RuntimeError as error:
+        module.fail_json(msg="Docker does not say which files containers use: %s. Nothing was moved." % error)
+    except OSError as error:
+        ends = {
+            "restored": "What came back before is told by the manifest; run the playbook again to go on",
+            "archived": "Nothing was moved",
+            "listed": "Run the playbook again",
+        }
+        said = "%s%s" % (error.strerror or error, " (%s)" % error.filename if error.filename else "")
+        module.fail_json(msg="%s. %s." % (said, ends[module.params["state"]]))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ description:
     runtime socket, without a reload; otherwise HAProxy is reloaded, never restarted, after the states of its servers
     were saved.
   - Files come first and the running process second, so that what a killed run has begun is ended by the next. A worker
-    that does not have a map as its file is told again.
+    that does not have a map as its file is told again, and one that has not read its configuration is replaced.
   - A reload that fails brings the files of before back.
 extends_documentation_fragment:
   - myia.vllm.attributes
@@ -186,6 +186,40 @@ def stale_maps(runtime: runtime_socket.Runtime, wanted: dict[str, str]) -> list[
     return found
 
 
+def in_force(params: dict, runtime: runtime_socket.Runtime, wanted: dict, before: dict, result: dict) -> dict:
+    """Write the files and have the running process use them; return ``result``, or why they are not in force."""
+    unread = params["path"] + configuration.UNREAD
+    was_unread = os.path.exists(unread)
+    kept = params["path"] + configuration.BEFORE[len(configuration.FILE) :]
+    main = before.get(params["path"], "")
+    if main and not main.startswith(configuration.MARK) and not os.path.exists(kept):
+        small_files.write_atomically(kept, main, 0o644)
+    if result["reloaded"]:
+        small_files.write_atomically(unread, "", 0o600)
+    write(wanted, before, params["folder"])
+    if not result["running"] and os.path.exists(params["state_file"]):
+        states = small_files.read_text(params["state_file"])
+        small_files.write_atomically(
+            params["state_file"], server_states.with_ports(states, params["configuration"]), 0o640
+        )
+    if result["reloaded"]:
+        reason = reload(params, runtime)
+        if reason and was_unread:
+            # which files the process has read only the run knew that was killed
+            return {**NOTHING, "problem": "%s. HAProxy goes on with what it has read before." % reason}
+        if reason:
+            write(before, wanted, params["folder"])
+            os.unlink(unread)
+            server_states.save(runtime, params["state_file"])
+            return {**NOTHING, "problem": "%s. The files of before are back, and HAProxy goes on with them." % reason}
+    if os.path.exists(unread):
+        # read by the new worker, or with the next start
+        os.unlink(unread)
+    for path in result["maps"]:
+        live_maps.replace(runtime, path, wanted[path])
+    return result
+
+
 def apply(module: AnsibleModule) -> dict:
     """Do what the options say and return what RETURN documents."""
     params = module.params
@@ -205,11 +239,12 @@ def apply(module: AnsibleModule) -> dict:
         # else every request were answered with 401 until the hosts have it
         wanted[keys], kept = upstream_key.kept(runtime, before[keys], wanted[keys], before.get(params["path"], ""))
     differ = sorted(path for path in {*wanted, *before} if wanted.get(path) != before.get(path))
-    needs_reload = running and any(not path.endswith(".map") for path in differ)
+    unread = os.path.exists(params["path"] + configuration.UNREAD)
+    needs_reload = running and (unread or any(not path.endswith(".map") for path in differ))
     result = {**NOTHING, "files": differ, "reloaded": needs_reload, "running": running, "kept_keys": kept}
     if running and not needs_reload:
         result["maps"] = stale_maps(runtime, wanted)
-    result["changed"] = bool(differ or result["maps"])
+    result["changed"] = bool(differ or result["maps"] or needs_reload)
     if params["path"] in differ:
         result["diff"] = {
             "before": before.get(params["path"], ""),
@@ -225,25 +260,7 @@ def apply(module: AnsibleModule) -> dict:
             return {**NOTHING, "problem": "HAProxy refuses the new configuration: %s Nothing was changed." % reason}
     if module.check_mode:
         return result
-    kept = params["path"] + configuration.BEFORE[len(configuration.FILE) :]
-    main = before.get(params["path"], "")
-    if main and not main.startswith(configuration.MARK) and not os.path.exists(kept):
-        small_files.write_atomically(kept, main, 0o644)
-    write(wanted, before, params["folder"])
-    if not running and os.path.exists(params["state_file"]):
-        states = small_files.read_text(params["state_file"])
-        small_files.write_atomically(
-            params["state_file"], server_states.with_ports(states, params["configuration"]), 0o640
-        )
-    if needs_reload:
-        reason = reload(params, runtime)
-        if reason:
-            write(before, wanted, params["folder"])
-            server_states.save(runtime, params["state_file"])
-            return {**NOTHING, "problem": "%s. The files of before are back, and HAProxy goes on with them." % reason}
-    for path in result["maps"]:
-        live_maps.replace(runtime, path, wanted[path])
-    return result
+    return in_force(params, runtime, wanted, before, result)
 
 
 def main() -> None:

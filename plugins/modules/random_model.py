@@ -81,7 +81,6 @@ model:
     transformers: {description: Version of transformers., type: str, returned: when made}
 """
 
-import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
@@ -116,16 +115,19 @@ def main() -> None:
         module.fail_json(msg=problem)
     if module.check_mode:
         module.exit_json(changed=True, model={})
-    model_folder.empty(p["path"])
+    try:
+        model_folder.empty(p["path"])
+    except OSError as error:
+        module.fail_json(msg="path: %s cannot be written (%s). Name another folder." % (p["path"], error.strerror))
     name = "myia-vllm-random-model-%d" % os.getpid()
     argv = model_folder.run_command(p["image"], p["path"], name, wanted)
     status, out, err, timed_out = host_command.run(argv, p["timeout_s"])
     if timed_out:
         host_command.run(["docker", "rm", "--force", name], 20.0)
-    if status:
+    made = model_folder.answer(out) if status == 0 else {}
+    if not made:
         model_folder.empty(p["path"])
         module.fail_json(msg=model_folder.failure(status, out, err, p))
-    made = json.loads(out.strip().splitlines()[-1])
     model_folder.record(p["path"], wanted, made)
     module.exit_json(changed=True, model=made)
 

@@ -243,11 +243,18 @@ def secrets_of(module: AnsibleModule, env: str) -> dict[str, str]:
 def staged_before(module: AnsibleModule, service: releases.Service, name: str, env: str, problem: str) -> dict:
     """Return the result for a release that is there (or for none, with why); what somebody did to it is mended."""
     summary = []
-    if name and not service.has_env(name):
+    secrets = secrets_of(module, env)
+    lacks_env = bool(name) and not service.has_env(name)
+    harmed = service.wrong_secrets(name, secrets) if name and not lacks_env else []
+    if lacks_env:
         summary.append("%s: .env, which was deleted when the release failed" % name)
-        if not module.check_mode:
-            service.write(service.folder(name), releases.ENV, env)
-            service.write_secrets(service.folder(name), secrets_of(module, env))
+    if harmed:
+        summary.append("%s: %s, which a run that was killed has not written, or somebody has changed" % (
+            name, ", ".join(harmed)))  # fmt: skip
+    if (lacks_env or harmed) and not module.check_mode:
+        service.write_secrets(service.folder(name), secrets)
+    if lacks_env and not module.check_mode:
+        service.write(service.folder(name), releases.ENV, env)
     wrong = service.wrong_modes(name) if name else []
     if wrong:
         summary.append("mode or owner of %s was changed by somebody and is set right" % ", ".join(wrong))

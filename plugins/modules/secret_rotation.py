@@ -21,7 +21,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Nothing is deleted then.
+    details: Predicts what O(step=forgotten) deletes.
   diff_mode:
     support: none
     details: A difference would be one of secrets.
@@ -116,7 +116,7 @@ def main() -> None:
     if p["step"] == "compared":
         module.exit_json(changed=False, **rotation.compare(service, p["release"]))
     if p["step"] == "forgotten":
-        gone = [] if module.check_mode else rotation.forget(service)
+        gone = rotation.forget(service, module.check_mode)
         module.exit_json(changed=bool(gone), forgotten=gone)
     url = service_http.seen_from_host(p["url"], p["container"], lambda argv: host_command.run(argv, p["timeout_s"]))
     module.exit_json(changed=False, **rotation.prove(service, url, p["endpoint"], p["timeout_s"]))

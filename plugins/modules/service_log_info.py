@@ -51,6 +51,7 @@ log_gz:
   returned: always
   type: str
 cut: {description: Whether lines at the beginning were left out for their size., type: bool, returned: always}
+late: {description: Whether lines at the end were left out since reading took too long., type: bool, returned: always}
 state: {description: "Docker's state of the container, V(missing) without one.", type: str, returned: always}
 failed_logs:
   description: Logs on the host of releases that did not come into service.
@@ -97,9 +98,9 @@ def main() -> None:
     state = out.strip() if status == 0 else "missing"
     if status != 0 and "no such" not in err.lower():
         module.fail_json(msg="Docker does not tell of %s: %s" % (p["container"], " ".join(err.split()) or "no answer"))
-    lines, cut = b"", False
+    lines, cut, late = b"", False, False
     if state != "missing":
-        lines, cut = container_log.window(docker, p["container"], p["since"], p["up_to"], p["lines"])
+        lines, cut, late = container_log.window(docker, p["container"], p["since"], p["up_to"], p["lines"])
     text = service_secrets.masked(lines.decode("utf-8", "replace"), service_secrets.values(p["folder"]))
     service = releases.Service(p["folder"])
     saved = [os.path.join(service.folder(name), releases.FAILED_LOG) for name in service.names()]
@@ -107,6 +108,7 @@ def main() -> None:
         changed=False,
         log_gz=base64.b64encode(gzip.compress(text.encode(), 1)).decode("ascii") if text else "",
         cut=cut,
+        late=late,
         state=state,
         failed_logs=[path for path in saved if os.path.exists(path)],
     )

@@ -16,24 +16,12 @@ description:
 extends_documentation_fragment:
   - myia.vllm.attributes
   - myia.vllm.service.definition
-attributes:
-  check_mode:
-    support: full
-    details: Writes nothing.
-  diff_mode:
-    support: full
-    details: Shows the file of O(file).
+  - myia.vllm.inventory_file
 options:
   snapshot:
     description: What M(myia.vllm.service_snapshot_info) returned; empty where nothing serves.
     type: dict
     default: {}
-  file:
-    description: >-
-      YAML file on the controller that gets the variables; V(inventory) for C(host_vars/<host>/vllm_versions.yml) beside
-      the inventory. Empty for none.
-    type: str
-    default: ""
 seealso:
   - module: myia.vllm.version_changes
 """

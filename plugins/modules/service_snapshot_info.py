@@ -18,6 +18,7 @@ extends_documentation_fragment:
   - myia.vllm.attributes.info
   - myia.vllm.service.container
   - myia.vllm.service.folder
+  - myia.vllm.service.look
   - myia.vllm.service.url
 options:
   image:
@@ -32,14 +33,6 @@ options:
     description: Its revision; empty for the main branch.
     type: str
     default: ""
-  gpus:
-    description: Whether to ask C(nvidia-smi).
-    type: bool
-    default: true
-  timeout_s:
-    description: Longest time for each answer, in seconds.
-    type: float
-    default: 10
 seealso:
   - module: myia.vllm.report
   - module: myia.vllm.service_status_info

@@ -53,7 +53,9 @@ RETURN = r"""
 steps: {description: 'What was done, each step in words.', type: list, elements: str, returned: success}
 state: {description: "Docker's state of the container before.", type: str, returned: success}
 stopped:
-  description: Who stopped the service, with C(at), C(who) and C(run); empty in check mode and with O(note=false).
+  description:
+    - Who stopped the service, with C(at), C(who) and C(run); empty with O(note=false). In check mode who had stopped it
+      before.
   returned: success
   type: dict
 stopped_s: {description: How long the container took to end, type: float, returned: success}

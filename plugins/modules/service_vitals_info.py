@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - myia.vllm.attributes.info
   - myia.vllm.service.container
   - myia.vllm.service.folder
+  - myia.vllm.service.look
   - myia.vllm.service.url
 options:
   model:
@@ -29,14 +30,6 @@ options:
     description: Its commit in the cache, as M(myia.vllm.service_snapshot_info) returns it.
     type: str
     default: ""
-  gpus:
-    description: Whether to ask C(nvidia-smi).
-    type: bool
-    default: true
-  timeout_s:
-    description: Longest time for each answer, in seconds.
-    type: float
-    default: 10
 seealso:
   - module: myia.vllm.service_snapshot_info
 """
@@ -91,6 +84,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.myia.vllm.plugins.module_utils.docker import cli as docker_cli
 from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
+from ansible_collections.myia.vllm.plugins.module_utils.host import facts as host_facts
 from ansible_collections.myia.vllm.plugins.module_utils.service import lock as service_lock
 from ansible_collections.myia.vllm.plugins.module_utils.service import service_http, snapshot, vitals
 
@@ -122,7 +116,7 @@ def look(module: AnsibleModule) -> dict:
         "gpus": vitals.gpus(smi),
         "ports": vitals.ports(inspected),
         "networks": vitals.networks(inspected),
-        "host_addresses": vitals.host_addresses(run(["ip", "-oneline", "address", "show", "scope", "global"])[1]),
+        "host_addresses": host_facts.addresses(run),
         "guards": vitals.guards(inspected),
         "weights_s": vitals.weights_s(inspected, p["model"], p["commit"]),
         "lock": service_lock.Lock(p["folder"]).holder(),

@@ -17,13 +17,7 @@ description:
 extends_documentation_fragment:
   - myia.vllm.attributes
   - myia.vllm.service.definition
-attributes:
-  check_mode:
-    support: full
-    details: Writes nothing.
-  diff_mode:
-    support: full
-    details: Shows the file of O(file).
+  - myia.vllm.inventory_file
 options:
   host:
     description: RV(myia.vllm.preflight#module:host) of M(myia.vllm.preflight), for driver and plan. Empty without.
@@ -39,12 +33,6 @@ options:
     default: false
   repository:
     description: Repository of images to ask in place of the service's own, as V(registry.example.org/vllm/vllm-openai).
-    type: str
-    default: ""
-  file:
-    description: >-
-      YAML file on the controller that gets the variables; V(inventory) for C(host_vars/<host>/vllm_versions.yml) beside
-      the inventory. Empty for none.
     type: str
     default: ""
 seealso:
@@ -70,7 +58,8 @@ asked: {description: 'Where was looked, and why not elsewhere.', type: str, retu
 change:
   description: >-
     What the release changes: C(version), C(variables) to set, C(own_image), C(refused), C(warnings), C(command),
-    C(defaults), C(metrics_gone), C(driver), C(findings), C(capacity). Empty where nothing is newer.
+    C(defaults), C(metrics_gone), C(driver), C(findings), C(capacity). Empty where the table has nothing
+    newer; RV(releases) may have one that only the registry knows.
   returned: success
   type: dict
 file: {description: The file that has the variables; empty for none., type: str, returned: success}

@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import shutil
+import socketserver
 import ssl
 import subprocess
 import sys
@@ -291,3 +292,18 @@ def tls_server(certificate):
     yield server.server_port
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def no_http():
+    """The address of something that answers and does not speak HTTP, as an SSH server on a port that was mistyped."""
+
+    class Greets(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+            self.request.recv(65536)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greets) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield "http://127.0.0.1:%d" % server.server_address[1]
+        server.shutdown()

@@ -31,8 +31,10 @@ _ANSWER_BYTES = 1048576
 _AROUND = ("*.yml", "*.yaml", "*.env", ".env", ".env.*", "Dockerfile*", "*.sh")
 
 #: A path to another file, in a Compose file, a unit or a script.
-_PATH = re.compile(r"(?:[~.]{0,2}/)?[\w@%+.-]+(?:/[\w@%+.-]+)*\.(?:env|ya?ml|sh|txt|token|key|conf|Dockerfile)\b|"
-                   r"(?:EnvironmentFile=-?|--env-file[ =]|env_file:\s*-?\s*)(?P<named>[^\s\"']+)")  # fmt: skip
+_PATH = re.compile(
+    r"(?:[~.]{0,2}/)?[\w@%+.-]+(?:/[\w@%+.-]+)*\.(?:env|ya?ml|sh|txt|token|key|conf|Dockerfile)\b|"
+    r"(?:EnvironmentFile=-?|--env-file[ =]|env_file:\s*[-\[]?\s*[\"']?)(?P<named>[^\s\"'\[\],{}]+)"
+)
 
 #: Folders of units that people write themselves.
 _UNITS = ("/etc/systemd/system/*.service", "/usr/local/lib/systemd/system/*.service")
@@ -85,11 +87,15 @@ def _inspected(run, ids: list[str]) -> list[dict]:
     if not ids:
         return []
     # one that ended meanwhile makes the status 1; the others are in the answer all the same
-    _status, out, _err = run(["docker", "container", "inspect", *ids])
+    status, out, err = run(["docker", "container", "inspect", *ids])
     try:
-        return [item for item in json.loads(out) if isinstance(item, dict)]
+        found = [item for item in json.loads(out) if isinstance(item, dict)]
     except ValueError:
-        raise RuntimeError("docker inspect gave no answer") from None
+        found = []
+    # an engine that ended meanwhile tells of none
+    if not found and (status != 0 or not out.strip().startswith("[")):
+        raise RuntimeError(" ".join(err.split()) or "docker inspect gave no answer")
+    return found
 
 
 def _is_meant(data: dict, name: str, argv: list[str], vllm_dir: str, only: list[str]) -> bool:

@@ -26,9 +26,26 @@ _COPY = re.compile(r"(~|[._-](old|bak|backup|orig|save|copy|disabled|\d{6,8}))(\
 #: A line that holds a secret in the open.
 _SECRET = re.compile(
     r"(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{12,}|://[^/@\s:]*:[^/@\s$]+@|"
-    r"(?i:(token|api[_-]?key|secret|password|passwd|credential)s?)[\"']?\s*[:=]\s*[\"']?(?!\$\{?|\s|[\"'])[^\s\"'#]{4,}|"
-    r"--api-key[ =\"',-]+(?!\$)[^\s\"',]{4,})"
+    r"(?i:(token(?!iz)|(api|private|access)[_-]?key|secret|password|passwd|passphrase|credential)[\w-]*)[\"']?\s*[:=]"
+    r"\s*[\"']?(?!\$\{?|\s|[\"'])[^\s\"'#{}\[\]]{4,})"
 )
+
+#: A key behind its option, which may stand in the next line of a list; and a private key, which has several.
+_IN_LINES = re.compile(
+    r"(?P<before>--(?:api-key|hf-token)[\s=\"',-]+)(?!\$)[^\s\"',\]]{4,}|"
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
+
+#: A line that sets a variable, also one that is commented out.
+_ASSIGNMENT = re.compile(r"^(\s*(?:#\s*)?(?:export\s+)?[A-Za-z_][\w.-]*\s*=)(.*?)(\r?\n?)$", re.DOTALL)
+
+#: Files that Compose finds by itself in the folder where it is started (compose-go, cli/options.go).
+_BY_THEMSELVES = (
+    *(name + ending for name in ("compose", "docker-compose", "compose.override", "docker-compose.override")
+      for ending in (".yaml", ".yml")),
+    ".env",
+)  # fmt: skip
 
 _UNITS = ("/etc/systemd/system/**/*.service", "/etc/cron.d/*", "/etc/crontab", "/var/spool/cron/crontabs/*")
 
@@ -48,13 +65,8 @@ def in_use(run) -> dict[str, str]:
     Raises:
         RuntimeError: Docker does not say which containers there are, so nothing can be called unused.
     """
-    status, out, err = run(["docker", "ps", "--all", "--no-trunc", "--quiet"])
-    if status != 0:
-        raise RuntimeError(" ".join((err or out).split()) or "docker ps gave no answer")
     found: dict[str, str] = {}
-    ids = out.split()
-    containers = json.loads(run(["docker", "container", "inspect", *ids])[1] or "[]") if ids else []
-    for data in containers:
+    for data in _containers(run):
         name = data["Name"].lstrip("/")
         labels = data["Config"].get("Labels") or {}
         folder = labels.get("com.docker.compose.project.working_dir", "")
@@ -73,9 +85,36 @@ def in_use(run) -> dict[str, str]:
     for pattern in _UNITS:
         for path in glob.glob(pattern, recursive=True):
             for named in re.findall(r"/[\w@%+./-]+", small_files.read_text(path)):
-                if os.path.isfile(named):
-                    _use(named, "%s names it" % path, found)
+                _use_named(named, path, found)
     return found
+
+
+def _containers(run) -> list[dict]:
+    """Return what Docker says of every container; raises RuntimeError where it does not say it of all."""
+    said = ""
+    # one that ended between the two questions is not in the second list any more
+    for _attempt in range(2):
+        status, out, err = run(["docker", "ps", "--all", "--no-trunc", "--quiet"])
+        if status != 0:
+            raise RuntimeError(" ".join((err or out).split()) or "docker ps gave no answer")
+        ids = out.split()
+        if not ids:
+            return []
+        status, out, err = run(["docker", "container", "inspect", *ids])
+        if status == 0:
+            return json.loads(out)
+        said = " ".join((err or out).split())
+    raise RuntimeError(said or "docker container inspect gave no answer")
+
+
+def _use_named(named: str, by: str, found: dict[str, str]) -> None:
+    """Note a file that something names, or in a folder that it names what Compose would find there by itself."""
+    paths = [named]
+    if os.path.isdir(named):
+        paths = [os.path.join(named, name) for name in _BY_THEMSELVES]
+    for path in paths:
+        if os.path.isfile(path):
+            _use(path, "%s names it" % by if path == named else "%s names its folder" % by, found)
 
 
 def _use(path: str, why: str, found: dict[str, str]) -> None:
@@ -89,8 +128,10 @@ def _use(path: str, why: str, found: dict[str, str]) -> None:
     text = small_files.read_text(real) if os.path.getsize(real) <= _MOST_BYTES else ""
     for word in re.findall(r"[\w@%+./~-]+", text):
         other = os.path.realpath(os.path.join(os.path.dirname(real), os.path.expanduser(word.lstrip("-"))))
-        if other != real and os.path.isfile(other) and other.startswith(os.path.dirname(real)):
+        if other != real and os.path.isfile(other):
             _use(other, "%s names it" % real, found)
+        elif real.endswith(".sh") and word.startswith("/"):
+            _use_named(other, real, found)
 
 
 def find(folders: list[str], patterns: list[str], keep: list[str], used: dict[str, str], own: str) -> tuple[list, list]:
@@ -124,16 +165,25 @@ def find(folders: list[str], patterns: list[str], keep: list[str], used: dict[st
 
 def is_sensitive(path: str) -> bool:
     """Tell whether a file may hold a secret: every file of variables, and others with one in the open."""
-    return is_env(path) or bool(_SECRET.search(small_files.read_text(path)))
+    text = small_files.read_text(path)
+    return is_env(path) or bool(_SECRET.search(text) or _IN_LINES.search(text))
 
 
-def redacted(text: str) -> str:
-    """Return a text without the values of its variables, and without what looks like a secret elsewhere."""
+def redacted(text: str, variables: bool) -> str:
+    """Return a text without the values of its variables, and without what looks like a secret elsewhere.
+
+    Args:
+        text: of the file.
+        variables: whether it is a file of variables, where a line that sets none goes on with a value.
+    """
     lines = []
+    text = _IN_LINES.sub(lambda found: (found["before"] or "") + "<redacted>", text)
     for line in text.splitlines(keepends=True):
-        match = re.match(r"^(\s*(?:export\s+)?[A-Za-z_][\w.-]*\s*=)(.*?)(\r?\n?)$", line, re.DOTALL)
+        match = _ASSIGNMENT.match(line)
         if match and match[2].strip():
             line = "%s<redacted>%s" % (match[1], match[3])
+        elif variables and not match and line.strip() and not line.lstrip().startswith("#"):
+            line = "<redacted>\n"
         else:
             line = _SECRET.sub(lambda found: "<redacted>", line)
         lines.append(line)
@@ -148,7 +198,8 @@ def _why(path: str) -> str:
     return "no container is of its project, and nothing names it"
 
 
-def _stays(path: str, keep: list[str], used: dict[str, str]) -> str:
+def why_used(path: str, used: dict[str, str]) -> str:
+    """Return what uses a file, of :func:`in_use`; empty where nothing does."""
     real = os.path.realpath(path)
     if real in used:
         return used[real]
@@ -156,6 +207,13 @@ def _stays(path: str, keep: list[str], used: dict[str, str]) -> str:
     for folder, why in used.items():
         if os.path.isdir(folder) and real.startswith(folder.rstrip("/") + "/"):
             return why
+    return ""
+
+
+def _stays(path: str, keep: list[str], used: dict[str, str]) -> str:
+    why = why_used(path, used)
+    if why:
+        return why
     if os.path.islink(path):
         return "it is a link"
     if any(fnmatch.fnmatch(os.path.basename(path), item) or fnmatch.fnmatch(path, item) for item in keep):

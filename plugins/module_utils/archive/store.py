@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import pwd
+import shutil
 import time
 
 from ansible_collections.myia.vllm.plugins.module_utils.archive import finder
@@ -28,7 +29,7 @@ AS_IT_WAS, ENCRYPTED, REDACTED = "as it was", "encrypted", "redacted"
 
 
 class StoreError(Exception):
-    """Why nothing was moved, or not everything given back."""
+    """Why files stay where they are; the text says what was moved, if anything was."""
 
 
 def digest(path: str) -> str:
@@ -73,14 +74,39 @@ def archive(folder: str, items: list[dict], encrypted: dict[str, str], redact: b
         The entries of the manifest.
 
     Raises:
-        StoreError: a file is not what it was any more, or a sensitive one came without its encrypted content.
+        StoreError: a file is not what it was any more, or a sensitive one came without its encrypted content; or one is
+            in the archive and cannot be taken away.
+        OSError: the archive cannot be written; nothing of it is left then, and nothing was moved.
     """
     for item in items:
         if digest(item["path"]) != item["sha256"]:
-            raise StoreError("%s changed since it was looked at. Run the playbook again" % item["path"])
+            raise StoreError(
+                "%s changed since it was looked at. Run the playbook again. Nothing was moved" % item["path"]
+            )
         if item["sensitive"] and not redact and item["path"] not in encrypted:
-            raise StoreError("%s may hold secrets, and came without its encrypted content" % item["path"])
+            raise StoreError(
+                "%s may hold secrets, and came without its encrypted content. Nothing was moved" % item["path"]
+            )
     os.makedirs(folder, mode=0o700)
+    try:
+        entries = _copied(folder, items, encrypted, redact)
+    except BaseException:
+        # copies of secrets, and no archive that could be given back
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    for item in items:
+        try:
+            os.unlink(item["path"])
+        except OSError as error:
+            raise StoreError(
+                "%s is in %s and cannot be removed (%s). Remove it by hand, and those behind it"
+                % (item["path"], folder, error.strerror)
+            ) from None
+    return entries
+
+
+def _copied(folder: str, items: list[dict], encrypted: dict[str, str], redact: bool) -> list[dict]:
+    """Write the copies and the manifest; return its entries."""
     os.chmod(folder, 0o700)
     entries = []
     for item in items:
@@ -93,8 +119,6 @@ def archive(folder: str, items: list[dict], encrypted: dict[str, str], redact: b
         entries.append(entry)
     manifest = {"made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "files": entries}
     small_files.write_atomically(os.path.join(folder, MANIFEST), json.dumps(manifest, indent=2) + "\n", 0o600)
-    for item in items:
-        os.unlink(item["path"])
     return entries
 
 
@@ -106,15 +130,17 @@ def read(folder: str) -> dict:
     """
     manifest = small_files.read_json(os.path.join(folder, MANIFEST))
     if not isinstance(manifest.get("files"), list):
-        raise StoreError("%s is no archive: it has no readable %s" % (folder, MANIFEST))
+        raise StoreError("%s is no archive: it has no readable %s. Nothing was given back" % (folder, MANIFEST))
     return manifest
 
 
 def newest(base: str) -> str:
     """Return the newest archive in a folder; empty without one."""
     with contextlib.suppress(OSError):
-        names = sorted(name for name in os.listdir(base) if name.startswith("docker_configs_"))
-        return os.path.join(base, names[-1]) if names else ""
+        folders = (os.path.join(base, name) for name in os.listdir(base) if name.startswith("docker_configs_"))
+        # one without a manifest is what a killed run has left; its originals are where they were
+        whole = sorted(folder for folder in folders if os.path.isfile(os.path.join(folder, MANIFEST)))
+        return whole[-1] if whole else ""
     return ""
 
 
@@ -143,31 +169,39 @@ def restore(folder: str, contents: dict[str, str], check: bool) -> list[str]:
         The paths that came back. What cannot is left in the archive (:func:`problems`).
 
     Raises:
-        StoreError: a content is not what was archived.
+        StoreError: a content is not what was archived; nothing was given back then.
+        OSError: a file cannot be written; those before it are back, and the next call goes on.
     """
     manifest = read(folder)
-    done = []
-    for entry in manifest["files"]:
+    waiting = [
+        entry for entry in manifest["files"]
+        if not entry.get("restored") and not os.path.lexists(entry["path"]) and entry["kept"] != REDACTED
+    ]  # fmt: skip
+    if check:
+        return [entry["path"] for entry in waiting]
+    # all of them first, so that a wrong password gives nothing back rather than half
+    whole = [(entry, _kept_content(folder, entry, contents)) for entry in waiting]
+    for entry, content in whole:
         path = entry["path"]
-        if entry.get("restored") or os.path.lexists(path) or entry["kept"] == REDACTED:
-            continue
-        done.append(path)
-        if check:
-            continue
-        if entry["kept"] == ENCRYPTED:
-            content = base64.b64decode(contents.get(path, ""))
-        else:
-            with open(os.path.join(folder, entry["file"]), "rb") as handle:
-                content = handle.read()
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise StoreError("%s: the archive does not hold what was archived; left as it is" % path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         _write(path, content, int(entry["mode"], 8), entry["uid"], entry["gid"])
         os.utime(path, ns=(entry["mtime_ns"], entry["mtime_ns"]))
         entry["restored"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         small_files.write_atomically(os.path.join(folder, MANIFEST), json.dumps(manifest, indent=2) + "\n", 0o600)
         os.unlink(os.path.join(folder, entry["file"]))
-    return done
+    return [entry["path"] for entry in waiting]
+
+
+def _kept_content(folder: str, entry: dict, contents: dict[str, str]) -> bytes:
+    """Return what a file held; raises StoreError where the archive does not hold that."""
+    if entry["kept"] == ENCRYPTED:
+        content = base64.b64decode(contents.get(entry["path"], ""))
+    else:
+        with open(os.path.join(folder, entry["file"]), "rb") as handle:
+            content = handle.read()
+    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise StoreError("%s: the archive does not hold what was archived. Nothing was given back" % entry["path"])
+    return content
 
 
 def _content(path: str, kept: str, encrypted: dict[str, str]) -> bytes:
@@ -175,13 +209,18 @@ def _content(path: str, kept: str, encrypted: dict[str, str]) -> bytes:
         return encrypted[path].encode()
     with open(path, "rb") as handle:
         content = handle.read()
-    return finder.redacted(content.decode("utf-8", "replace")).encode() if kept == REDACTED else content
+    if kept != REDACTED:
+        return content
+    return finder.redacted(content.decode("utf-8", "replace"), finder.is_env(path)).encode()
 
 
 def _write(path: str, content: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:
     """Write a new file; nobody can open it before owner and mode are right, and a disk that is full loses nothing."""
     temporary = path + ".myia-new"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    # the folder may be somebody else's, who could have a link wait there
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as handle:
         handle.write(content)
         handle.flush()

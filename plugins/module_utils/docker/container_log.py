@@ -13,6 +13,7 @@ import contextlib
 import re
 import subprocess
 import threading
+import time
 
 #: Longest time that ``docker logs`` may take for one piece, in seconds.
 LIMIT_S = 20.0
@@ -70,7 +71,7 @@ def read(docker: str, container: str, cursor: dict, max_bytes: int) -> tuple[byt
     return b"".join(lines), {"time": last, "seen": seen}, more
 
 
-def window(docker: str, container: str, since: str, until: str, lines: int) -> tuple[bytes, bool]:
+def window(docker: str, container: str, since: str, until: str, lines: int) -> tuple[bytes, bool, bool]:
     """Return the last lines of a container's log between two times, each with Docker's time stamp.
 
     Args:
@@ -81,8 +82,10 @@ def window(docker: str, container: str, since: str, until: str, lines: int) -> t
         lines: most lines, counted from the end of the window.
 
     Returns:
-        (the lines, whether the beginning was left out since they are more than ``END_BYTES``).
+        (the lines, whether the beginning was left out since they are more than ``END_BYTES``, whether the end was since
+        ``LIMIT_S`` were over).
     """
+    begin_s = time.monotonic()
     bounds = [*(["--since", since] if since else []), *(["--until", until] if until else [])]
     found, size, cut = collections.deque(maxlen=lines), 0, False
     # --tail counts from the end of the log, not of the window
@@ -95,7 +98,7 @@ def window(docker: str, container: str, since: str, until: str, lines: int) -> t
             while size > END_BYTES:
                 size -= len(found.popleft())
                 cut = True
-    return b"".join(found), cut
+    return b"".join(found), cut, time.monotonic() - begin_s >= LIMIT_S
 
 
 def ends(docker: str, container: str) -> str:

@@ -21,6 +21,9 @@ from ansible_collections.myia.vllm.plugins.module_utils.host import command
 FILE = "/etc/haproxy/haproxy.cfg"
 #: What stood there before the first change; it comes back when the gateway is removed.
 BEFORE = FILE + ".myia-vllm"
+#: End of the name of what stands beside the file from the moment it is written until HAProxy has read it: where a run
+#: was killed in between, the files are as they should be, and nothing else tells that they were not read.
+UNREAD = ".myia-vllm-unread"
 #: How a file of this collection begins.
 MARK = "# Written by the role vllm_gateway of myia.vllm"
 

@@ -151,7 +151,7 @@ def addresses(run) -> list[str]:
     """Return the addresses at which others may reach the host: none of loopback, of a link or of Docker's bridges."""
     status, out, _err = run(["ip", "-o", "addr", "show", "up", "scope", "global"])
     found = re.findall(r"^\d+:\s+(\S+)\s+inet6?\s+([0-9a-fA-F.:]+)", out if status == 0 else "", re.MULTILINE)
-    return [address for device, address in found if not re.match(r"docker\d|br-|veth|virbr|cni|lo\Z", device)]
+    return [address for device, address in found if not re.match(r"docker|br-|veth|virbr|cni|lo\Z", device)]
 
 
 def own_containers(run, project: str) -> list[str]:

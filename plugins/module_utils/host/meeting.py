@@ -33,7 +33,8 @@ def resolve(name: str) -> list[str]:
     """Return the addresses of a host's name in the system's order; none when it has none."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except OSError:
+    # a text that can be no name is a UnicodeError
+    except (OSError, UnicodeError):
         return []
     return list(dict.fromkeys(item[4][0] for item in found))
 

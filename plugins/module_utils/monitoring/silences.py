@@ -7,6 +7,7 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import time
 import urllib.error
@@ -47,7 +48,7 @@ class Alertmanager:
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")[:200]
             raise SilenceError("%s answers %d to %s: %s" % (self.url, error.code, path, said)) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise SilenceError("%s does not answer: %s" % (self.url, getattr(error, "reason", error))) from None
         try:
             return json.loads(text) if text else None

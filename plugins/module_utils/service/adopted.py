@@ -117,3 +117,11 @@ def commands(step: str, container: dict) -> list[list[str]]:
         ["docker", "stop", "--time", str(_STOP_S), identity],
         ["docker", "rename", identity, container["name"] + ASIDE],
     ]
+
+
+def goes_by_itself(step: str, said: str) -> bool:
+    """Tell whether a command of a step failed only because Docker removes the container when it ends (``--rm``).
+
+    Such a container has no restart policy to change (moby, daemon/update.go), and nothing to rename afterwards.
+    """
+    return step == "aside" and ("autoremove is enabled" in said.lower() or "no such container" in said.lower())

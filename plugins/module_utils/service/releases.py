@@ -98,6 +98,15 @@ def same_failures(failures: list[dict]) -> int:
     return count
 
 
+def _has_mode(path: str, mode: int) -> bool:
+    """Tell whether something is there, and is this user's with exactly this mode."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return False
+    return stat.st_mode & 0o777 == mode and stat.st_uid == os.geteuid()
+
+
 class Service:
     """The folder of one service."""
 
@@ -229,11 +238,8 @@ class Service:
         """Return the files of a release whose mode or owner was changed by somebody."""
         wrong = []
         for part, mode in _MODES.items():
-            try:
-                stat = os.stat(os.path.join(self.folder(name), part))
-            except OSError:
-                continue
-            if stat.st_mode & 0o777 != mode or stat.st_uid != os.geteuid():
+            path = os.path.join(self.folder(name), part)
+            if os.path.exists(path) and not _has_mode(path, mode):
                 wrong.append(part)
         return wrong
 
@@ -276,6 +282,18 @@ class Service:
         os.chmod(place, _SECRETS_MODE)
         for name, value in secrets.items():
             files.write_atomically(os.path.join(place, name), value, _SECRET_MODE)
+
+    def wrong_secrets(self, name: str, secrets: dict[str, str]) -> list[str]:
+        """Return the files of a release, below its folder, that do not hold their secret as they should."""
+        place = os.path.join(self.folder(name), SECRETS)
+        is_open = bool(secrets) and not _has_mode(place, _SECRETS_MODE)
+        return [
+            os.path.join(SECRETS, item)
+            for item, value in sorted(secrets.items())
+            if is_open
+            or not _has_mode(os.path.join(place, item), _SECRET_MODE)
+            or files.read_text(os.path.join(place, item), newline="") != value
+        ]
 
     def describe(self, name: str, changes: dict) -> None:
         """Change keys of a release's ``release.json``."""

@@ -9,6 +9,7 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 
@@ -100,16 +101,21 @@ def _status(url: str, token: str, timeout_s: float) -> int:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return 0
 
 
-def forget(service: releases.Service) -> list[str]:
-    """Delete ``.env`` of the releases that hold an old secret, which cannot be returned to then; return their names."""
+def forget(service: releases.Service, check: bool) -> list[str]:
+    """Delete ``.env`` of the releases that hold an old secret, which cannot be returned to then; return their names.
+
+    Args:
+        service: the service.
+        check: only say which they are.
+    """
     old = {value for values in old_values(service).values() for value in values}
     gone = []
     for name in service.names():
         values = dotenv.values(service.read(name, releases.ENV))
-        if name != service.current() and old.intersection(values) and service.drop_env(name):
+        if name != service.current() and old.intersection(values) and (check or service.drop_env(name)):
             gone.append(name)
     return gone

@@ -67,8 +67,9 @@ def parts(container: str, url: str, folder: str, timeout_s: float) -> dict[str, 
         **_releases(folder),
     }
     secrets = service_secrets.values(folder)
+    # masked before it is cut: half of a secret at the cut would not be known for one
     return {
-        name: disguises.replaced(text[-PART_CHARS:], secrets, lambda _secret: _MASK)
+        name: disguises.replaced(text, secrets, lambda _secret: _MASK)[-PART_CHARS:]
         for name, text in found.items()
         if text.strip()
     }

@@ -30,8 +30,8 @@ GPU_COLUMNS = {
     "utilization.gpu": "utilization_percent",
 }
 
-#: How the interfaces are called that Docker makes.
-_OF_DOCKER = ("docker", "br-", "veth", "lo")
+#: Where a container has its key with vllm_secrets_as_files (plugin_utils/definition/secret_env.py).
+_KEY_FILE = "/run/secrets/env_VLLM_API_KEY"
 
 
 def load(metrics: str) -> dict:
@@ -86,8 +86,14 @@ def guards(inspected: dict) -> dict:
     """Return by what a container guards its service: ``api_key`` and ``tls``. No value is returned."""
     config = inspected.get("Config") or {}
     names = [str(item).partition("=")[0] for item in config.get("Env") or [] if str(item).partition("=")[2]]
-    words = [str(item).partition("=")[0] for item in [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])]]
-    return {"api_key": "VLLM_API_KEY" in names or "--api-key" in words, "tls": "--ssl-keyfile" in words}
+    # a shell that starts the server has all of its arguments in one word
+    words = " ".join(str(item) for item in [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])])
+    given = {re.split(r"[=\s]", item)[0] for item in re.findall(r"--[a-z][^\s]*", words)}
+    as_file = any(item.get("Destination") == _KEY_FILE for item in inspected.get("Mounts") or [])
+    return {
+        "api_key": "VLLM_API_KEY" in names or "--api-key" in given or as_file,
+        "tls": "--ssl-keyfile" in given,
+    }
 
 
 def weights_s(inspected: dict, model: str, commit: str) -> float:
@@ -98,12 +104,3 @@ def weights_s(inspected: dict, model: str, commit: str) -> float:
         return os.stat(folder).st_mtime if source and model and commit else 0.0
     except OSError:
         return 0.0
-
-
-def host_addresses(text: str) -> list[str]:
-    """Return the addresses of ``ip -oneline address show scope global`` that others may reach.
-
-    Those of Docker's own networks are left out: only containers are there.
-    """
-    rows = (line.split() for line in text.splitlines())
-    return [row[3].partition("/")[0] for row in rows if len(row) > 3 and not row[1].startswith(_OF_DOCKER)]

@@ -11,6 +11,8 @@ from __future__ import annotations
 import posixpath
 import re
 
+import yaml
+
 from ansible_collections.myia.vllm.plugins.plugin_utils.adopt import (
     compose_files,
     compose_view,
@@ -212,17 +214,24 @@ def _with_config(found: dict, view: views.View, words: list[str] | None) -> list
                 folder = item["target"].rstrip("/")
                 if path == folder or path.startswith(folder + "/"):
                     text = found["files"].get(item["source"] + path[len(folder) :])
-                    if text is not None:
-                        return _config_words(text, rest)
+                    own = None if text is None else _config_words(text, rest)
+                    if own is not None:
+                        return own
             return words
     return words
 
 
-def _config_words(text: str, rest: list[str]) -> list[str]:
-    content = compose_files.yaml.safe_load(text)
+def _config_words(text: str, rest: list[str]) -> list[str] | None:
+    """Return the options of a file before those that were given; None where it holds none that vLLM would take."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError:
+        content = None
+    if not isinstance(content, dict):
+        return None
     given = {word.partition("=")[0].lstrip("-").replace("_", "-") for word in rest if word.startswith("--")}
     words = []
-    for name, value in (content or {}).items():
+    for name, value in content.items():
         name = str(name).replace("_", "-")
         if name in given or value is False or value is None:
             continue

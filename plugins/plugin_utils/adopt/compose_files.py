@@ -33,6 +33,20 @@ _OVERRIDES = {
 _LISTS = ("ports", "expose", "dns", "tmpfs", "devices", "cap_add", "cap_drop", "security_opt", "env_file")
 
 
+#: Of which form values are, in a service and at the top (compose-spec, schema/compose-spec.json). Compose refuses what
+#: has another one, so that it says nothing of what runs.
+_OF_SERVICE: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("deploy", "healthcheck", "logging", "ulimits"), (dict,)),
+    **dict.fromkeys(("devices", "ports", "profiles", "secrets", "volumes"), (list,)),
+    **dict.fromkeys(("depends_on", "environment", "extra_hosts", "labels", "networks"), (dict, list)),
+    **dict.fromkeys(("build", "extends"), (str, dict)),
+}
+_AT_TOP: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("configs", "networks", "secrets", "services", "volumes"), (dict,)),
+    "include": (list,),
+}
+
+
 @dataclasses.dataclass
 class Project:
     """What the files of a project say."""
@@ -119,7 +133,12 @@ def _document(files: dict, path: str, env: dict, home: str, project: Project, de
     if not isinstance(content, dict):
         project.problems.append("%s is no Compose file" % path)
         return {}
-    content = interpolation.everywhere(content, env)
+    try:
+        content = _shaped(interpolation.everywhere(content, env), path, project)
+    except RecursionError:
+        # an alias within what it stands for
+        project.problems.append("%s is no Compose file" % path)
+        return {}
     folder = posixpath.dirname(path)
     whole: dict = {}
     for item in content.pop("include", None) or []:
@@ -131,6 +150,36 @@ def _document(files: dict, path: str, env: dict, home: str, project: Project, de
     for service in services.values():
         service["environment"] = _environment(files, service, folder, env, home, project)
     return _merged(whole, content)
+
+
+def _shaped(content: dict, path: str, project: Project) -> dict:
+    """Return a file's content without what has a form that Compose does not take, which is noted."""
+    content = _of_form(content, _AT_TOP, path, project)
+    for part in _AT_TOP:
+        if part != "include" and part in content:
+            content[part] = _of_form(content[part] or {}, dict.fromkeys(content[part] or (), (dict,)), path, project)
+    services = content.get("services") or {}
+    for name, service in services.items():
+        services[name] = _of_form(service or {}, _OF_SERVICE, path, project)
+    return content
+
+
+def _of_form(values: dict, forms: dict[str, tuple[type, ...]], path: str, project: Project) -> dict:
+    wrong = [
+        key for key, value in values.items() if value is not None and key in forms and not isinstance(value, forms[key])
+    ]
+    project.problems += [
+        "%s: %s has a form that Compose does not take, and was not read" % (path, key) for key in wrong
+    ]
+    return {key: value for key, value in values.items() if key not in wrong}
+
+
+def inner(values: dict, *keys: str) -> dict:
+    """Return the mapping that stands below some keys; empty where there is none."""
+    for key in keys:
+        found = values.get(key)
+        values = found if isinstance(found, dict) else {}
+    return values
 
 
 def _extended(files, path, service, services, env, home, project, depth) -> dict:

@@ -17,7 +17,7 @@ def of_service(project: Project, name: str, home: str) -> view.View:
     """Return the container that Compose would make of a service."""
     service = project.services[name]
     volumes = project.top.get("volumes") or {}
-    limits = ((service.get("deploy") or {}).get("resources") or {}).get("limits") or {}
+    limits = compose_files.inner(service, "deploy", "resources", "limits")
     log = service.get("logging") or {}
     network_mode = str(service.get("network_mode") or "")
     return view.View(
@@ -43,7 +43,7 @@ def of_service(project: Project, name: str, home: str) -> view.View:
         networks={} if network_mode else _networks(project, service, name),
         user=str(service.get("user") or ""),
         memory_bytes=view.size(service.get("mem_limit") or limits.get("memory")),
-        cpus=float(service.get("cpus") or limits.get("cpus") or 0),
+        cpus=_number(service.get("cpus") or limits.get("cpus")),
         ulimits=dict(service.get("ulimits") or {}),
         log_driver=str(log.get("driver") or ""),
         log_options={str(key): view.text(value) for key, value in (log.get("options") or {}).items()},
@@ -89,15 +89,23 @@ def _port(inside: int, outside: int, address: str, protocol: object) -> dict:
 def _requests(service: dict) -> list[dict]:
     """Return the GPUs that a service reserves, in Docker's words."""
     found = []
-    reserved = ((service.get("deploy") or {}).get("resources") or {}).get("reservations") or {}
-    for item in reserved.get("devices") or []:
-        found.append(_request(item.get("driver"), item.get("count"), item.get("device_ids")))
+    reserved = compose_files.inner(service, "deploy", "resources", "reservations").get("devices")
     gpus = service.get("gpus")
     if gpus == "all":
         found.append(_request("", "all", None))
-    for item in gpus if isinstance(gpus, list) else []:
-        found.append(_request(item.get("driver"), item.get("count"), item.get("device_ids")))
+    for items in (reserved, gpus):
+        for item in items if isinstance(items, list) else []:
+            if isinstance(item, dict):
+                found.append(_request(item.get("driver"), item.get("count"), item.get("device_ids")))
     return found
+
+
+def _number(value: object) -> float:
+    """Return a number of a file; 0 for none."""
+    try:
+        return float(str(value or 0))
+    except ValueError:
+        return 0.0
 
 
 def _request(driver: object, count: object, ids: object) -> dict:
@@ -108,7 +116,7 @@ def _request(driver: object, count: object, ids: object) -> dict:
 def _restart(service: dict) -> tuple[str, int]:
     given = service.get("restart")
     if given is None:
-        policy = ((service.get("deploy") or {}).get("restart_policy")) or {}
+        policy = compose_files.inner(service, "deploy", "restart_policy")
         return {"any": "always", "on-failure": "on-failure"}.get(str(policy.get("condition", "")), "no"), 0
     name, _colon, tries = ("no" if given is False else str(given)).partition(":")
     return name, int(tries) if tries.isdigit() else 0

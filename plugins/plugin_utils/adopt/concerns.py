@@ -97,11 +97,16 @@ def _image(add, name: str, view: View, around: service_variables.Around) -> None
         add("version-too-old", name, "vLLM %s; the collection takes 0.11.0 and later" % around.version)
 
 
-def _too_old(version: str) -> bool:
+def _is_release(version: str) -> bool:
     try:
-        return vllm_versions.release(version) < (0, 11, 0)
+        vllm_versions.release(version)
     except ValueError:
         return False
+    return True
+
+
+def _too_old(version: str) -> bool:
+    return _is_release(version) and vllm_versions.release(version) < (0, 11, 0)
 
 
 def _access(add, name: str, view: View, arguments, said) -> None:
@@ -123,7 +128,8 @@ def _options(add, arguments: serve_argv.Arguments, version: str) -> None:
         add("option-twice", "--" + name, "it is given several times; only the last one counts")
     for word in arguments.stray:
         add("stray-argument", word.strip() or "\\", "it belongs to no option")
-    if not version:
+    if not _is_release(version):
+        # a build of one's own calls itself "dev"
         return
     known = vllm_options.options(version)
     newest = vllm_options.versions()[-1]

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import tarfile
 
 import yaml
@@ -106,7 +107,7 @@ def write(folder: pathlib.Path, name: str, parts: dict[str, str], at_s: float, k
 
     Args:
         folder: where archives lie; made when it is not there.
-        name: the archive's name without its end, which names service and host.
+        name: the archive's name without its end: host, service and UTC time (``20260131T120000Z``).
         parts: texts by file.
         at_s: time of the files, in seconds since 1970.
         keep: archives of this service on this host to keep, 0 for all.
@@ -129,12 +130,14 @@ def write(folder: pathlib.Path, name: str, parts: dict[str, str], at_s: float, k
             entry = tarfile.TarInfo("%s/%s" % (top, part))
             entry.size, entry.mtime, entry.mode = len(data), int(at_s), 0o644
             tar.addfile(entry, io.BytesIO(data))
-    path = folder / (PREFIX + name + ".tar.gz")
-    temporary = folder / (".%s.new" % path.name)
+    written = folder / (PREFIX + name + ".tar.gz")
+    temporary = folder / (".%s.new" % written.name)
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as handle:
         handle.write(packed.getvalue())
-    temporary.replace(path)
-    others = sorted(folder.glob(PREFIX + name.rpartition("-")[0] + "-*.tar.gz"))
+    temporary.replace(written)
+    # what stands between this name and the end is a time, or it is an archive of a service with a longer name
+    same = re.compile(r"%s-\d{8}T\d{6}Z\.tar\.gz" % re.escape(PREFIX + name.rpartition("-")[0]))
+    others = sorted(path for path in folder.iterdir() if same.fullmatch(path.name))
     for old in others[: max(0, len(others) - keep)] if keep > 0 else []:
         old.unlink(missing_ok=True)
-    return path
+    return written

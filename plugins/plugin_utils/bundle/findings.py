@@ -53,11 +53,7 @@ def _container(parts: dict[str, str]) -> list[dict]:
     try:
         seen = json.loads(parts.get(where, ""))[0]
     except (ValueError, IndexError, KeyError, TypeError):
-        return [
-            finding(
-                "no_container", "error", "there is no container of the service", "Deploy it: deploy_medium.yml.", ""
-            )
-        ]
+        return [_not_inspected(parts.get(where, ""), where)]
     state, found = seen.get("State") or {}, []
     if state.get("OOMKilled"):
         text = "the kernel ended the container for lack of memory"
@@ -77,6 +73,15 @@ def _container(parts: dict[str, str]) -> list[dict]:
         found.append(finding("restarts", "warning", "Docker has restarted the container %d time%s" % (
             restarts, "" if restarts == 1 else "s"), "Look in service/log.txt for what ended it.", where))  # fmt: skip
     return found
+
+
+def _not_inspected(said: str, where: str) -> dict:
+    """Return the finding that Docker tells of no container; only what says that there is none counts as that."""
+    if "no such container" in said.lower():
+        text, fix = "there is no container of the service", "Deploy it: deploy_medium.yml."
+        return finding("no_container", "error", text, fix, "")
+    text = "Docker does not tell of the container (%s)" % (" ".join(said.split())[:200] or "no answer")
+    return finding("container_not_seen", "error", text, "Look at systemctl status docker on the host.", where)
 
 
 def _logs(parts: dict[str, str], catalogue: Catalogue, secrets: list[str]) -> list[dict]:

@@ -28,12 +28,16 @@ class FailedNodes:
             folder: where to tell; the temporary folder of this run where nothing is said.
         """
         self._me, self._nodes = me, nodes
+        self._heard = False
         named = hashlib.sha256("\n".join([attempt, *nodes]).encode()).hexdigest()[:16]
         self._folder = pathlib.Path(folder or constants.DEFAULT_LOCAL_TMP) / ("vllm-nodes-" + named)
 
     def tell(self, problem: str, again: str) -> None:
-        """Say that the start on this host has failed, and whether another one may get over it."""
-        if not self._nodes:
+        """Say that the start on this host has failed, and whether another one may get over it.
+
+        Nothing is said by a host that has heard of another one: it only ends, and others would take it for the culprit.
+        """
+        if not self._nodes or self._heard:
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         rank = self._nodes.index(self._me)
@@ -50,5 +54,6 @@ class FailedNodes:
                 told = json.loads((self._folder / str(rank)).read_text(encoding="utf-8"))
             except OSError:
                 continue
+            self._heard = True
             return {**told, "problem": "%s (rank %d) failed: %s" % (name, rank, told["problem"])}
         return {}

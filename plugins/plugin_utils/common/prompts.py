@@ -26,14 +26,15 @@ _KEYS = (
 )
 
 _VALUES = re.compile(
-    r"(?<![\w-])(?P<key>[\"'\\]*%s[\"'\\]*\s*[:=]\s*)(?P<value>[bfru]?%s|\[\s*(?:%s|\d)[^\]]*(?:\]|\Z))"
+    r"(?<![\w-])(?P<key>%s[\"'\\]*\s*[:=]\s*)(?P<value>[bfru]?%s|\[\s*(?:%s|\d)[^\]]*(?:\]|\Z))"
     % (_KEYS, _QUOTED, _QUOTED),
     re.DOTALL,
 )
 
 #: The numbers of a prompt's tokens: whoever has the tokenizer reads them.
 _TOKENS = re.compile(
-    r"(?P<key>[\"'\\]*\w*token_ids[\"'\\]*\s*[:=]\s*)(?P<value>[\[(](?:\s*-?\d+\s*,?)+(?:[\])]|\Z|\.\.\.))"
+    r"(?P<key>token_ids[\"'\\]*\s*[:=]\s*)"
+    r"(?P<value>[\[(]\s*-?\d+(?:[\s,]+-?\d+)*[\s,]*(?:[\])]|\Z|\.\.\.))"
 )
 
 

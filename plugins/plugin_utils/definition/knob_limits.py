@@ -50,13 +50,15 @@ LIMITS: dict[str, tuple[float, float]] = {
     "vllm_gateway_check_fall": (1, 100),
     "vllm_gateway_check_interval_s": (1, 3600),
     "vllm_gateway_drain_timeout_s": (0, _YEAR_S),
-    "vllm_gateway_hold_requests": (0, 1_000_000),
+    # 0 would let none wait; vllm_gateway_hold_s: 0 says that
+    "vllm_gateway_hold_requests": (1, 1_000_000),
     "vllm_gateway_hold_s": (0, 86400),
     "vllm_gateway_longest_request_s": (1, _YEAR_S),
     "vllm_gateway_max_connections": (10, 1_000_000),
     "vllm_gateway_queue_s": (1, 86400),
     "vllm_gateway_requests_per_host": (1, 1_000_000),
-    "vllm_gateway_retry_after_s": (1, 86400),
+    # longer the openai client does not wait, and fails at once (its release 3: 120; older ones: 60)
+    "vllm_gateway_retry_after_s": (1, 60),
     "vllm_gateway_stall_s": (0, 86400),
     # of monitoring
     "vllm_monitoring_group_wait_s": (1, 86400),

@@ -94,7 +94,8 @@ def check(v: dict, nodes: dict, extra_options: dict, problems: Problems) -> None
                 "%s would be reached as %s, which is each host itself. Set vllm_node_address of %s to its address in "
                 "the network of the nodes." % (name, address, name),
             )
-    if vllm_versions.release(v["vllm_version"]) < FIRST_VERSION and not problems.about("vllm_version"):
+    # one that is no version is told of already
+    if not problems.about("vllm_version") and vllm_versions.release(v["vllm_version"]) < FIRST_VERSION:
         problems.add("vllm_version", "%s has no --nnodes; 0.11.1 is the first." % v["vllm_version"])
     if v["vllm_network_mode"] != "host":
         problems.add(

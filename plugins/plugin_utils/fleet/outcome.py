@@ -25,8 +25,10 @@ VERDICTS = {
     "fleet_refused": ("bad", "Fleet refused"),
 }
 
-#: Verdicts of a single host after which it serves nothing, or nobody knows.
-_NOT_SERVING = ("failed_nothing_serves", "serves_nothing", "unreachable", "failed_unseen", "unreported")
+#: Verdicts of a single host after which it serves nothing, or nobody knows; without one nobody does.
+_NOT_SERVING = ("", "failed_nothing_serves", "serves_nothing", "unreachable", "failed_unseen", "unreported")
+
+_LOST = "It was begun, and nothing is known of how that ended: Ansible has lost it, or its run was killed."
 
 
 def row(host: str, seen: dict, check_mode: bool) -> dict:
@@ -43,6 +45,7 @@ def row(host: str, seen: dict, check_mode: bool) -> dict:
     """
     report, service, gate = (seen.get(name) or {} for name in ("report", "service", "gate"))
     release = service.get("release") or {}
+    sentence = str(seen.get("failure") or report.get("summary") or "").strip()
     if seen.get("failure"):
         state = "failed"
     elif not seen.get("begun"):
@@ -50,7 +53,12 @@ def row(host: str, seen: dict, check_mode: bool) -> dict:
     elif check_mode:
         state = "would"
     else:
-        state = "deployed" if report.get("verdict") == "deployed" else "unchanged"
+        told = str(report.get("verdict") or "")
+        if told == "unreported":
+            # its report is a by-product, which could not be made
+            told = "deployed" if service.get("changed") else "nothing_to_do"
+        state = "deployed" if told == "deployed" else "failed" if told in _NOT_SERVING else "unchanged"
+        sentence = sentence or (_LOST if state == "failed" else "")
     downtime = (release.get("start") or {}).get("downtime_s") if state == "deployed" else None
     return {
         "host": host,
@@ -59,7 +67,7 @@ def row(host: str, seen: dict, check_mode: bool) -> dict:
         "downtime_s": downtime,
         "gate": str(gate.get("text") or ""),
         "verdict": str(report.get("verdict") or ""),
-        "sentence": str(seen.get("failure") or report.get("summary") or "").strip(),
+        "sentence": sentence,
         "path": str(report.get("path") or ""),
     }
 
@@ -83,7 +91,7 @@ def judge(service: str, rows: list[dict], problem: str = "") -> dict:
             len(count["deployed"]) + len(count["unchanged"]), len(count["not_reached"]))  # fmt: skip
         if lost:
             return _verdict("fleet_failed", told + " Not serving, or not known: %s." % ", ".join(lost))
-        return _verdict("fleet_stopped", told + " All hosts serve.")
+        return _verdict("fleet_stopped", told + " Those that failed serve.")
     if count["would"]:
         return _verdict("fleet_would", "%d host%s of %s would be deployed." % (total, "s"[: total - 1], service))
     if not count["deployed"]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import knob_limits
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems
 from ansible_collections.myia.vllm.plugins.plugin_utils.gateway import errors, keys, maps, pools
 
 #: Folder on the gateway with all that belongs to HAProxy's configuration, secrets among it.
@@ -17,28 +19,8 @@ CERTIFICATE = "/etc/haproxy/vllm-tls/gateway.pem"
 #: Of module_utils/gateway/server_states.py.
 STATE_FILE = "/var/lib/haproxy/server-state"
 
-#: Smallest value of each number; HAProxy takes 0 for no limit at some of them.
-_LEAST = {
-    "vllm_gateway_port": 1,
-    "vllm_gateway_metrics_port": 1,
-    "vllm_gateway_agent_port": 1,
-    "vllm_gateway_stall_s": 0,
-    "vllm_gateway_body_limit_kib": 16,
-    "vllm_gateway_hold_s": 0,
-    "vllm_gateway_hold_requests": 1,
-    "vllm_gateway_retry_after_s": 1,
-    "vllm_gateway_longest_request_s": 1,
-    "vllm_gateway_queue_s": 1,
-    "vllm_gateway_requests_per_host": 1,
-    "vllm_gateway_max_connections": 10,
-    "vllm_gateway_check_interval_s": 1,
-    "vllm_gateway_check_fall": 1,
-    "vllm_gateway_balance_factor": 101,
-}
 #: How long a token is waited for at least, in seconds; a busy engine has others to serve.
 _LEAST_PROBE_S = 10
-#: The longest Retry-After that the openai client obeys, in seconds (its release 3: 120; older ones: 60).
-_LONGEST_RETRY_AFTER_S = 60
 
 
 def make(values: dict, found: list[dict], gateway: dict) -> tuple[dict, list[str], list[str]]:
@@ -77,17 +59,10 @@ def make(values: dict, found: list[dict], gateway: dict) -> tuple[dict, list[str
 
 
 def _limits(values: dict) -> list[str]:
-    """Return which number is too small or too large."""
-    wrong = [
-        "%s is %s; expected %d or more." % (name, values[name], least)
-        for name, least in _LEAST.items()
-        if values[name] is not None and values[name] < least
-    ]
-    if values["vllm_gateway_retry_after_s"] > _LONGEST_RETRY_AFTER_S:
-        wrong.append(
-            "vllm_gateway_retry_after_s is %d; expected at most %d: clients do not wait longer, and fail at once."
-            % (values["vllm_gateway_retry_after_s"], _LONGEST_RETRY_AFTER_S)
-        )
+    """Return which number is too small or too large, and which address or file is none."""
+    found = Problems()
+    knob_limits.check(values, found)
+    wrong = [item["message"] for item in found.found]
     for name in ("vllm_gateway_address", "vllm_gateway_metrics_address"):
         try:
             ipaddress.ip_address(values[name] or "0.0.0.0")

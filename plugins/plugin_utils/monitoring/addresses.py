@@ -49,9 +49,8 @@ def of_machine(host: str, said: str, found: str, same_machine: bool) -> str:
         )
     if not said and not is_private(address):
         raise MonitoringError(
-            "vllm_monitoring_address: %s has the public address %s. What its exporters say is not for "
-            "everybody: set an "
-            "address of a private network, by which the monitoring host reaches it." % (host, address)
+            "vllm_monitoring_address: %s has the public address %s. What its exporters say is not for everybody: set "
+            "an address of a private network, by which the monitoring host reaches it." % (host, address)
         )
     return address
 
@@ -70,17 +69,15 @@ def of_service(definition: dict, machine: str, same_machine: bool) -> tuple[str,
     port, published = definition["port"], definition["publish_address"]
     if not definition["published"]:
         raise MonitoringError(
-            "vllm_publish is false: %s has no port on its host that Prometheus could ask. Publish it on a "
-            "private address "
-            "(vllm_publish: true, vllm_publish_address)." % definition["name"]
+            "vllm_publish is false: %s has no port on its host that Prometheus could ask. Publish it on a private "
+            "address (vllm_publish: true, vllm_publish_address)." % definition["name"]
         )
     if published in LOOPBACK:
         if same_machine:
             return with_port(published, port), ""
         raise MonitoringError(
             "vllm_publish_address: %s answers on %s alone, and Prometheus is on another host. Publish it on the "
-            "private "
-            "address of its host by which the monitoring host reaches it, for example vllm_publish_address: %s."
+            "private address of its host by which the monitoring host reaches it, for example vllm_publish_address: %s."
             % (definition["name"], published, machine)
         )
     if published in EVERY:

@@ -251,8 +251,10 @@ def alertmanager(receivers: list[dict], group_wait_s: int, repeat_s: int) -> str
 
 def _checked_receiver(number: int, receiver: dict) -> tuple[str, ...]:
     where = "vllm_monitoring_receivers, entry %d" % number
+    if not isinstance(receiver, dict):
+        raise MonitoringError("%s is no dictionary. Give it a type, one of %s." % (where, ", ".join(RECEIVERS)))
     kind = receiver.get("type")
-    if kind not in RECEIVERS:
+    if not isinstance(kind, str) or kind not in RECEIVERS:
         raise MonitoringError("%s: its type is %r. Choose one of %s." % (where, kind, ", ".join(RECEIVERS)))
     needed, more = RECEIVERS[kind]
     lacking = [key for key in needed if not receiver.get(key)]
@@ -265,7 +267,8 @@ def _checked_receiver(number: int, receiver: dict) -> tuple[str, ...]:
             % (where, kind, ", ".join(wrong), ", ".join((*needed, *more, *_EVERY_RECEIVER)))
         )
     severities = receiver.get("severities", SEVERITIES)
-    if isinstance(severities, str) or not severities or any(item not in SEVERITIES for item in severities):
+    listed = isinstance(severities, (list, tuple))
+    if not listed or not severities or any(item not in SEVERITIES for item in severities):
         raise MonitoringError(
             "%s: its severities are %r. Make them a list of %s." % (where, severities, ", ".join(SEVERITIES))
         )

@@ -13,11 +13,11 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring import (
     rules,
 )
 from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring.service import (
-    LIMITS,
     MonitoringError,
     Service,
     Timing,
     checked_limits,
+    release_of,
 )
 from ansible_collections.myia.vllm.plugins.plugin_utils.services import batches
 
@@ -98,7 +98,7 @@ def service_of(values: dict, host: dict) -> tuple[Service, str]:
         host=machine,
         name=definition["name"],
         model=host["model"] or definition["served_model_name"],
-        version=host["version"] or definition["version"],
+        version=release_of(host["version"], definition["version"]),
         release=host["release"],
         address=reached,
         scheme=definition["scheme"],
@@ -179,7 +179,8 @@ def _gateway(values: dict, host: dict) -> list[dict]:
 
 
 def _dashboards(values: dict, host: dict) -> list[dict]:
-    made = dashboards.every(host["version"], timing(values), {**LIMITS, **values["vllm_monitoring_limits"]})
+    limits = checked_limits(values["vllm_monitoring_limits"])
+    made = dashboards.every(release_of(host["version"]), timing(values), limits)
     return [_file("dashboards/%s.json" % name, text) for name, text in made.items()]
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_versions
+
 #: Kinds that write tokens: only of these do latency rules and the one-token question make sense.
 GENERATING = ("chat", "base", "vision")
 
@@ -122,6 +124,17 @@ class Service:
         return "{%s}" % ",".join(('host="%s"' % self.host, *more))
 
 
+def release_of(*told: str) -> str:
+    """Return the first of some texts that is a vLLM release (a build of one's own says ``dev``); empty without one."""
+    for text in told:
+        try:
+            vllm_versions.release(text)
+        except ValueError:
+            continue
+        return text
+    return ""
+
+
 def checked_limits(own: dict) -> dict[str, float]:
     """Return the limits with the operator's own ones over them.
 
@@ -133,7 +146,7 @@ def checked_limits(own: dict) -> dict[str, float]:
             raise MonitoringError(
                 "vllm_monitoring_limits: there is no limit %r. There are %s." % (name, ", ".join(LIMITS))
             )
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
             raise MonitoringError(
                 "vllm_monitoring_limits: %s is %r. Set a number above 0, for example %s." % (name, value, LIMITS[name])
             )

@@ -13,6 +13,7 @@ import re
 from ansible_collections.myia.vllm.plugins.module_utils.service import secrets as service_secrets
 from ansible_collections.myia.vllm.plugins.plugin_utils.common.redaction import redact
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import SECRETS
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import failure_section
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import sections as report_sections
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as report_verdict
 
@@ -62,7 +63,7 @@ def build(about: dict, results: dict, snapshot: dict, failure: dict, secrets: li
         "endpoints": report_sections.checks(about, results, ("endpoint", "access")),
         "functional": report_sections.checks(about, results, ("functional",)),
         "benchmark": report_sections.benchmark(about, results),
-        "failure": report_sections.failure(verdict, results, snapshot, failure),
+        "failure": failure_section.failure(verdict, results, snapshot, failure),
         "rollback": report_sections.rollback(about, results, snapshot),
         "versions": report_sections.versions(about, results, snapshot),
     }

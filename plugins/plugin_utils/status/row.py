@@ -20,6 +20,12 @@ WELL = ("stopped", "serves")
 #: Addresses that stand for all of a host, and those that only the host itself reaches.
 _ANY, _LOOPBACK = ("", "0.0.0.0", "::"), ("127.0.0.1", "::1", "localhost")
 
+#: Beginning of the guard that vllm_allowed_sources is.
+_ONLY_FROM = "only from "
+
+#: How nvidia-smi names a whole GPU: by its index or its UUID.
+_GPU = re.compile(r"\d+\Z|GPU-")
+
 
 def made(about: dict, definition: dict, snapshot: dict, vitals: dict, config: dict, failure: str) -> dict:
     """Return the row of a service.
@@ -150,17 +156,20 @@ def reached(definition: dict, vitals: dict, address: str, runs: bool) -> list[di
     networks = vitals.get("networks") or []
     places = [(item["address"], item["port"]) for item in vitals.get("ports") or []]
     if "host" in networks:
-        places = [("0.0.0.0", definition["container_port"])]
+        # nothing is published: vLLM listens there itself
+        places = [(definition.get("publish_address") or "0.0.0.0", definition["container_port"])]
+    allowed = definition.get("allowed_sources")
     found: list[dict] = []
     for place, port in places:
+        guards_here = (
+            guards if place in _LOOPBACK or not allowed else [*guards, _ONLY_FROM + ", ".join(map(str, allowed))]
+        )
         if place in _ANY:
             # one line for both families
             urls = [address, *[item for item in vitals.get("host_addresses") or [] if item != address]]
             by = "whoever reaches an address of the host"
-            allowed = definition.get("allowed_sources")
-            guards_here = [*guards, *(["only from %s" % ", ".join(map(str, allowed))] if allowed else [])]
         else:
-            urls, guards_here = [place], guards
+            urls = [place]
             by = "this host only" if place in _LOOPBACK else "whoever reaches this address"
         for url in urls:
             shown = "[%s]" % url if ":" in url else url
@@ -173,11 +182,20 @@ def reached(definition: dict, vitals: dict, address: str, runs: bool) -> list[di
     return found
 
 
+def is_open(place: dict) -> bool:
+    """Tell whether somebody beside the host reaches an address of :func:`reached` without a key."""
+    guards = place["guards"]
+    return (
+        place["by"].startswith("whoever") and "no key" in guards and not any(g.startswith(_ONLY_FROM) for g in guards)
+    )
+
+
 def _of_service(gpus: list[dict], devices: list) -> list[dict]:
     """Return the GPUs that a service is given; all where they are not named by index or UUID."""
     names = [str(name) for name in devices]
-    mine = [gpu for gpu in gpus if str(gpu["index"]) in names or gpu["uuid"] in names]
-    return mine or gpus
+    if not names or not all(_GPU.match(name) for name in names):
+        return gpus
+    return [gpu for gpu in gpus if str(gpu["index"]) in names or gpu["uuid"] in names]
 
 
 def _age_s(text: str, now_s: float) -> int | None:

@@ -110,7 +110,7 @@ def closing(rows: list[dict], path: str) -> str:
     parts = ["%d service%s: %s." % (len(rows), "" if len(rows) == 1 else "s", "; ".join(told))]
     if differ:
         parts.append("Not as the inventory says: %s." % _named(differ))
-    unguarded = [item for item in rows if any(map(_is_open, item["reached"]))]
+    unguarded = [item for item in rows if any(map(status_row.is_open, item["reached"]))]
     if unguarded:
         parts.append("Without a key, for whoever reaches the host: %s." % _named(unguarded))
     if path:
@@ -120,7 +120,3 @@ def closing(rows: list[dict], path: str) -> str:
 
 def _named(rows: list[dict]) -> str:
     return ", ".join("%s on %s" % (item["service"], item["host"]) for item in rows)
-
-
-def _is_open(place: dict) -> bool:
-    return "no key" in place["guards"] and place["by"].startswith("whoever")

@@ -37,7 +37,9 @@ def variables(values: dict, version: str) -> dict:
     return changed
 
 
-def found(values: dict, options: dict, host: dict | None, settings: dict, version: str) -> dict:
+def found(
+    values: dict, options: dict, host: dict | None, settings: dict, version: str, nodes: dict | None = None
+) -> dict:
     """Return what a release changes for a service.
 
     Args:
@@ -46,6 +48,7 @@ def found(values: dict, options: dict, host: dict | None, settings: dict, versio
         host: what the module ``host_info`` returned; None where the host was not seen.
         settings: of ``preflight.arguments.settings``.
         version: the release.
+        nodes: of ``role_variables.service_hosts``, where several hosts serve one model.
 
     Returns:
         ``version``; ``variables`` to set; ``own_image`` (an image whose tag names no release: only its owner knows what
@@ -54,9 +57,9 @@ def found(values: dict, options: dict, host: dict | None, settings: dict, versio
         ``metrics_gone``; ``driver``; ``findings`` (what preflight refuses that it does not refuse now) and ``capacity``
         (before and after, as ``{fits, kv_tokens, max_model_len}``; None without a plan).
     """
-    before, _problems, _warnings = service_definition.define(values, options)
+    before, _problems, told_before = service_definition.define(values, options, nodes)
     changed = variables(values, version)
-    after, problems, warnings = service_definition.define({**values, **changed}, options)
+    after, problems, warnings = service_definition.define({**values, **changed}, options, nodes)
     old = before["version"]
     said = {re.sub(r"^--(no-)?", "", word).partition("=")[0].partition(".")[0] for word in before["command"]}
     return {
@@ -64,7 +67,7 @@ def found(values: dict, options: dict, host: dict | None, settings: dict, versio
         "variables": changed,
         "own_image": bool(values.get("vllm_image")) and "vllm_image" not in changed,
         "refused": [item["message"] for item in problems],
-        "warnings": [text for text in warnings if text not in _warnings],
+        "warnings": [text for text in warnings if text not in told_before],
         "command": _differs(before["command"], after["command"]) if after else [],
         "defaults": [item for item in history.defaults(old, version) if item["option"] not in said],
         "metrics_gone": history.metrics_gone(old, version),

@@ -7,6 +7,8 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 import pathlib
+import re
+import shutil
 
 import yaml
 
@@ -74,7 +76,20 @@ def changed(path: str, variables: dict, why: str) -> tuple[str, str]:
             lines[at[0]] = line
         else:
             lines.append(line if not lines or lines[-1].endswith("\n") else "\n" + line)
-    return before, "".join(lines)
+    after = "".join(lines)
+    if not _says(after, variables):
+        raise ValueError("%s: a line would not say it there; set %s by hand." % (path, ", ".join(variables)))
+    return before, after
+
+
+def _says(text: str, variables: dict) -> bool:
+    """Tell whether a text is YAML in which each variable has its value, once."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return False
+    once = all(len(re.findall(r"^%s:" % re.escape(name), text, re.MULTILINE)) == 1 for name in variables)
+    return once and isinstance(found, dict) and all(found.get(name) == str(value) for name, value in variables.items())
 
 
 def _is_one_line(lines: list[str], number: int) -> bool:
@@ -83,13 +98,18 @@ def _is_one_line(lines: list[str], number: int) -> bool:
 
 
 def write(path: str, text: str) -> None:
-    """Write the file, and the folders it lies in.
+    """Write the file, and the folders it lies in; who may read it stays as it is.
 
     Raises:
         OSError: it cannot be written.
     """
-    file = pathlib.Path(path)
+    # what a link leads to gets the variables, and the link stays
+    file = pathlib.Path(path).resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(file.name + ".new")
+    temporary.unlink(missing_ok=True)
+    temporary.touch()
+    if file.exists():
+        shutil.copymode(file, temporary)
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(file)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from ansible_collections.myia.vllm.plugins.plugin_utils.updates import change as updates_change
 from ansible_collections.myia.vllm.plugins.plugin_utils.updates import history
 
+#: Said where only the registry has newer releases.
+_NOT_KNOWN = "What they change is not in this collection's table: upgrade this collection first."
+
 
 def lines(service: str, host: str, version: str, releases: list[dict], change: dict | None) -> list[str]:
     """Return what a newer release changes for a service as lines for a terminal.
@@ -18,12 +21,15 @@ def lines(service: str, host: str, version: str, releases: list[dict], change: d
         host: its host in the inventory.
         version: the release that it has.
         releases: of ``history.newer``.
-        change: of ``change.found``; None where there is nothing newer.
+        change: of ``change.found``; None where there is nothing newer that this collection knows.
     """
     out = ["%s on %s: vLLM %s" % (service, host, version)]
-    if not change:
+    if not releases and not change:
         return [*out, "  There is no newer release."]
-    out.append("  newer: %s" % ", ".join(map(_release, releases)))
+    # an older one was asked for by name where there is none
+    out += ["  newer: %s" % ", ".join(map(_release, releases))] if releases else []
+    if not change:
+        return [*out, "  %s" % _NOT_KNOWN]
     out.append("  vLLM %s for this service:" % change["version"])
     parts = {
         "would be refused": change["refused"],
@@ -87,12 +93,16 @@ def closing(service: str, version: str, releases: list[dict], change: dict | Non
         service: name of the service.
         version: the release that it has.
         releases: of ``history.newer``.
-        change: of ``change.found``; None where there is nothing newer.
+        change: of ``change.found``; None where there is nothing newer that this collection knows.
         asked: where newer releases were looked for, in words.
     """
-    if not change:
+    if not change and not releases:
         return "%s: vLLM %s is the newest release (%s)." % (service, version, asked)
-    count, to = _counted(len(releases), "newer release"), change["version"]
+    count = _counted(len(releases), "newer release")
+    if not change:
+        names = ", ".join(item["version"] for item in releases)
+        return "%s: vLLM %s, %s (%s): %s. %s" % (service, version, count, asked, names, _NOT_KNOWN)
+    to = change["version"]
     number = len(change["refused"]) + len(change["findings"])
     if updates_change.is_taken(change):
         how = "would be taken; %s differ" % _counted(len(change["defaults"]), "default")

@@ -2,18 +2,21 @@
 """Which endpoints a vLLM service must have, what to ask them, and whether the answers are right.
 
 Pure Python, no I/O: :func:`questions` says what to ask (module_utils/verify/client.py asks), :func:`judge` makes
-checks of the answers. The routes are those of vLLM 0.11.0 to 0.33.0 (vllm/entrypoints, read in both and seen in
-0.32.0's /openapi.json).
+checks of the answers (``endpoint_answers`` judges each). The routes are those of vLLM 0.11.0 to 0.33.0
+(vllm/entrypoints, read in both and seen in 0.32.0's /openapi.json).
 
 Private to this collection; may change at any time.
 """
 
 from __future__ import annotations
 
-import json
-
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_versions
-from ansible_collections.myia.vllm.plugins.plugin_utils.verify import access_checks, check_result, service_kind
+from ansible_collections.myia.vllm.plugins.plugin_utils.verify import (
+    access_checks,
+    check_result,
+    endpoint_answers,
+    service_kind,
+)
 from ansible_collections.myia.vllm.plugins.plugin_utils.verify.check_result import failed, passed, skipped
 
 #: Routes that /openapi.json must describe for every kind; /metrics is left out, since 0.11 mounts it beside the
@@ -62,12 +65,6 @@ IDS = (
 
 #: What is tokenized and put together again: letters beyond ASCII and a sign of four bytes.
 ROUND_TRIP = "Grüße, 東京 and \N{ROCKET} from 42 tests."
-
-#: A metric that every release has (plugin_utils/definition/vllm_options.json).
-_METRIC = "vllm:num_requests_running"
-
-#: How a release says that its model cannot do something: vllm/entrypoints (0.11: an error, later no route).
-_REFUSALS = (400, 404, 405, 501)
 
 #: The answer to a question that was not asked any more.
 NOT_ASKED = {"error": "not asked, since the service did not answer the questions before", "duration_s": 0.0}
@@ -137,13 +134,15 @@ def tell_kind(definition: dict, tasks: list[str], answers: dict[str, dict]) -> s
     """
     files = answers.get("files") or {}
     chat = answers.get("chat") or {}
-    refused = chat.get("status") in _REFUSALS and check_result.NO_TEMPLATE in chat.get("body", "").lower()
+    refused = (
+        chat.get("status") in endpoint_answers.REFUSALS and check_result.NO_TEMPLATE in chat.get("body", "").lower()
+    )
     seen = {
         "tasks": tasks,
         "paths": list((answers.get("openapi") or {}).get("paths") or ()),
         "answered": [path for name, path in PATHS.items() if (answers.get(name) or {}).get("status") == 200],
         "no_template": refused,
-        "version": str(_body(answers.get("version") or {}).get("version", "")),
+        "version": str(endpoint_answers.body_of(answers.get("version") or {}).get("version", "")),
         "model": {**files, "error": files.get("error") or files.get("problem", "")},
     }
     return service_kind.tell(seen, _expected(definition))
@@ -175,7 +174,7 @@ def configured_length(definition: dict) -> int | None:
 
 def _lengths(answer: dict) -> dict[str, object]:
     """Return the ``max_model_len`` of each model of /v1/models; an adapter's is None."""
-    data = _body(answer).get("data") or []
+    data = endpoint_answers.body_of(answer).get("data") or []
     return {str(model.get("id")): model.get("max_model_len") for model in data if isinstance(model, dict)}
 
 
@@ -202,23 +201,25 @@ def judge(definition: dict, answers: dict[str, dict], told: service_kind.Told) -
     found = [
         _kind(definition, told),
         _check("openapi", "/openapi.json describes every endpoint of this release", answers, _openapi, required, told),
-        _check("health", "GET /health answers 200", answers, _status),
+        _check("health", "GET /health answers 200", answers, endpoint_answers.status),
         _check("version", "GET /version tells release %s" % definition["version"], answers,
                lambda a: _version(a, definition["version"])),
         _check("models", "GET /v1/models lists %s%s" % (name, " with %d tokens" % length if length else ""), answers,
                lambda a: _models(a, definition, length)),
         _check("tokenize", "POST /tokenize and /detokenize give a text back", answers, _round_trip,
                not told.candidates or set(told.candidates) <= set(service_kind.GENERATING)),
-        _check("metrics", "GET /metrics gives vLLM's metrics", answers, _metrics),
+        _check("metrics", "GET /metrics gives vLLM's metrics", answers, endpoint_answers.metrics),
     ]  # fmt: skip
     if _adapters(definition):
         found.append(_adapter_check(definition, answers))
     for part in required:
-        judgement = _JUDGEMENTS[part]
-        found.append(_check(part, "POST %s answers%s" % (PATHS[part], _MORE.get(part, "")), answers, judgement))
+        judgement = endpoint_answers.JUDGEMENTS[part]
+        found.append(
+            _check(part, "POST %s answers%s" % (PATHS[part], endpoint_answers.MORE.get(part, "")), answers, judgement)
+        )
     for part in _common(REFUSED, told):
         what = "POST %s is refused: this is a service of kind %s" % (PATHS[part], told.kind or _either(told))
-        found.append(_check(part, what, answers, _refused))
+        found.append(_check(part, what, answers, endpoint_answers.refused))
     return found + access_checks.judge(definition, answers)
 
 
@@ -226,7 +227,9 @@ def _adapter_check(definition: dict, answers: dict[str, dict]) -> dict:
     """Return the check that each LoRA adapter answers by its own name."""
     names = _adapters(definition)
     given = {name: answers.get("adapter " + name, NOT_ASKED) for name in names}
-    verdicts = {name: failed(a["error"]) if a.get("error") else _completion(a) for name, a in given.items()}
+    verdicts = {
+        name: failed(a["error"]) if a.get("error") else endpoint_answers.completion(a) for name, a in given.items()
+    }
     bad = {name: verdict.reason for name, verdict in verdicts.items() if verdict.status != "passed"}
     verdict = passed(", ".join(names))
     if bad:
@@ -267,41 +270,11 @@ def _check(name: str, what: str, answers: dict, judgement, *more) -> dict:
     return check_result.check("endpoint-%s" % name, "endpoint", what, verdict, answer["duration_s"])
 
 
-def _body(answer: dict) -> dict:
-    """Return the JSON object of an answer, empty when it is none."""
-    try:
-        body = json.loads(answer.get("body", ""))
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _status(answer: dict, wanted: int = 200) -> check_result.Verdict:
-    if answer["status"] == wanted:
-        return passed("HTTP %d" % answer["status"])
-    return failed(
-        "found HTTP %d, expected %d" % (answer["status"], wanted), answer.get("body", "")
-    )  # fmt: skip
-
-
-def _answered(answer: dict) -> check_result.Verdict:
-    """As :func:`_status`; a model that has no chat template need not chat."""
-    if answer["status"] == 400 and check_result.NO_TEMPLATE in answer["body"].lower():
-        return skipped("the model has no chat template")
-    return _status(answer)
-
-
-def _json_of(answer: dict, judgement) -> check_result.Verdict:
-    """Judge the body of an answer with status 200; another status fails."""
-    verdict = _answered(answer)
-    return judgement(_body(answer)) if verdict.status == "passed" else verdict
-
-
 def _openapi(answer: dict, required: tuple[str, ...], told: service_kind.Told) -> check_result.Verdict:
     if answer["status"] == 404:
         return skipped("the service hides its description (disable-fastapi-docs)")
     if answer["status"] != 200:
-        return _status(answer)
+        return endpoint_answers.status(answer)
     wanted = tuple(dict.fromkeys((*ROUTES, *(PATHS[part] for part in required))))
     missing = [path for path in wanted if path not in answer["paths"]]
     if missing:
@@ -326,7 +299,7 @@ def _version(answer: dict, wanted: str) -> check_result.Verdict:
             return passed(found)
         return failed("found %s, expected %s. Set vllm_version to the release of the image." % (found, wanted))
 
-    return _json_of(answer, judgement)
+    return endpoint_answers.json_of(answer, judgement)
 
 
 def _models(answer: dict, definition: dict, length: int | None) -> check_result.Verdict:
@@ -347,12 +320,12 @@ def _models(answer: dict, definition: dict, length: int | None) -> check_result.
             return failed("found %s tokens, expected %d (vllm_max_model_len)" % (models[name], length))
         return passed("%s, %d tokens" % (name, length))
 
-    return _json_of(answer, judgement)
+    return endpoint_answers.json_of(answer, judgement)
 
 
 def _round_trip(answer: dict, whole: bool) -> check_result.Verdict:
     """Judge a text that went to tokens and back; those of encoders lose case and letters, Whisper's gives no token."""
-    verdict = _status(answer)
+    verdict = endpoint_answers.status(answer)
     if verdict.status != "passed":
         return verdict
     if not whole:
@@ -361,112 +334,3 @@ def _round_trip(answer: dict, whole: bool) -> check_result.Verdict:
     if not answer["text"].strip().endswith(ROUND_TRIP):
         return failed("found %r, expected %r" % (answer["text"], ROUND_TRIP))
     return passed("%d tokens" % answer["tokens"])
-
-
-def _metrics(answer: dict) -> check_result.Verdict:
-    verdict = _status(answer)
-    if verdict.status != "passed":
-        return verdict
-    lines = [line for line in answer["body"].splitlines() if line.startswith("vllm:")]
-    if _METRIC not in answer["body"]:
-        return failed("there is no %s" % _METRIC, answer["body"][:200])
-    return passed("%d lines of vLLM's, %s among them" % (len(lines), _METRIC))
-
-
-def _text_of(choice: object) -> str:
-    """Return what a choice of the model says, in whichever field."""
-    if not isinstance(choice, dict):
-        return ""
-    message = choice.get("message") or {}
-    said = (choice.get("text"), message.get("content"), message.get("reasoning"), message.get("reasoning_content"))
-    return next((text for text in said if text), "")
-
-
-def _chat(answer: dict) -> check_result.Verdict:
-    def judgement(body: dict) -> check_result.Verdict:
-        choices = body.get("choices") or []
-        tokens = (body.get("usage") or {}).get("completion_tokens")
-        if not choices or not tokens:
-            return failed("the answer has no token", answer["body"])
-        return passed("%s tokens: %s" % (tokens, _text_of(choices[0])))
-
-    return _json_of(answer, judgement)
-
-
-_completion = _chat
-
-
-def _stream(answer: dict) -> check_result.Verdict:
-    verdict = _answered(answer)
-    if verdict.status != "passed":
-        return verdict
-    chunks = [line for line in answer["body"].splitlines() if line.startswith("data: {")]
-    if not answer["content_type"].startswith("text/event-stream"):
-        return failed("found %s, expected text/event-stream" % answer["content_type"], answer["body"])
-    if not chunks or "data: [DONE]" not in answer["body"]:
-        return failed("%d parts, and the stream did not end with [DONE]" % len(chunks), answer["body"][-300:])
-    return passed("%d parts, then [DONE]" % len(chunks))
-
-
-def _response(answer: dict) -> check_result.Verdict:
-    def judgement(body: dict) -> check_result.Verdict:
-        if body.get("object") != "response" or not body.get("output"):
-            return failed("the answer has no output", answer["body"])
-        return passed("status %s, %d parts" % (body.get("status"), len(body["output"])))
-
-    return _json_of(answer, judgement)
-
-
-def _refused(answer: dict) -> check_result.Verdict:
-    if answer["status"] in _REFUSALS:
-        return passed("HTTP %d" % answer["status"])
-    if answer["status"] == 200:
-        return failed("it answers", answer["body"])
-    return failed(
-        "found HTTP %d, expected a refusal (%s)" % (answer["status"], ", ".join(map(str, _REFUSALS))), answer["body"]
-    )
-
-
-def _listed(key: str, inner: str):
-    """Return a judgement: the answer has a list ``key`` whose first entry has ``inner``."""
-
-    def judgement(answer: dict) -> check_result.Verdict:
-        if answer["status"] == 200 and not _body(answer):
-            # the body of a long vector is cut, and no JSON any more
-            return passed("a long answer") if '"%s"' % inner in answer["body"] else failed("no JSON", answer["body"])
-
-        def of_body(body: dict) -> check_result.Verdict:
-            first = next(iter(body.get(key) or [{}]))
-            value = first.get(inner) if isinstance(first, dict) else None
-            if value is None or value == []:
-                return failed("the answer has no %s" % inner, answer["body"])
-            return passed("%d numbers" % len(value) if isinstance(value, list) else str(value))
-
-        return _json_of(answer, of_body)
-
-    return judgement
-
-
-def _there(answer: dict) -> check_result.Verdict:
-    """Judge an endpoint that was asked without what it needs: any refusal of that is an answer."""
-    if answer["status"] in (200, 400, 415, 422):
-        return passed("HTTP %d to a request without a file" % answer["status"])
-    return failed("found HTTP %d, expected a refusal of a request without a file (400 or 422)" % answer["status"],
-                  answer["body"])  # fmt: skip
-
-
-_JUDGEMENTS = {
-    "chat": _chat,
-    "chat-stream": _stream,
-    "completions": _completion,
-    "responses": _response,
-    "embeddings": _listed("data", "embedding"),
-    "score": _listed("data", "score"),
-    "rerank": _listed("results", "relevance_score"),
-    "classify": _listed("data", "probs"),
-    "pooling": _listed("data", "data"),
-    "transcriptions": _there,
-}
-
-#: What is said of an endpoint beside its path.
-_MORE = {"chat-stream": " in a stream", "embeddings": " with a vector", "transcriptions": " to a form"}

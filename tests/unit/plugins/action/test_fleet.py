@@ -63,7 +63,8 @@ def test_report(action, tmp_path, documentation) -> None:
         "vllm_service_result": {"release": {"name": "r2", "start": {"downtime_s": 12.5}}},
         "__vllm_service_speed": {"verdict": "not_slower", "text": "Not slower."},
     }
-    failed = {"vllm_fleet_result": {"begun": True, "failure": "it broke"}, "vllm_report_result": {}}
+    failed = {"vllm_fleet_result": {"begun": True, "failure": "it broke"}}
+    failed["vllm_report_result"] = {"report": {"verdict": "failed_went_back"}}
     plugin = action("fleet_report", args={"hosts": ["a", "b", "c"], "service": "medium", "dir": str(tmp_path)})
     plugin._task.check_mode = False
     found = plugin.run(task_vars={"hostvars": hostvars(a=done, b=failed)})

@@ -10,6 +10,9 @@ import yaml
 from ansible import context
 from ansible.module_utils.common.collections import ImmutableDict
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_options
+from ansible_collections.myia.vllm.plugins.plugin_utils.updates import words
+
 DIGEST, COMMIT = "sha256:" + "ab" * 32, "c" * 40
 HUB_TOKEN = "planted-token-of-the-tests"
 
@@ -54,6 +57,33 @@ def test_newest_release(run, medium, tmp_path) -> None:
     assert "by the registry and the table" in result["closing"]
     result, _asked = run("version_changes", args, TAGS, **said)
     assert (result["changed"], result["closing"].endswith("has them already.")) == (False, True)
+
+
+def test_a_model_over_several_hosts(run, medium) -> None:
+    """It is one service, whose GPUs are those of all its hosts."""
+    said = {
+        "vllm_version": "0.32.0", "vllm_profile": "none", "vllm_name": "wide", "vllm_model": "o/m", "vllm_api_key": "k",
+        "vllm_nodes": ["gpu01", "gpu02"], "vllm_network_mode": "host", "vllm_gpu_devices": [0, 1],
+        "vllm_tensor_parallel_size": 2, "vllm_pipeline_parallel_size": 2,
+        "groups": {}, "hostvars": {"gpu01": {"ansible_host": "10.0.0.1"}, "gpu02": {"ansible_host": "10.0.0.2"}},
+    }  # fmt: skip
+    result, _asked = run("version_changes", {"definition": medium({"vllm_version": "0.32.0"})}, TAGS, **said)
+    assert "failed" not in result
+    assert (result["change"]["version"], result["change"]["refused"]) == ("0.33.0", [])
+
+
+def test_a_release_that_the_table_lacks(run, medium) -> None:
+    """It is newer all the same, and what it changes is not known."""
+    newest = vllm_options.versions()[-1]
+    tags = {"/tags/list": (200, {}, json.dumps({"tags": ["v" + newest, "v9.0.0"]}))}
+    result, _asked = run("version_changes", {"definition": medium({"vllm_version": newest})}, tags, vllm_version=newest)
+    assert result["releases"] == [{"version": "9.0.0", "in_table": False, "in_registry": True}]
+    assert "is the newest release" not in result["closing"]
+    assert "1 newer release" in result["closing"]
+    assert "9.0.0" in result["closing"] and "upgrade this collection" in result["closing"]
+    shown = "\n".join(words.lines("medium", "gpu01", newest, result["releases"], None))
+    assert "There is no newer release" not in shown
+    assert "9.0.0 (not in this collection's table)" in shown
 
 
 def test_no_registry(run, medium) -> None:

@@ -54,6 +54,20 @@ def test_service(lookup) -> None:
     assert found["address"]["content"] == "10.0.0.7"
 
 
+def test_a_build_of_ones_own(lookup) -> None:
+    """It calls itself what is no release: the one that the inventory names counts."""
+    found = lookup("service", {"release": "r1", "version": "dev"})
+    assert found["rules/h1.medium.yml"] == lookup("service", {"release": "r1"})["rules/h1.medium.yml"]
+    assert lookup("dashboards", {"version": "dev"}) == lookup("dashboards", {})
+
+
+@pytest.mark.parametrize("limits", [{"slo_ttft_s": "soon"}, {"no_such": 1}])
+def test_limits_of_dashboards(limits, lookup) -> None:
+    """Refused as those of the rules are."""
+    with pytest.raises(AnsibleLookupError, match="vllm_monitoring_limits"):
+        lookup("dashboards", {}, vllm_monitoring_limits=limits)
+
+
 def test_server(lookup) -> None:
     """With files for a Prometheus that is there already, nobody's Alertmanager is configured."""
     assert sorted(lookup("server", {})) == [

@@ -77,6 +77,12 @@ def test_problems_are_told(manager) -> None:
         silences.Alertmanager("http://127.0.0.1:9").ours("a", {})
 
 
+def test_what_answers_is_no_alertmanager(no_http) -> None:
+    """No deployment ends for it."""
+    with pytest.raises(silences.SilenceError, match="does not answer"):
+        silences.Alertmanager(no_http).ours("a", {})
+
+
 def test_stamp() -> None:
     """As the API wants it, in UTC."""
     assert silences.stamp(1000000000.25) == "2001-09-09T01:46:40.250Z"

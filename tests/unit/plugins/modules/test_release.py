@@ -372,3 +372,31 @@ def test_none(run, service) -> None:
     assert not os.path.lexists(service / "current")
     assert (service / "releases" / name).is_dir()
     assert run("none")["changed"] is False
+
+
+#: As vllm_secrets_as_files has it: the container reads the key from a file of the release.
+AS_FILES = {"secret_files": {"env_KEY": "KEY"}, "files_variable": "FILES"}
+
+
+@pytest.mark.parametrize("harm", ["folder gone", "file gone", "other content", "open folder", "closed file"])
+def test_secrets_of_a_release_are_mended(run, service, harm) -> None:
+    """A run that was killed between .env and them, or somebody; without the file Compose makes no container."""
+    release = run("staged", **AS_FILES)["release"]
+    folder = pathlib.Path(release["path"]) / "secrets"
+    file = folder / "env_KEY"
+    text = file.read_text()
+    if harm == "folder gone":
+        file.unlink()
+        folder.rmdir()
+    elif harm == "file gone":
+        file.unlink()
+    elif harm == "other content":
+        file.write_text("other")
+    else:
+        (folder if harm == "open folder" else file).chmod(0o755 if harm == "open folder" else 0o400)
+    predicted = run("staged", check=True, **AS_FILES)
+    assert (predicted["changed"], predicted["release"]["name"]) == (True, release["name"])
+    mended = run("staged", **AS_FILES)
+    assert mended["changed"] and "secrets/env_KEY" in mended["summary"][0]
+    assert (file.read_text(), mode(folder), mode(file)) == (text, 0o700, 0o444)
+    assert run("staged", **AS_FILES)["changed"] is False

@@ -112,11 +112,17 @@ def test_nobody_answers(rotate) -> None:
     assert (answer["key"], answer["token"]["old"]) == ({"new": 0, "old": [0]}, [0])
 
 
+def test_what_answers_is_no_hub(rotate, no_http) -> None:
+    """As nobody: neither a proof nor a traceback."""
+    answer = rotate("proven", no_http, endpoint=no_http)
+    assert (answer["key"], answer["token"]["old"]) == ({"new": 0, "old": [0]}, [0])
+
+
 def test_forgotten(rotate, service) -> None:
     """Neither .env nor the files hold an old one afterwards; the current release is as it was."""
     first, second = service.names()
     answer = rotate("forgotten", check=True)
-    assert (answer["changed"], service.has_env(first)) == (False, True)
+    assert (answer["changed"], answer["forgotten"], service.has_env(first)) == (True, [first], True)
     answer = rotate("forgotten")
     assert (answer["changed"], answer["forgotten"]) == (True, [first])
     assert not service.has_env(first) and not os.path.exists(os.path.join(service.folder(first), releases.SECRETS))

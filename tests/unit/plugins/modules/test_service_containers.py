@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import pytest
+
+from ansible_collections.myia.vllm.plugins.module_utils.service import releases
 
 NAME, PROJECT = "myia-vllm", "vllm-medium"
 OURS = {"com.docker.compose.project": PROJECT, "com.docker.compose.service": "medium"}
@@ -32,12 +35,21 @@ elif verb == "inspect":
             print("\\t".join(map(json.dumps, fields)))
 else:
     identity = rest[0] if verb == "rename" else rest[-1]
-    mine = next(item for item in there if item["id"] == identity)
+    mine = next((item for item in there if item["id"] == identity), None)
+    if mine is None:
+        sys.exit("Error response from daemon: No such container: " + identity)
     if verb == "start" and mine["labels"].get("broken"):
         sys.exit("Error response from daemon: port is already allocated")
+    if verb == "stop" and mine["labels"].get("broken"):
+        sys.exit("Error response from daemon: tried to kill container, but did not receive an exit event")
+    if verb == "update" and mine["labels"].get("rm"):
+        sys.exit("Restart policy cannot be updated because AutoRemove is enabled for the container")
+    if verb == "stop" and mine["labels"].get("rm"):
+        there.remove(mine)
     if verb == "rm":
         there.remove(mine)
-    mine.update({"rename": {"name": rest[-1]}, "start": {"state": "running"}}.get(verb, {}))
+    news = {"rename": {"name": rest[-1]}, "start": {"state": "running"}, "stop": {"state": "exited"}}
+    mine.update(news.get(verb, {}))
     json.dump(there, open(path, "w"))
 EOF
 """
@@ -104,6 +116,37 @@ def test_what_cannot_be_done_is_said(run) -> None:
     answer, left = run([("a", NAME, "exited", {**OURS, "broken": "1"}), HALF], "kept", container_id="a")
     assert answer["problem"] == "start of %s: Error response from daemon: port is already allocated" % NAME
     assert (left, answer["kept"], answer.get("failed", False)) == ([(NAME, "exited")], False, False)
+
+
+@pytest.fixture
+def adopted(tmp_path):
+    """A service whose current release is served by the container ``h``, which was taken over."""
+    service = releases.Service(str(tmp_path / "medium"))
+    staging = service.begin()
+    about = {"good_since": "1", "container_id": "h", "adopted": {"container_id": "h", "unit": ""}}
+    for part, text in ((releases.COMPOSE, "a"), (releases.ENV, "b"), (releases.DESCRIPTION, json.dumps(about))):
+        service.write(staging, part, text)
+    name = "20260101T000000Z-aaaaaaaaaaaa"
+    os.rename(staging, service.folder(name))
+    service.switch(name)
+
+
+@pytest.mark.usefixtures("adopted")
+@pytest.mark.parametrize(
+    ("labels", "problem", "left"),
+    [
+        ({}, "", [("llm-handmade", "exited")]),
+        # one that Docker removes when it ends
+        ({"rm": "1"}, "", []),
+        # it has GPUs and port still
+        ({"broken": "1"}, "aside of llm: Error response from daemon: tried to kill container", [("llm", "running")]),
+    ],
+)
+def test_set_aside(labels, problem, left, run) -> None:
+    """One that could not be stopped is not said to be, and keeps its name for whoever looks."""
+    answer, found = run([("h", "llm", "running", labels)])
+    assert answer["problem"].startswith(problem) and bool(answer["problem"]) is bool(problem)
+    assert (found, bool(answer["steps"])) == (left, not problem)
 
 
 @pytest.mark.parametrize("state", ["checked", "ready", "kept", "absent"])

@@ -92,10 +92,67 @@ def test_what_is_mounted_stays(folder) -> None:
     assert "old/docker-compose.yml" in stays and "old/docker-compose.yml" not in goes
 
 
-def test_docker_that_does_not_answer() -> None:
-    """Nothing can be called unused then."""
+@pytest.mark.parametrize("verb", ["ps", "container"])
+@pytest.mark.parametrize("out", ["", "[]"])
+def test_docker_that_does_not_answer(verb, out) -> None:
+    """Nothing can be called unused then, nor where it stops answering between two questions."""
     with pytest.raises(RuntimeError, match="no such engine"):
-        finder.in_use(lambda argv: (1, "", "no such engine"))
+        finder.in_use(lambda argv: (1, out, "no such engine") if argv[1] == verb else (0, "abc\n", ""))
+
+
+def test_a_file_that_is_named_from_another_folder(folder) -> None:
+    """What a Compose file that is in use takes from elsewhere is in use, too."""
+    (folder / "shared").mkdir()
+    for name in ("shared/compose-base.yml", "shared/common.env"):
+        (folder / name).write_text("services: {}\n", encoding="utf-8")
+    text = "services: {a: {env_file: ../shared/common.env, extends: {file: ../shared/compose-base.yml}}}\n"
+    (folder / "live/docker-compose.yml").write_text(text, encoding="utf-8")
+    goes, stays = found(folder)
+    assert "shared/compose-base.yml" not in goes and "names it" in stays["shared/compose-base.yml"]
+    assert "shared/common.env" not in goes
+
+
+@pytest.mark.parametrize("how", ["WorkingDirectory=%s\nExecStart=docker compose up", "ExecStart=%s/../units/up.sh"])
+def test_a_unit_that_names_the_folder(folder, how) -> None:
+    """Compose finds its files there by itself; while the unit is stopped there is no container that tells."""
+    for name in ("boot/docker-compose.yml", "boot/.env"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("a: b\n", encoding="utf-8")
+    (folder / "units/up.sh").write_text("cd %s && docker compose up\n" % (folder / "boot"), encoding="utf-8")
+    (folder / "units/y.service").write_text(how % (folder / "boot") + "\n", encoding="utf-8")
+    _goes, stays = found(folder)
+    assert "names" in stays["boot/docker-compose.yml"] and "names" in stays["boot/.env"]
+
+
+KEY_IN_PEM = "-----BEGIN PRIVATE KEY-----\nPLANTEDkey\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "variables"),
+    [
+        ("services:\n  a:\n    command:\n      - --api-key\n      - PLANTEDkey\n", False),
+        ("    environment:\n      AWS_SECRET_ACCESS_KEY: PLANTEDkey\n", False),
+        ("      VLLM_API_KEY_OLD: PLANTEDkey\n", False),
+        ("tls: |\n  %s\n" % KEY_IN_PEM.replace("\n", "\n  "), False),
+        ('A="one\nPLANTEDkey"\n', True),
+        ("TLS='%s'\nB=1\n" % KEY_IN_PEM, True),
+        ("# KEY=PLANTEDkey\n", True),
+    ],
+)
+def test_what_holds_a_secret(text, variables, tmp_path) -> None:
+    """It is seen, so that it is encrypted, and none of it is left where it is redacted instead."""
+    path = tmp_path / ("a.env" if variables else "compose.yml")
+    path.write_text(text, encoding="utf-8")
+    assert finder.is_sensitive(str(path))
+    assert "PLANTED" not in finder.redacted(text, variables)
+
+
+def test_what_redaction_leaves() -> None:
+    """Names, comments and what is no secret."""
+    text = "# the service\nexport A=1\n\nB=\n"
+    assert finder.redacted(text, True) == "# the service\nexport A=<redacted>\n\nB=\n"
+    compose = "services:\n  a:\n    command: --api-key $KEY --tokenizer o/m\n    secrets: [x]\nsecrets:\n  x: {}\n"
+    assert finder.redacted(compose, False) == compose
 
 
 def test_there_and_back(folder, tmp_path) -> None:
@@ -133,13 +190,48 @@ def test_there_and_back(folder, tmp_path) -> None:
 
 
 def test_a_wrong_content_is_not_given_back(folder, tmp_path) -> None:
-    """What was decrypted with another password would replace the file by something else."""
-    env = folder / "old/.env"
-    item = {"path": str(env), "why": "old", "sensitive": True, "sha256": store.digest(str(env))}
-    store.archive(str(tmp_path / "a"), [item], {str(env): "x"}, redact=False)
+    """What was decrypted with another password would replace the file by something else; the others wait, too."""
+    env, other = folder / "old/.env", folder / "old/docker-compose.yml"
+    items = [
+        {"path": str(item), "why": "old", "sensitive": item == env, "sha256": store.digest(str(item))}
+        for item in (other, env)
+    ]
+    store.archive(str(tmp_path / "a"), items, {str(env): "x"}, redact=False)
     with pytest.raises(store.StoreError, match="does not hold what was archived"):
         store.restore(str(tmp_path / "a"), {str(env): base64.b64encode(b"other").decode()}, check=False)
-    assert not env.exists()
+    assert not env.exists() and not other.exists()
+
+
+def test_an_archive_that_was_not_finished(folder, tmp_path, monkeypatch) -> None:
+    """A disk that is full loses nothing and leaves nothing, and what a killed run has left is no archive."""
+    path = folder / "old/docker-compose.yml"
+    item = {"path": str(path), "why": "", "sensitive": False, "sha256": store.digest(str(path))}
+    base = tmp_path / "archived"
+    store.archive(str(base / "docker_configs_1"), [item], {}, redact=False)
+    path.write_text("a: b\n", encoding="utf-8")
+    item["sha256"] = store.digest(str(path))
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        store.archive(str(base / "docker_configs_2"), [item], {}, redact=False)
+    assert path.exists() and not (base / "docker_configs_2").exists()
+    (base / "docker_configs_3").mkdir()
+    assert store.newest(str(base)) == str(base / "docker_configs_1")
+
+
+def test_somebody_elses_link_is_not_followed(folder, tmp_path) -> None:
+    """The folder may be another user's, and root writes there."""
+    path = folder / "old/docker-compose.yml"
+    item = {"path": str(path), "why": "", "sensitive": False, "sha256": store.digest(str(path))}
+    store.archive(str(tmp_path / "a"), [item], {}, redact=False)
+    victim = tmp_path / "victim"
+    victim.write_text("theirs", encoding="utf-8")
+    pathlib.Path(str(path) + ".myia-new").symlink_to(victim)
+    store.restore(str(tmp_path / "a"), {}, check=False)
+    assert victim.read_text(encoding="utf-8") == "theirs" and not path.is_symlink()
 
 
 def test_nothing_is_overwritten_and_what_was_redacted_is_gone(folder, tmp_path) -> None:

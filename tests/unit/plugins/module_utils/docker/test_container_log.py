@@ -187,6 +187,18 @@ def test_window(since, until, lines, most, numbers, cut, tmp_path, monkeypatch) 
     script = tmp_path / "docker"
     script.write_text("#!%s\n%s" % (sys.executable, WINDOW), encoding="utf-8")
     script.chmod(0o755)
-    found, was_cut = container_log.window(str(script), "c", since, until, lines)
+    found, was_cut, _late = container_log.window(str(script), "c", since, until, lines)
     assert [int(line.split()[2]) for line in found.decode().splitlines()] == numbers
     assert was_cut is cut
+
+
+def test_a_window_that_takes_too_long(tmp_path, monkeypatch) -> None:
+    """What was read by then is given, and that its end lacks is told."""
+    monkeypatch.setattr(container_log, "LIMIT_S", 0.5)
+    script = tmp_path / "docker"
+    script.write_text("#!/bin/sh\necho 2026-01-01T00:00:00.0Z first\nexec sleep 30\n", encoding="utf-8")
+    script.chmod(0o755)
+    found, _cut, late = container_log.window(str(script), "c", "", "1m", 10)
+    assert (found, late) == (b"2026-01-01T00:00:00.0Z first\n", True)
+    script.write_text("#!/bin/sh\necho 2026-01-01T00:00:00.0Z first\n", encoding="utf-8")
+    assert container_log.window(str(script), "c", "", "1m", 10)[2] is False

@@ -162,3 +162,16 @@ def test_tls_problem(certificate, tmp_path) -> None:
     assert problem(certificate, locked) == "the key needs a password"
     assert problem(text, certificate)
     assert problem(tmp_path, certificate)
+
+
+def test_addresses() -> None:
+    """Those that others may reach: none of Docker's own networks, swarm's among them."""
+    text = (
+        "2: eth0    inet 192.0.2.10/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever\n"
+        "2: eth0    inet6 2001:db8::1/64 scope global \\       valid_lft forever\n"
+        "3: docker0    inet 172.17.0.1/16 scope global docker0\n"
+        "5: docker_gwbridge    inet 172.19.0.1/16 scope global docker_gwbridge\n"
+        "7: br-0123    inet 172.18.0.1/16 scope global br-0123\n"
+    )
+    assert host_facts.addresses(lambda _argv: (0, text, "")) == ["192.0.2.10", "2001:db8::1"]
+    assert host_facts.addresses(lambda _argv: (127, "", "ip: not found")) == []

@@ -118,3 +118,4 @@ def test_resolve() -> None:
     """Names become addresses; one that nobody knows has none."""
     assert "127.0.0.1" in meeting.resolve("localhost") or "::1" in meeting.resolve("localhost")
     assert meeting.resolve("no-such-host.invalid") == []
+    assert meeting.resolve("no..name") == []

@@ -53,11 +53,22 @@ def test_gpus() -> None:
         (["VLLM_API_KEY="], ["--port", "8000"], {"api_key": False, "tls": False}),
         ([], ["--api-key", "x", "--ssl-keyfile=/k"], {"api_key": True, "tls": True}),
         (None, None, {"api_key": False, "tls": False}),
+        # a shell that starts the server has its arguments in one word
+        (None, ["-c", "exec vllm serve m --api-key $KEY --ssl-keyfile k"], {"api_key": True, "tls": True}),
+        (None, ["-c", "vllm serve m --api-key-file-of-others x"], {"api_key": False, "tls": False}),
     ],
 )
 def test_guards(env, words, guards) -> None:
     """By names alone."""
     assert vitals.guards({"Config": {"Env": env, "Cmd": words}}) == guards
+
+
+def test_a_key_as_a_file() -> None:
+    """With vllm_secrets_as_files no variable of the container has it, and the service asks for it all the same."""
+    mounted = {"Config": {"Env": ["HF_HOME=/x"]}, "Mounts": [{"Destination": "/run/secrets/env_VLLM_API_KEY"}]}
+    assert vitals.guards(mounted)["api_key"] is True
+    other = {"Config": {}, "Mounts": [{"Destination": "/run/secrets/env_HF_TOKEN"}]}
+    assert vitals.guards(other)["api_key"] is False
 
 
 def test_ports_and_networks() -> None:
@@ -81,15 +92,3 @@ def test_weights(tmp_path) -> None:
     assert vitals.weights_s(mounted, "a/b", "c" * 40) == 1000
     assert vitals.weights_s(mounted, "a/b", "d" * 40) == 0
     assert vitals.weights_s({}, "a/b", "c" * 40) == 0
-
-
-def test_host_addresses() -> None:
-    """Not those of Docker's own networks."""
-    text = (
-        "2: eth0    inet 192.0.2.10/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever\n"
-        "2: eth0    inet6 2001:db8::1/64 scope global \\       valid_lft forever\n"
-        "3: docker0    inet 172.17.0.1/16 scope global docker0\n"
-        "7: br-0123    inet 172.18.0.1/16 scope global br-0123\n"
-    )
-    assert vitals.host_addresses(text) == ["192.0.2.10", "2001:db8::1"]
-    assert vitals.host_addresses("") == []

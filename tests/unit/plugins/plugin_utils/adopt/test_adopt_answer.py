@@ -367,3 +367,40 @@ def test_several_services_in_one_inventory() -> None:
     assert [entry["vllm_name"] for entry in content["vllm_services"]] == ["llm", "other-one"]
     assert content["vllm_services"][1]["vllm_api_key"] == "{{ adopted_other_one_api_key }}"
     assert inventory.secrets([first, second]) == {"adopted_llm_hf_token": TOKEN, "adopted_other_one_api_key": KEY}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "services: [a]", "services: {llm: text}", "services: {llm: {environment: text, ports: 80, networks: text}}",
+        "volumes: {v: text}\nservices: {llm: {volumes: ['v:/x']}}", "networks: [a]\nservices: {llm: {networks: [a]}}",
+        "services: {llm: {deploy: text, healthcheck: text, logging: text, cpus: many}}",
+        "services: {llm: {deploy: {resources: {reservations: {devices: [text]}, limits: text}}}}",
+        "services: {llm: &a {labels: *a}}",
+    ],
+)  # fmt: skip
+def test_files_that_compose_would_refuse(text) -> None:
+    """Somebody is at work on them, or wrote them for something else: what runs counts, and why they do not is noted."""
+    service = one(host(["Qwen/Qwen3-8B"], **compose(text)))
+    assert service["variables"]["vllm_model"] == "Qwen/Qwen3-8B"
+
+
+def test_a_form_that_compose_does_not_take_is_noted() -> None:
+    """With the file and the key."""
+    service = one(host(["Qwen/Qwen3-8B"], **compose("services: {llm: {ports: 80}}")))
+    assert "/srv/llm/compose.yml: ports has a form that Compose does not take, and was not read" in service["notes"]
+
+
+@pytest.mark.parametrize("text", ["- a", "a: [", "text", ""])
+def test_a_file_of_options_that_holds_none(text) -> None:
+    """The other options are read all the same."""
+    mount = {"Type": "bind", "Source": "/srv/c.yml", "Destination": "/c.yml", "RW": False}
+    argv = ["Qwen/Qwen3-8B", "--config", "/c.yml", "--seed", "7"]
+    service = one(host(argv, Mounts=[mount], files={"/srv/c.yml": text}))
+    assert service["variables"]["vllm_extra_options"]["seed"] == 7
+
+
+def test_a_build_of_ones_own() -> None:
+    """It calls itself what is no release; that is refused, and the container is left alone."""
+    service = one(host(["Qwen/Qwen3-8B"], version="dev"))
+    assert any("vllm_version" in text for text in service["why_not"])

@@ -56,6 +56,15 @@ def test_archives_are_kept_and_closed(tmp_path, keep, left) -> None:
         assert tar.getnames() == ["support-20260103T000000Z/a.txt", "support-20260103T000000Z/b/c.txt"]
 
 
+def test_archives_of_a_service_with_a_longer_name_are_others(tmp_path) -> None:
+    """They neither count nor go, and least of all goes the one that was just written."""
+    for name in ("gpu-chat-long-20250101T000000Z", "gpu-chat-long-20250102T000000Z"):
+        archive.write(tmp_path, name, {"a.txt": "x"}, 1.0, 2)
+    path = archive.write(tmp_path, "gpu-chat-20260101T000000Z", {"a.txt": "x"}, 1.0, 1)
+    assert path.exists()
+    assert len(list(tmp_path.glob("support-gpu-chat-long-*"))) == 2
+
+
 def test_contents_say_what_is_inside() -> None:
     page = archive.contents({"findings.md": "abc", "service/log.txt": "é"}, {"host": 2, "secret": 1}, ["x"])
     assert "| findings.md | 3 |" in page and "| service/log.txt | 2 |" in page

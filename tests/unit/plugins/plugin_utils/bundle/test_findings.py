@@ -85,8 +85,12 @@ def test_the_worst_comes_first() -> None:
 @pytest.mark.parametrize(
     ("inspected", "ids"),
     [
-        ("", ["no_container"]),
-        ("[]", ["no_container"]),
+        ("[]\nError response from daemon: No such container: x\n(exit status 1)\n", ["no_container"]),
+        ("[]\nError: No such container: x\n(exit status 1)\n", ["no_container"]),
+        # whether there is one nobody has said
+        ("", ["container_not_seen"]),
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.\n(exit status 1)\n",
+         ["container_not_seen"]),
         (RUNNING, []),
         (json.dumps([{"State": {"Status": "exited", "OOMKilled": True}}]), ["container_oom", "not_running"]),
         (json.dumps([{"State": {"Status": "running", "Health": {"Status": "unhealthy"}}, "RestartCount": 2}]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import urllib.parse
 
 import pytest
@@ -172,3 +173,25 @@ def test_container_variables_are_hidden_unless_known(stranger) -> None:
 def test_base64_hides_a_secret_wherever_it_begins(before) -> None:
     assert disguises.holds(b64(before + KEY + "tail"), [KEY])
     assert not disguises.holds(b64(before + "something else entirely"), [KEY])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data:image/png;base64," + "iVBORw0KGgo" * 5_000,
+        "0" * 50_000,
+        "module.name." * 4_000,
+        '"\\' * 20_000,
+        "prompt_token_ids: [" + "1" * 60 + "x",
+        "prompt_token_ids: [" + "12, " * 10_000 + "x",
+        "%41b" * 10_000,
+        "/a/b:c" * 10_000,
+        "a-" * 20_000,
+    ],
+    ids=["image", "digits", "dots", "escapes", "token", "tokens", "percent", "path", "dashes"],
+)
+def test_long_texts_end(text) -> None:
+    """A picture in a request's log is one word of a megabyte: the time must grow with the text, and no faster."""
+    begin_s = time.monotonic()
+    Anonymizer(["PLANTED-key"], ["gpu-1"], ["ann"]).text(text)
+    assert time.monotonic() - begin_s < 20

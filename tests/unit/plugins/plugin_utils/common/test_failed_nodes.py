@@ -30,3 +30,11 @@ def test_a_service_of_one_host(tmp_path) -> None:
     alone.tell("it died", "")
     assert alone.first() == {}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_ends_because_of_another_one_is_none_of_them(tmp_path) -> None:
+    """The third hears of the one that failed, not of the one that only heard of it."""
+    one, two, three = (FailedNodes(name, NAMES, "first", str(tmp_path)) for name in NAMES)
+    three.tell("out of memory", "")
+    two.tell(two.first()["problem"], "")
+    assert one.first()["problem"] == "gpu-3 (rank 2) failed: out of memory"

@@ -108,6 +108,7 @@ def test_interface() -> None:
         ("gpu-3", "wide", {}, "vllm_nodes", "gpu-3 is none of them"),
         ("gpu-1", "wide", {"vllm_network_mode": "bridge"}, "vllm_network_mode", "Set host"),
         ("gpu-1", "wide", {"vllm_version": "0.11.0"}, "vllm_version", "0.11.1 is the first"),
+        ("gpu-1", "wide", {"vllm_version": "nightly"}, "vllm_version", "nightly"),
         ("gpu-1", "wide", {"vllm_api_key": ""}, "vllm_publish_address", "seen by the head alone"),
         ("gpu-1", "wide", {"vllm_extra_options": {"nnodes": 2}}, "vllm_extra_options", "follows from vllm_nodes"),
         ("gpu-1", "wide", {"vllm_nodes_interface": "eth 1"}, "vllm_nodes_interface", "no interface"),

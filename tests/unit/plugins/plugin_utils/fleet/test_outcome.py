@@ -31,12 +31,26 @@ SWITCHED = {"release": {"start": {"downtime_s": 31.5}}}
         ({"begun": True, "failure": "x", "report": {"verdict": "failed_went_back"}}, "failed", None),
         # its turn ended before it was begun
         ({"begun": False, "failure": "others do not serve"}, "failed", None),
+        # Ansible lost it in its turn, so that it has neither a failure nor a report
+        ({"begun": True}, "failed", None),
+        ({"begun": True, "report": {"verdict": "unreachable"}}, "failed", None),
+        # only its report has failed
+        ({"begun": True, "report": {"verdict": "unreported"}, "service": {**SWITCHED, "changed": True}}, "deployed",
+         31.5),
     ],
 )  # fmt: skip
 def test_row(seen: dict, state: str, downtime: float | None) -> None:
     """What is missing is empty."""
     found = outcome.row("a", seen, False)
     assert (found["state"], found["downtime_s"]) == (state, downtime)
+
+
+def test_a_host_of_which_nothing_is_known() -> None:
+    """It is neither on the release nor does it serve for certain."""
+    found = outcome.row("b", {"begun": True}, False)
+    assert "nothing is known" in found["sentence"]
+    verdict = outcome.judge("chat", [row("a", "deployed"), found])
+    assert (verdict["id"], "Not serving, or not known: b." in verdict["sentence"]) == ("fleet_failed", True)
 
 
 def test_a_host_that_was_looked_at_in_check_mode() -> None:
@@ -52,7 +66,7 @@ def test_a_host_that_was_looked_at_in_check_mode() -> None:
          "1 of 2 hosts of chat deployed; 1 had the release already."),
         ([row("a", "unchanged")], "fleet_nothing_to_do", "All 1 hosts of chat are on the release already."),
         ([row("a", "deployed"), row("b", "failed", "failed_went_back"), row("c", "not_reached")], "fleet_stopped",
-         "1 of 3 hosts of chat failed (b); 1 on the new release, 1 left as they were. All hosts serve."),
+         "1 of 3 hosts of chat failed (b); 1 on the new release, 1 left as they were. Those that failed serve."),
         ([row("a", "failed", "failed_nothing_serves"), row("b", "not_reached")], "fleet_failed",
          "1 of 2 hosts of chat failed (a); 0 on the new release, 1 left as they were. Not serving, or not known: a."),
         ([row("a", "would"), row("b", "would")], "fleet_would", "2 hosts of chat would be deployed."),
@@ -93,7 +107,8 @@ def test_report_and_message(tmp_path) -> None:
     assert "fleet/chat/20260101T000000Z/index.html" in index and "Fleet stopped" in index
     text = outcome.closing(verdict, rows, str(written))
     assert text.splitlines() == [
-        "Fleet stopped. 1 of 3 hosts of chat failed (b); 1 on the new release, 1 left as they were. All hosts serve.",
+        "Fleet stopped. 1 of 3 hosts of chat failed (b); 1 on the new release, 1 left as they were. "
+        "Those that failed serve.",
         "  a: deployed, release r2, nothing answered on it for 31.5 s, Not slower",
         "  b: failed",
         "    it <b>broke</b>",

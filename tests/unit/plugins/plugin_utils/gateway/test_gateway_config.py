@@ -24,7 +24,7 @@ from ansible_collections.myia.vllm.plugins.module_utils.gateway import runtime_s
 def configure(run_module):
     """Run gateway_config for a bed."""
 
-    def call(bed, check=False, diff=False, **changes) -> dict:
+    def call(bed, check=False, diff=False, reload=None, **changes) -> dict:
         files = bed.texts(**changes)
         main = files.pop("haproxy.cfg")
         return run_module(
@@ -39,7 +39,7 @@ def configure(run_module):
             master_socket=str(bed.tmp / "master.sock"),
             state_file=str(bed.tmp / "state"),
             wait_held_s=0.5,
-            reload=["/bin/kill", "-USR2", str(bed.real.process.pid)],
+            reload=reload or ["/bin/kill", "-USR2", str(bed.real.process.pid)],
         )
 
     return call
@@ -131,6 +131,22 @@ def test_a_killed_run_is_ended_by_the_next(bed, configure) -> None:
     done = configure(gateway, keys=more)
     assert (done["changed"], done["files"], done["reloaded"]) == (True, [], False)
     assert ask(gateway, key=OTHER)[0] == 200
+
+
+def test_a_run_that_was_killed_before_its_reload(bed, configure) -> None:
+    """The files are new and the worker has read the old ones: it is reloaded, in check mode this is predicted."""
+    gateway = bed()
+    master = str(gateway.tmp / "master.sock")
+    # what a reload cannot be asked of has written the files by then
+    with pytest.raises(AssertionError):
+        configure(gateway, queue_s=61, reload=["/bin/sh", "-c", "kill -9 $PPID"])
+    assert "timeout queue 61s" in gateway.real.file.read_text(encoding="utf-8")
+    assert runtime_socket.processes(master)["reloads"] == 0
+    assert configure(gateway, check=True, queue_s=61)["reloaded"] is True
+    done = configure(gateway, queue_s=61)
+    assert (done["changed"], done["files"], done["reloaded"]) == (True, [], True)
+    assert runtime_socket.processes(master)["reloads"] == 1
+    assert configure(gateway, queue_s=61)["changed"] is False
 
 
 def test_reload_cuts_nothing(bed, configure) -> None:

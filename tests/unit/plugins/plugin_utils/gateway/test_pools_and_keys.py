@@ -152,8 +152,9 @@ def test_errors() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"retry_after_s": 90}, "at most 60"),
-        ({"hold_requests": 0}, "vllm_gateway_hold_requests is 0"),
+        ({"retry_after_s": 90}, "Use 1 to 60"),
+        ({"hold_requests": 0}, "vllm_gateway_hold_requests: 0 is out of range"),
+        ({"port": 70000}, "vllm_gateway_port: 70000 is out of range"),
         ({"address": "gateway.example.com"}, "expected an IP address"),
         ({"tls": "files"}, "vllm_gateway_tls_certificate is not set"),
         ({"paths": ["/v1/models"]}, "expected a method and a path"),

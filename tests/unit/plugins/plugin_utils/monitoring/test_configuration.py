@@ -87,6 +87,10 @@ def test_alertmanager() -> None:
         ({"type": "email", "to": "x"}, "a receiver of the type email needs from and smarthost"),
         ({"type": "webhook", "url": "x", "chanel": "y"}, "has no key chanel"),
         ({"type": "webhook", "url": "x", "severities": "page"}, "severities are 'page'"),
+        ("text", "is no dictionary"),
+        ({"type": ["slack"], "url": "PLANTED"}, "its type is"),
+        ({"type": "slack", "url": "PLANTED", "severities": 5}, "its severities are 5"),
+        ({"type": "slack", "url": "PLANTED", "severities": [["page"]]}, "its severities are"),
     ],
 )
 def test_wrong_receivers(receiver, message) -> None:

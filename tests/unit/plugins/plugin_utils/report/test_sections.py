@@ -9,6 +9,7 @@ import shlex
 import pytest
 from report_samples import ABOUT, FOLDER, NEW, OLD, diagnosis, release, start, verification
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.report import failure_section
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import sections as report_sections
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import verdict as report_verdict
 from ansible_collections.myia.vllm.plugins.plugin_utils.report import view as report_view
@@ -26,7 +27,7 @@ def part(case: tuple, maker: str, *more: object) -> dict:
         "versions": ("about", "results", "snapshot"),
     }  # fmt: skip
     if maker == "failure":
-        return report_sections.failure(verdict, results, snapshot, failure)
+        return failure_section.failure(verdict, results, snapshot, failure)
     return getattr(report_sections, maker)(*(known[name] for name in arguments[maker]), *more)
 
 

@@ -132,8 +132,35 @@ def test_reached(vitals, wanted, row) -> None:
     assert found == wanted
 
 
-def test_the_network_of_the_host(row) -> None:
-    """Its port is that of the process."""
-    found = row(None, {"ports": [], "networks": ["host"]})["reached"]
-    assert found[0]["url"].startswith("http://192.0.2.10:")
-    assert found[0]["by"] == "whoever reaches an address of the host"
+@pytest.mark.parametrize(
+    ("address", "url", "by"),
+    [
+        ("0.0.0.0", "http://192.0.2.10:", "whoever reaches an address of the host"),
+        ("127.0.0.1", "http://127.0.0.1:", "this host only"),
+    ],
+)
+def test_the_network_of_the_host(address, url, by, medium) -> None:
+    """Address and port are those of the process, where no port is published."""
+    definition = medium({"vllm_network_mode": "host", "vllm_publish_address": address})
+    seen = {**VITALS, "ports": [], "networks": ["host"]}
+    found = status_row.reached(definition, seen, ABOUT["address"], True)
+    assert found[0]["url"].startswith(url)
+    assert found[0]["by"] == by
+
+
+@pytest.mark.parametrize(("address", "guarded"), [("0.0.0.0", True), ("10.0.0.1", True), ("127.0.0.1", False)])
+def test_allowed_sources(address, guarded, medium) -> None:
+    """They hold wherever others reach the port, whichever address it is published on."""
+    definition = {**medium({}), "allowed_sources": ["10.1.0.0/16"]}
+    seen = {**VITALS, "ports": [{"address": address, "port": 80, "inside": 1}]}
+    found = status_row.reached(definition, seen, ABOUT["address"], True)
+    assert ("only from 10.1.0.0/16" in found[0]["guards"]) is guarded
+
+
+@pytest.mark.parametrize(
+    ("devices", "indices"),
+    [(["1"], [1]), ([0, "GPU-b"], [0, 1]), (["all"], [0, 1]), ([], [0, 1]), (["MIG-x"], [0, 1]), (["7"], [])],
+)
+def test_gpus_of_the_service(devices, indices) -> None:
+    """One that nvidia-smi does not show any more has nobody else's in its place."""
+    assert [gpu["index"] for gpu in status_row._of_service(VITALS["gpus"], devices)] == indices

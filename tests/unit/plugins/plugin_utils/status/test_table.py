@@ -67,5 +67,7 @@ def test_closing() -> None:
         "4 services: 1 unreachable (medium on gpu02); 3 serves. Not as the inventory says: chat on gpu01. "
         "Without a key, for whoever reaches the host: open on gpu01. JSON: /x.json"
     )
+    guarded = {**bare, "reached": [{**bare["reached"][0], "guards": ["no key", "only from 10.1.0.0/16"]}]}
+    assert "Without a key" not in status_table.closing([guarded], "")
     assert status_table.closing([ROW], "") == "1 service: 1 serves."
     assert status_table.closing([], "") == "There is no service to look at."

@@ -69,10 +69,39 @@ def test_texts_stay_texts(tmp_path) -> None:
     assert yaml.safe_load(after) == {"vllm_model_revision": "0123456"}
 
 
-@pytest.mark.parametrize("text", ["- a\n", "a: [\n", "vllm_version: >-\n  0.32.0\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- a\n",
+        "a: [\n",
+        "vllm_version: >-\n  0.32.0\n",
+        "{a: 1}\n",
+        "a: 1\n...\n",
+        "vllm_version: 1\nvllm_version: 2\n",
+    ],
+)
 def test_files_that_are_left_alone(text, tmp_path) -> None:
-    """What is no plain mapping, and a value over several lines."""
+    """What is no plain mapping, a value over several lines, and where a line would not say what it shall."""
     path = tmp_path / "x.yml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"x\.yml"):
         inventory_file.changed(str(path), {"vllm_version": "1"}, "x")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_who_may_read_it_stays(mode, tmp_path) -> None:
+    """What else stands there may be for its owner alone."""
+    path = tmp_path / "x.yml"
+    path.write_text("vllm_hf_token: planted\n", encoding="utf-8")
+    path.chmod(mode)
+    inventory_file.write(str(path), "vllm_hf_token: planted\nvllm_version: '1'\n")
+    assert path.stat().st_mode & 0o777 == mode
+
+
+def test_a_link_stays_one(tmp_path) -> None:
+    """What it leads to gets the variables."""
+    (tmp_path / "real.yml").write_text("a: 1\n", encoding="utf-8")
+    (tmp_path / "x.yml").symlink_to("real.yml")
+    inventory_file.write(str(tmp_path / "x.yml"), "a: 2\n")
+    assert (tmp_path / "x.yml").is_symlink()
+    assert (tmp_path / "real.yml").read_text(encoding="utf-8") == "a: 2\n"
