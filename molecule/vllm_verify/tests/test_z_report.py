@@ -130,8 +130,6 @@ def test_old_reports_go(reported) -> None:
     links = re.findall(r'href="([^"]+/index\.html)"', (REPORTS / "index.html").read_text(encoding="utf-8"))
     ours = [link for link in links if link.startswith(SERVICE)]
     assert ours == ["%s/%s/index.html" % (SERVICE, name) for name in kept[::-1]]
-        "%s/%s/index.html" % (SERVICE, name) for name in kept[::-1]
-    ]
     # other services have their own number
     assert all((REPORTS / link).is_file() for link in links)
 
