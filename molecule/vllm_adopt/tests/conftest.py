@@ -57,6 +57,8 @@ def hand_made(host, put, image):
         text = base64.b64encode(STANDIN.read_bytes()).decode()
         put("/root/make-image", IMAGE.format(text=text, tag=image))
         host.check_output("bash /root/make-image")
+        # the engine finds what --gpus needs when it starts, and it was there before the toolkit
+        host.check_output("systemctl restart docker")
     host.run("docker image tag %s vllm/vllm-openai:latest" % image)
 
     def make(files: dict[str, str], command: str, url: str, key: str = "") -> None:
