@@ -133,7 +133,7 @@ services:
     command: ["exec vllm serve /models/tiny --max-model-len $$LEN"]
     environment: {LEN: "2048", WANDB_API_KEY: PLANTED-other-secret}
     mem_limit: 2g
-    ulimits: {memlock: -1}
+    ulimits: {nofile: 4096}
     logging: {driver: json-file, options: {max-size: 1m}}
     deploy: {resources: {reservations: {devices: [{driver: nvidia, device_ids: ["1"], capabilities: [gpu]}]}}}
 """

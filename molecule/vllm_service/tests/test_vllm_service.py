@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 
 import pytest
+import testinfra
 from replays import container_of
 
 NAME = "myia-vllm-medium-qwen3"
@@ -20,6 +22,17 @@ REMOVE = str(pathlib.Path(__file__).resolve().parent.parent.parent.parent / "rem
 def container(host) -> str:
     """Return id and start time of the container."""
     return host.check_output("docker inspect -f '{{.Id}} {{.State.StartedAt}}' %s" % NAME)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_converged(play) -> None:
+    """Begin with the scenario's own release alone, whatever the faults before have left."""
+    host = testinfra.get_host("ansible://service-trixie", ansible_inventory=os.environ["MOLECULE_INVENTORY_FILE"])
+    done = play()
+    assert done.status == 0, done.output
+    host.check_output(
+        'cd %s && ls -1 | grep -v "$(basename "$(readlink -f ../current)")" | xargs -r rm -rf --' % RELEASES
+    )
 
 
 def test_host_has_python_alone(host) -> None:
