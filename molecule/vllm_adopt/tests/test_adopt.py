@@ -222,7 +222,7 @@ def test_two_services_and_a_neighbour(hand_made, state, adopt, deploy) -> None:
     before = state("chat-llm")
     run = adopt(vllm_adopt_accept=["neighbours"])
     assert run.status == 0, run.output
-    assert "left alone: webui" in run.output
+    assert "left alone: webui" in run.output, run.output
     assert "warning (shared-gpu)" in run.output
     assert "warning (token-in-clear)" in run.output
     services = adopt.said()["vllm_services"]
