@@ -59,6 +59,8 @@ def hand_made(host, put, image):
         host.check_output("bash /root/make-image")
         # the engine finds what --gpus needs when it starts, and it was there before the toolkit
         host.check_output("systemctl restart docker")
+        # what vllm_ipc: host shares; a test host has 64 MiB
+        host.check_output("mount -o remount,size=512M /dev/shm")
     host.run("docker image tag %s vllm/vllm-openai:latest" % image)
 
     def make(files: dict[str, str], command: str, url: str, key: str = "") -> None:

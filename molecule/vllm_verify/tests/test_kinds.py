@@ -23,7 +23,7 @@ ORDER = [{"id": "reward-order", "must": True}]
 WORDS = [{"id": "transcription-words", "must": True, "expect": {"contains": ["la la"]}}]
 SEEN = [{"id": "image-color", "must": True}]
 #: What a tiny model that only names colors cannot do.
-NO_CHAT = ["chat", "arithmetic", "structured-output", "concurrency"]
+NO_CHAT = ["chat", "arithmetic", "structured-output", "concurrency", "long-context"]
 #: What a twin fails beside what it was taught wrong: numbers that are none are no answer of an endpoint either.
 FAILS_TOO = {"token_classify": ["endpoint-pooling"]}
 #: Python packages that the image may lack, for models that hear or see (tools/images).
