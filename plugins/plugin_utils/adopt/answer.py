@@ -26,6 +26,9 @@ from ansible_collections.myia.vllm.plugins.plugin_utils.adopt import view as vie
 #: How a service looks that a Compose file describes and whose image is vLLM's.
 _VLLM_IMAGE = re.compile(r"(^|[/-])vllm([-/:@]|$)|vllm-openai")
 
+#: Programs that only keep a container alive, whatever its image is.
+_IDLE = ("sleep", "tail", "cat")
+
 #: What a container that was made by this collection lies under.
 _OWN_PROJECT = re.compile(r"^vllm-[a-z][a-z0-9_-]*$")
 
@@ -114,8 +117,14 @@ def _is_own(view: views.View, vllm_dir: str) -> bool:
 def _is_vllm(view: views.View, process: list[str] | None) -> bool:
     if serve_argv.server(process or view.argv()) is not None:
         return True
+    if _is_idle(view.argv()):
+        return False
     text = " ".join(view.argv())
     return bool(re.search(r"\bvllm serve\b|vllm\.entrypoints\.", text) or _VLLM_IMAGE.search(view.image))
+
+
+def _is_idle(words: list[str]) -> bool:
+    return bool(words) and posixpath.basename(words[0]) in _IDLE
 
 
 def _service(found: dict, view: views.View, key: str, image: dict, projects: dict, options: dict, taken: list) -> dict:
@@ -266,7 +275,10 @@ def _networks_of(project: compose_files.Project, name: str) -> list[str]:
 
 def _is_vllm_service(project: compose_files.Project, name: str, files: dict[str, str]) -> bool:
     service = project.services[name]
-    text = " ".join([*compose_files.words(service.get("entrypoint")), *compose_files.words(service.get("command"))])
+    words = [*compose_files.words(service.get("entrypoint")), *compose_files.words(service.get("command"))]
+    text = " ".join(words)
+    if _is_idle(words):
+        return False
     if _VLLM_IMAGE.search(str(service.get("image") or "")) or re.search(r"\bvllm serve\b|vllm\.entrypoints\.", text):
         return True
     build = service.get("build")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import pathlib
 
 import pytest
@@ -261,6 +262,16 @@ def test_compose_file() -> None:
     assert "drift" not in service["kinds"], answer.find(found, OPTIONS)["warnings"]
     assert service["kinds"].count("not-running") == 1
     assert answer.find(found, OPTIONS)["left_alone"] == ["web"]
+    # vLLM's image alone makes no service: somebody keeps it open to look around
+    data = copy.deepcopy(found["containers"]["llm"])
+    data["Name"] = "/looking"
+    data["Config"].update(Entrypoint=["sleep"], Cmd=["600"])
+    data["Config"]["Labels"] = {"com.docker.compose.service": "looking"}
+    found["containers"]["looking"] = data
+    assert [item["name"] for item in answer.find(found, OPTIONS)["services"]] == ["llm"]
+    idle = COMPOSE % "" + "  looking: {image: 'vllm/vllm-openai:v0.21.0', entrypoint: [sleep, '600']}\n"
+    found["files"]["/srv/llm/compose.yml"] = idle
+    assert answer.find(found, OPTIONS)["left_alone"] == ["web", "looking"]
     found["containers"]["llm"]["Config"]["Cmd"][-1] = "4"
     assert "drift" in one(found)["kinds"]
 
