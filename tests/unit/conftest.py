@@ -169,7 +169,7 @@ def run_module(tmp_path: pathlib.Path) -> Callable[..., dict]:
             },
             capture_output=True,
             text=True,
-            timeout=10,
+            timeout=60,
             check=False,
         )
         assert done.stdout.strip(), "the module gave no answer: " + done.stderr
