@@ -79,7 +79,10 @@ def test_deploying(service, tmp_path) -> None:
 def test_stopped(service, tmp_path) -> None:
     """By the note of who stopped it, while the container does not run and was not started since."""
     ended = {"Running": False, "StartedAt": "2026-02-01T00:00:00.123456789Z"}
-    told = lambda answer: by_name(textfile.of_service(service, answer))["vllm_stopped", "medium"]  # noqa: E731
+
+    def told(answer: dict):
+        return by_name(textfile.of_service(service, answer))["vllm_stopped", "medium"]
+
     assert told(inspected("x", **ended)) == 0
     (tmp_path / "stopped.json").write_text(json.dumps({"at_s": 1769904100.0, "who": "ann"}), encoding="utf-8")
     assert told(inspected("x", **ended)) == 1
