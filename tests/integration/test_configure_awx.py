@@ -4,53 +4,12 @@
 from __future__ import annotations
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from awx_configured import EXTRA_VARS, PLANTED, PLAYBOOKS, SECRETS, Run, said_of
 from awx_standin import AwxStandin
 from awx_standin.notifications import render
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-OTHERS = (
-    "check_updates.yml",
-    "deploy.yml",
-    "deploy_fleet.yml",
-    "deploy_gateway.yml",
-    "deploy_monitoring.yml",
-    "not_released.yml",
-    "remove_gateway.yml",
-    "remove_monitoring.yml",
-    "rotate_secrets.yml",
-)
-PLAYBOOKS = sorted([*(path.name for path in ROOT.glob("*_medium.yml")), *OTHERS])
-
-#: What must be in credentials alone.
-SECRETS = {
-    "vllm_awx_ssh_private_key": (
-        "-----BEGIN OPENSSH PRIVATE KEY-----\nUExBTlRFRGtleQ==\n-----END OPENSSH PRIVATE KEY-----\n"
-    ),
-    "vllm_awx_become_password": "PLANTED-become-1",
-    "vllm_awx_vault_password": "PLANTED-vault-2",
-    "vllm_awx_hf_token": "hf_PLANTEDtoken3",
-    "vllm_awx_api_key": "PLANTED-key-4",
-}
-PLANTED = ("UExBTlRFRGtleQ", "PLANTED-become-1", "PLANTED-vault-2", "hf_PLANTEDtoken3", "PLANTED-key-4")
-
-SETTINGS = {
-    "vllm_awx_execution_environment": "registry.example.org/vllm-ee:1",
-    "vllm_awx_hosts": {"gpu01": {"ansible_host": "192.0.2.10"}},
-    "vllm_awx_variables": {"vllm_port": 5010, "vllm_image": "registry.example.org/vllm:1"},
-    "vllm_awx_ssh_user": "deployer-of-models",
-    "vllm_awx_notification": {
-        "notification_type": "webhook",
-        "notification_configuration": {"url": "https://hooks.example.org/vllm"},
-    },
-}
 
 WORKFLOW = {
     "check": (["approve"], []),
@@ -62,34 +21,6 @@ WORKFLOW = {
     "diagnose": ([], []),
     "not-released": ([], []),
 }
-
-
-class Run:
-    """One run of the playbook."""
-
-    def __init__(self, awx: AwxStandin, folder: pathlib.Path, variables: dict[str, Any], *words: str) -> None:
-        """Run it with the settings and more variables, which are a file as an operator's are."""
-        (folder / "settings.json").write_text(json.dumps({**SETTINGS, **variables}), encoding="utf-8")
-        start = len(awx.writes)
-        program = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
-        done = subprocess.run(
-            [program, "playbooks/configure_awx.yml", "-e", "@%s" % (folder / "settings.json"), *words],
-            cwd=ROOT,
-            env={**os.environ, **awx.environment, "no_proxy": "127.0.0.1", "ANSIBLE_FORCE_COLOR": "0",
-                 "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )  # fmt: skip
-        self.status, self.output = done.returncode, done.stdout
-        self.writes = awx.writes[start:]
-
-    @property
-    def changed(self) -> list[str]:
-        """The items of loops that changed something."""
-        marker = "changed: [localhost] => (item="
-        return [line.removeprefix(marker)[:-1] for line in self.output.splitlines() if line.startswith(marker)]
 
 
 @pytest.fixture(name="story", scope="module")
@@ -129,23 +60,6 @@ ALL_SERVICES = {
     "status_medium.yml": {"vllm_name", "vllm_status_fail"},
     "check_updates.yml": {"vllm_name", "vllm_updates_to", "vllm_updates_offline"},
 }
-
-
-#: What a template says for each of its jobs, by playbook; the others say the group of the hosts.
-EXTRA_VARS = {"deploy_gateway.yml": {"vllm_gateway_service_hosts": "medium"}, "remove_gateway.yml": {}}
-#: Whose work needs all hosts at once.
-ONE_JOB = (
-    "deploy_fleet.yml",
-    "deploy_gateway.yml",
-    "remove_gateway.yml",
-    "deploy_monitoring.yml",
-    "remove_monitoring.yml",
-)
-
-
-def said_of(template: dict) -> dict:
-    """The extra variables of a template."""
-    return json.loads(template["extra_vars"] or "{}")
 
 
 def test_everything_is_there(story) -> None:
@@ -294,84 +208,6 @@ def test_drift(story, tmp_path) -> None:
     assert [secret for secret in PLANTED if secret not in json.dumps(awx.objects("credentials"))] == []
 
 
-SEVERAL = {
-    "vllm_awx_group": "vllm",
-    "vllm_awx_hosts": {
-        "gpu01": {"ansible_host": "192.0.2.10"},
-        "gpu02": {"vllm_services": [{"vllm_name": "embed", "vllm_port": 5010}]},
-    },
-    "vllm_awx_variables": {"vllm_services": [{"vllm_name": "chat"}, {"vllm_name": "rank"}]},
-}
-
-
-def test_several_services(tmp_path) -> None:
-    """Their group, a schedule for each on the hosts that have it, and forms that ask which is meant; twice the same."""
-    with AwxStandin(playbooks=PLAYBOOKS) as awx:
-        run = Run(awx, tmp_path, SEVERAL)
-        assert run.status == 0, run.output
-        assert (awx.ignored, awx.doubts) == ([], [])
-        (group,) = awx.objects("groups")
-        assert (group["name"], sorted(group["hosts"])) == ("vllm", ["gpu01", "gpu02"])
-        schedules = {one["name"]: (one["extra_data"], one["limit"]) for one in awx.objects("schedules")}
-        assert schedules == {
-            "vLLM | %s %s" % (verb, name): ({"vllm_name": name}, host)
-            for verb in ("Verify", "Benchmark")
-            for name, host in (("chat", "gpu01"), ("rank", "gpu01"), ("embed", "gpu02"))
-        } | {
-            # these look at every service themselves
-            "vLLM | Status": ({"vllm_status_fail": "true"}, ""),
-            "vLLM | Check updates": ({}, ""),
-        }
-        templates = awx.objects("job_templates")
-        assert {one["extra_vars"] for one in templates if one["playbook"] not in EXTRA_VARS} == {
-            '{"vllm_hosts": "vllm"}'
-        }
-        (gateway,) = [one for one in templates if one["playbook"] == "deploy_gateway.yml"]
-        assert said_of(gateway) == {"vllm_gateway_service_hosts": "vllm"}
-        asked = {one["name"]: [item["variable"] for item in one["survey_spec"]["spec"]] for one in templates}
-        # about all services at once
-        together = ["vLLM | Deploy all", "vLLM | Deploy gateway", "vLLM | Remove gateway", "vLLM | Monitor",
-                    "vLLM | Stop monitoring"]  # fmt: skip
-        assert [name for name, variables in asked.items() if "vllm_name" not in variables] == together
-        again = Run(awx, tmp_path, SEVERAL)
-        assert (again.status, again.changed) == (0, []), again.output
-
-
-HASH = "5f2c" * 16
-WITH_GATEWAY = {
-    "vllm_awx_gateway_hosts": {"gw1": {"ansible_host": "192.0.2.5"}, "gpu01": {}},
-    "vllm_awx_gateway_variables": {"vllm_gateway_keys": [{"name": "alice", "sha256": HASH}], "vllm_gateway_port": 8443},
-    "vllm_awx_monitoring_hosts": {"gw1": None},
-}
-
-
-def test_gateway_and_monitoring(tmp_path) -> None:
-    """Their groups, a host of two among them, with what the form tells of their settings; twice the same."""
-    with AwxStandin(playbooks=PLAYBOOKS) as awx:
-        run = Run(awx, tmp_path, WITH_GATEWAY)
-        assert run.status == 0, run.output
-        assert (awx.ignored, awx.doubts) == ([], [])
-        groups = {one["name"]: sorted(one["hosts"]) for one in awx.objects("groups")}
-        assert groups == {"medium": ["gpu01"], "gateway": ["gpu01", "gw1"], "monitoring": ["gw1"]}
-        hosts = {one["name"]: json.loads(one["variables"] or "{}") for one in awx.objects("hosts")}
-        assert hosts == {"gpu01": {"ansible_host": "192.0.2.10"}, "gw1": {"ansible_host": "192.0.2.5"}}
-        (gateway,) = [one for one in awx.objects("job_templates") if one["playbook"] == "deploy_gateway.yml"]
-        asked = {question["variable"]: question["question_description"] for question in gateway["survey_spec"]["spec"]}
-        assert "the inventory's 8443" in asked["vllm_gateway_port"]
-        again = Run(awx, tmp_path, WITH_GATEWAY)
-        assert (again.status, again.changed) == (0, []), again.output
-
-
-def test_one_job_where_all_hosts_are_needed(tmp_path) -> None:
-    """AWX gives a slice an inventory of its own hosts only."""
-    with AwxStandin(playbooks=PLAYBOOKS) as awx:
-        run = Run(awx, tmp_path, {"vllm_awx_slices": 3})
-        assert run.status == 0, run.output
-        slices = {one["playbook"]: one["job_slice_count"] for one in awx.objects("job_templates")}
-        assert {name for name, count in slices.items() if count == 1} == set(ONE_JOB)
-        assert set(slices.values()) == {1, 3}
-
-
 REPORT = {"verdict": "would_change", "release": "20260101T000000Z-1a2b", "service": "medium", "url": "file:///r/index.html",
           "summary": "A run would deploy a new release."}  # fmt: skip
 NOTIFIED = [
@@ -398,39 +234,3 @@ def test_notifications_say_what_it_was(job, words, story) -> None:
         body = json.loads(render(template["messages"][event]["body"], job))
         assert body["job_type"] == job.get("job_type", "")
         assert body["reports"] == job.get("artifacts", {}).get("vllm_reports", {})
-
-
-@pytest.mark.parametrize(
-    ("variables", "said"),
-    [
-        ({"vllm_awx_machine_credential": "mine", **SECRETS}, "Leave one of them empty"),
-        ({"vllm_awx_variables": {"vllm_api_key": PLANTED[4]}}, "Set vllm_awx_hf_token and vllm_awx_api_key instead"),
-        ({"vllm_awx_hosts": {"a": None, "b": {"vllm_hf_token": PLANTED[3]}}}, "has vllm_hf_token or vllm_api_key"),
-        (
-            {"vllm_awx_variables": {"vllm_services": [{"vllm_name": "a"}, {"vllm_api_key": PLANTED[4]}]}},
-            "has vllm_hf_token or vllm_api_key",
-        ),
-        (
-            {"vllm_awx_gateway_variables": {"vllm_gateway_keys": [{"name": "a", "key": PLANTED[4]}]}},
-            "vllm_gateway_keys has a key in clear",
-        ),
-        ({"vllm_awx_monitoring_hosts": {"m": {"vllm_monitoring_password": PLANTED[4]}}}, "monitoring/vault.yml"),
-        ({"vllm_awx_slices": 2, "vllm_awx_gateway_hosts": {"gw1": {}}}, "no gateway to take its host out of"),
-        ({"vllm_awx_hosts": ["a"]}, "vllm_awx_hosts"),
-        ({"vllm_awx_url": "http://127.0.0.1:9"}, "Connection refused"),
-        ({"vllm_awx_approval_timeout_s": "soon"}, "vllm_awx_approval_timeout_s"),
-    ],
-    ids=[
-        "two machine credentials", "key for all", "token of a host", "key of a service", "key of a client",
-        "password of monitoring", "slices before a gateway", "no dictionary",
-        "no AWX", "no number",
-    ],
-)  # fmt: skip
-def test_refused(variables, said, tmp_path) -> None:
-    """Before anything is written, with the reason."""
-    with AwxStandin(playbooks=PLAYBOOKS) as awx:
-        run = Run(awx, tmp_path, variables)
-        assert run.status != 0
-        assert said in " ".join(run.output.split())
-        assert awx.writes == []
-        assert [secret for secret in PLANTED if secret in run.output] == []
