@@ -45,7 +45,8 @@ def find(found: dict, options: dict, only: list[str] | None = None, vllm_dir: st
     """
     projects = _projects(found)
     services, warnings, left, taken = [], [], [], []
-    for name, data in found["containers"].items():
+    # by name, since Docker lists the newest first and a second look shall say the same
+    for name, data in sorted(found["containers"].items()):
         image = _image(found, data)
         view = views.from_inspect(data, image)
         view.name = view.name or name
