@@ -99,6 +99,7 @@ def lived(tmp_path, script: str, **programs: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+# `make test` runs as root on machines that have both; the containers of other cores lack iptables
 real = pytest.mark.skipif(not in_a_network_of_its_own(), reason="needs root, unshare and iptables")
 
 

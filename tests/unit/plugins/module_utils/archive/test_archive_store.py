@@ -102,14 +102,14 @@ def test_docker_that_does_not_answer(verb, out) -> None:
 
 def test_a_file_that_is_named_from_another_folder(folder) -> None:
     """What a Compose file that is in use takes from elsewhere is in use, too."""
-    (folder / "shared").mkdir()
-    for name in ("shared/compose-base.yml", "shared/common.env"):
+    (folder / "common").mkdir()
+    for name in ("common/compose-base.yml", "common/common.env"):
         (folder / name).write_text("services: {}\n", encoding="utf-8")
-    text = "services: {a: {env_file: ../shared/common.env, extends: {file: ../shared/compose-base.yml}}}\n"
+    text = "services: {a: {env_file: ../common/common.env, extends: {file: ../common/compose-base.yml}}}\n"
     (folder / "live/docker-compose.yml").write_text(text, encoding="utf-8")
     goes, stays = found(folder)
-    assert "shared/compose-base.yml" not in goes and "names it" in stays["shared/compose-base.yml"]
-    assert "shared/common.env" not in goes
+    assert "common/compose-base.yml" not in goes and "names it" in stays["common/compose-base.yml"]
+    assert "common/common.env" not in goes
 
 
 @pytest.mark.parametrize("how", ["WorkingDirectory=%s\nExecStart=docker compose up", "ExecStart=%s/../units/up.sh"])
