@@ -74,14 +74,7 @@ class LookupModule(LookupBase):
         """Return the files; raises AnsibleLookupError when a variable has no usable value."""
         self.set_options(var_options=variables, direct=kwargs)
         variables = variables or {}
-        options = role_options("vllm_monitoring")
-        values, unreadable = read_values(options, variables, self._templar)
-        problems = Problems()
-        values = coerce(values, options, problems)
-        texts = ["%s: %s" % item for item in sorted(unreadable.items())]
-        texts += [item["message"] for item in problems.found]
-        if texts:
-            raise AnsibleLookupError(" ".join(texts))
+        values = self._values(role_options("vllm_monitoring"), variables)
         host = {
             "name": variables.get("inventory_hostname", ""),
             "groups": variables.get("groups", {}),
@@ -93,10 +86,26 @@ class LookupModule(LookupBase):
             "version": self.get_option("version"),
             "model": self.get_option("model"),
         }
+        if "gateway" in terms:
+            options = role_options("vllm_gateway")
+            # by these alone clients reach it, and a monitoring host need not read its keys
+            named = ("vllm_gateway_address", "vllm_gateway_port", "vllm_gateway_tls")
+            host["gateway"] = self._values({name: options[name] for name in named}, variables)
         try:
             return [item for term in terms for item in files.of(str(term), values, host)]
         except MonitoringError as error:
             raise AnsibleLookupError(str(error)) from None
+
+    def _values(self, options: dict, variables: dict) -> dict:
+        """Return the variables of some options; raises AnsibleLookupError when one has no usable value."""
+        values, unreadable = read_values(options, variables, self._templar)
+        problems = Problems()
+        values = coerce(values, options, problems)
+        texts = ["%s: %s" % item for item in sorted(unreadable.items())]
+        texts += [item["message"] for item in problems.found]
+        if texts:
+            raise AnsibleLookupError(" ".join(texts))
+        return values
 
     def _value(self, variables: dict, name: str, default: object) -> object:
         if name not in variables:

@@ -40,6 +40,7 @@ SLOW = histogram(TTFT, {"2.5": "0x240", "10.0": "0x240", "20.0": "0+5x240"}, "0+
 QUICK = histogram(TTFT, {"2.5": "0+5x240", "10.0": "0+5x240", "20.0": "0+5x240"}, "0+5x240")
 OUTAGE = {P % "health": "0x240"}
 GATEWAY = 'job="vllm-gateway",gateway="g1",instance="g1:8404"'
+CERTIFICATE = 'job="vllm-certificate",gateway="g1",instance="g1:443"'
 FRONTEND = 'haproxy_frontend_http_responses_total{proxy="vllm",code="%s",' + GATEWAY + "}"
 DISK = 'node_filesystem_%s_bytes{mountpoint="/var",device="/dev/a",fstype="ext4",' + N + "}"
 EXPIRY = 'probe_ssl_earliest_cert_expiry{job="vllm-health",' + L + "}"
@@ -156,6 +157,10 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "VllmTtftBurn1h": (SLOW, QUICK),
     "VllmTtftBurn6h": (SLOW, QUICK),
     "VllmTtftBurn3d": (SLOW, QUICK),
+    "GatewayCertificateExpires": (
+        {"probe_ssl_earliest_cert_expiry{%s}" % CERTIFICATE: "432000x240"},
+        {"probe_ssl_earliest_cert_expiry{%s}" % CERTIFICATE: "8640000x240"},
+    ),
     "GatewayDown": ({"up{%s}" % GATEWAY: "0x240"}, {"up{%s}" % GATEWAY: "1x240"}),
     "GatewayServerDown": ({STATUS: "1x240"}, {STATUS: "0x240"}),
     "GatewayNoServer": ({BACKEND: "0x240"}, {BACKEND: "1x240"}),

@@ -8,6 +8,7 @@ import pathlib
 NAME = "myia-vllm-medium-qwen3"
 PASSWORD = "PLANTED-password-5d20aa"
 KEY = "PLANTED-key-5d20aa"
+GATEWAY_KEY = "PLANTED-gateway-key-5d20aa"
 
 #: Where the loopback receiver writes what it is told.
 TOLD = "/var/tmp/told.jsonl"

@@ -85,31 +85,35 @@ def receiver(monitoring):
 
 @pytest.fixture
 def provoked(monitoring, prometheus, receiver):
-    """Return a function that brings a fault about and notes after how many seconds which alert was told.
+    """Return a function that brings a fault about and notes after how many seconds which alerts were told.
 
-    The arguments: what the fault is, the expected alert, what brings it about, and what ends it.
+    The arguments: what the fault is, the expected alerts, what brings it about, and what ends it. It returns the first
+    telling of each alert, by name.
     """
 
-    def provoke(what: str, alert: str, begin, end=None, seconds: float = 150) -> dict:
+    def provoke(what: str, alerts: tuple[str, ...], begin, end=None, seconds: float = 150) -> dict[str, dict]:
         start = now(monitoring)
         begin()
         try:
             until = time.monotonic() + seconds
             while True:
-                found = [one for one in receiver(start) if one["alertname"] == alert and one["status"] == "firing"]
-                if found:
+                found: dict[str, dict] = {}
+                for one in receiver(start):
+                    if one["status"] == "firing":
+                        found.setdefault(one["alertname"], one)
+                if set(alerts) <= set(found):
                     break
-                assert time.monotonic() < until, "%s was not told within %d s of %s; told: %s" % (
-                    alert, seconds, what, sorted({one["alertname"] for one in receiver(start)}),
+                assert time.monotonic() < until, "%s not told within %d s of %s; told: %s" % (
+                    ", ".join(sorted(set(alerts) - set(found))), seconds, what, ", ".join(sorted(found)),
                 )  # fmt: skip
                 time.sleep(1)
         finally:
             if end:
                 end()
-        others = sorted({one["alertname"] for one in receiver(start)} - {alert})
-        took = found[0]["at"] - start
-        _ROWS.append((what, alert, found[0]["severity"], "%.0f" % took, ", ".join(others) or "-"))
-        return found[0]
+        others = ", ".join(sorted({one["alertname"] for one in receiver(start)} - set(alerts))) or "-"
+        for alert in alerts:
+            _ROWS.append((what, alert, found[alert]["severity"], "%.0f" % (found[alert]["at"] - start), others))
+        return {alert: found[alert] for alert in alerts}
 
     return provoke
 

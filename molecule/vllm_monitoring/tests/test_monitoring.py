@@ -10,12 +10,12 @@ import re
 import time
 
 import pytest
-from bed import HERE, KEY, NAME, PASSWORD, now
+from bed import GATEWAY_KEY, HERE, KEY, NAME, PASSWORD, now
 
 FOLDER = "/etc/vllm-monitoring"
 
 #: Panels that have data only with a feature that this service lacks.
-FEATURES = re.compile(r"nvidia_smi|DCGM|haproxy|admission_rejections")
+FEATURES = re.compile(r"nvidia_smi|DCGM|admission_rejections")
 
 #: Panels of which another one than the service is the reason that they may be empty: nothing has gone wrong.
 MAY_BE_EMPTY = re.compile(r"status=~\"5")
@@ -27,11 +27,11 @@ def load(monitoring):
     text = base64.b64encode((HERE / "load.py").read_bytes()).decode()
     monitoring.check_output("echo %s | base64 -d > /var/tmp/load.py" % text)
 
-    def ask(clients: int, seconds: int, tokens: int = 64) -> None:
+    def ask(clients: int, seconds: int, tokens: int = 64, url: str = "http://node-1:5002", key: str = KEY) -> None:
         monitoring.check_output("systemctl stop load 2>/dev/null; systemctl reset-failed load 2>/dev/null; true")
         monitoring.check_output(
-            "systemd-run --quiet --unit=load python3 /var/tmp/load.py node-1:5002 %s %d %d %d"
-            % (KEY, clients, seconds, tokens)
+            "systemd-run --quiet --unit=load python3 /var/tmp/load.py %s %s %d %d %d"
+            % (url, key, clients, seconds, tokens)
         )
 
     yield ask
@@ -58,7 +58,9 @@ def test_who_is_asked(prometheus) -> None:
     prometheus.wait('probe_success{job="vllm-request"} == 1')
     found = prometheus.get("/api/v1/targets")["data"]["activeTargets"]
     jobs = {target["labels"]["job"] for target in found}
-    assert jobs == {"vllm", "vllm-health", "vllm-request", "vllm-node", "vllm-monitoring"}
+    assert jobs == {
+        "vllm", "vllm-health", "vllm-request", "vllm-node", "vllm-monitoring", "vllm-gateway", "vllm-certificate",
+    }  # fmt: skip
     for target in found:
         assert target["health"] == "up", target
         if target["labels"]["job"] in ("vllm", "vllm-health", "vllm-request"):
@@ -98,7 +100,7 @@ def expressions(monitoring) -> list[tuple[str, str, str]]:
 
 def test_dashboards_under_load(monitoring, prometheus, load) -> None:
     """Prometheus knows each expression of each panel, and has data for it; those of a feature are only understood."""
-    load(12, 40)
+    load(12, 40, url="https://127.0.0.1", key=GATEWAY_KEY)
     time.sleep(30)
     end = now(monitoring)
     empty, seen = [], 0
@@ -118,16 +120,18 @@ def test_dashboards_under_load(monitoring, prometheus, load) -> None:
 def test_down_is_told(node, provoked) -> None:
     """A service that was stopped."""
     told = provoked(
-        "docker stop", "VllmDown", lambda: node.check_output("docker stop %s" % NAME),
+        "docker stop", ("VllmDown",), lambda: node.check_output("docker stop %s" % NAME),
         lambda: node.check_output("docker start %s" % NAME),
     )  # fmt: skip
-    assert (told["host"], told["service"], told["scope"]) == ("node-1", "medium", "service")
+    one = told["VllmDown"]
+    assert (one["host"], one["service"], one["scope"]) == ("node-1", "medium", "service")
 
 
 def test_stopped_engine_is_told(node, provoked) -> None:
     """An engine that hangs while /health is 200: only a request shows it."""
     provoked(
-        "SIGSTOP of the engine", "VllmSyntheticFailing", lambda: node.check_output("pkill -STOP -f VLLM::Engine[C]or"),
+        "SIGSTOP of the engine", ("VllmSyntheticFailing",),
+        lambda: node.check_output("pkill -STOP -f VLLM::Engine[C]or"),
         lambda: node.check_output("pkill -CONT -f VLLM::Engine[C]or"),
     )  # fmt: skip
 
@@ -135,7 +139,7 @@ def test_stopped_engine_is_told(node, provoked) -> None:
 @pytest.mark.full
 def test_killed_engine_is_told(node, provoked) -> None:
     """vLLM ends with exit code 0 when its engine dies, and Docker starts it again."""
-    provoked("kill -9 of the engine", "VllmCrashed", lambda: node.check_output("pkill -9 -f VLLM::Engine[C]or"))
+    provoked("kill -9 of the engine", ("VllmCrashed",), lambda: node.check_output("pkill -9 -f VLLM::Engine[C]or"))
 
 
 @pytest.mark.full
@@ -148,14 +152,70 @@ def test_restart_loop_is_told(node, provoked) -> None:
             'kill -9 $(docker inspect --format "{{ .State.Pid }}" %s); done\'' % NAME
         )
 
-    provoked("process 1 ends again and again", "VllmRestartLoop", kill, lambda: node.run("systemctl stop killer"))
+    provoked("process 1 ends again and again", ("VllmRestartLoop",), kill, lambda: node.run("systemctl stop killer"))
 
 
 @pytest.mark.full
 def test_load_is_told(provoked, load) -> None:
-    """More clients than requests at a time: a ticket, nobody is called."""
-    told = provoked("60 clients, 8 requests at a time", "VllmQueueBacklog", lambda: load(60, 60, 128))
-    assert told["severity"] == "ticket"
+    """More clients than it serves, holds and lets wait: tickets, nobody is called."""
+    told = provoked(
+        "80 clients, 8 requests at a time, 40 wait, 24 blocks of KV cache",
+        ("VllmQueueBacklog", "VllmKvPressure", "VllmPreemptions", "VllmRejecting", "Vllm5xx"),
+        lambda: load(80, 90, 500),
+        lambda: load(1, 1),
+    )
+    assert {one["severity"] for one in told.values()} == {"ticket"}
+
+
+@pytest.mark.full
+def test_memory_that_is_not_enough_is_told(node, provoked) -> None:
+    """The kernel ends a process of the container at the container's own limit; vLLM itself goes on."""
+    provoked(
+        "OOM kill in the container", ("VllmOomKilled", "HostOomKill"),
+        lambda: node.check_output(
+            "docker update --memory 4g --memory-swap 4g %s && "
+            "! docker exec %s python3 -c 'x = b\"x\" * (6 << 30)'" % (NAME, NAME)
+        ),
+        lambda: node.check_output("docker update --memory 20g --memory-swap 20g %s" % NAME),
+    )  # fmt: skip
+
+
+@pytest.mark.full
+def test_wrong_keys_at_the_gateway_are_told(monitoring, provoked) -> None:
+    """Clients with a wrong or an expired key."""
+    provoked(
+        "clients with a wrong key at the gateway", ("GatewayRejects",),
+        lambda: monitoring.check_output(
+            "systemd-run --quiet --unit=strangers sh -c 'while :; do sleep 0.2; "
+            "curl -sk -H \"Authorization: Bearer wrong\" https://127.0.0.1/v1/models; done'"
+        ),
+        lambda: monitoring.run("systemctl stop strangers"),
+    )  # fmt: skip
+
+
+@pytest.mark.full
+def test_certificate_that_ends_is_told(monitoring, provoked) -> None:
+    """One of three days is handed to HAProxy, as an ACME client does whose renewals fail."""
+    made = (
+        "cd /var/tmp && openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=monitoring-1 -keyout gateway.key "
+        "-out gateway.pem -days %d 2>/dev/null && "
+        "vllm-gateway-certificate --certificate /var/tmp/gateway.pem --key /var/tmp/gateway.key"
+    )
+    provoked(
+        "a certificate of three days", ("GatewayCertificateExpires",),
+        lambda: monitoring.check_output(made % 3), lambda: monitoring.check_output(made % 300),
+    )  # fmt: skip
+
+
+@pytest.mark.full
+def test_host_that_the_gateway_does_not_reach_is_told(monitoring, provoked) -> None:
+    """The service answers Prometheus, and not the gateway."""
+    rule = "OUTPUT -p tcp --dport 5002 -m owner --uid-owner haproxy -j REJECT"
+    provoked(
+        "the gateway does not reach the host", ("GatewayServerDown", "GatewayNoServer"),
+        lambda: monitoring.check_output("iptables -I %s" % rule),
+        lambda: monitoring.check_output("iptables -D %s" % rule),
+    )  # fmt: skip
 
 
 @pytest.mark.full
@@ -165,7 +225,7 @@ def test_full_disk_is_told(node, provoked) -> None:
         "mkdir -p /srv/full && dd if=/dev/zero of=/srv/full.img bs=1M count=64 && mkfs.ext4 -q /srv/full.img"
     )
     provoked(
-        "a full file system", "HostDiskFull",
+        "a full file system", ("HostDiskFull",),
         lambda: node.check_output(
             "mount -o loop /srv/full.img /srv/full && dd if=/dev/zero of=/srv/full/x bs=1M || true"
         ),
@@ -178,7 +238,7 @@ def test_wrong_key_is_told(monitoring, provoked) -> None:
     """A key that the service refuses is in none of its own numbers."""
     path = FOLDER + "/keys/node-1.medium.key"
     provoked(
-        "another key", "VllmKeyRejected",
+        "another key", ("VllmKeyRejected",),
         lambda: monitoring.check_output("cp -p %s /var/tmp/key && echo wrong > %s" % (path, path)),
         lambda: monitoring.check_output("cp -p /var/tmp/key %s && rm /var/tmp/key" % path),
     )  # fmt: skip
@@ -189,7 +249,7 @@ def test_drift_is_told(node, provoked) -> None:
     """Somebody points to another release by hand."""
     link = "/opt/vllm/medium/current"
     provoked(
-        "another release is current", "VllmReleaseDrift",
+        "another release is current", ("VllmReleaseDrift",),
         lambda: node.check_output(
             "cd /opt/vllm/medium && readlink current > /var/tmp/before && mkdir "
             "releases/20260101T000000Z-000000000000 && "

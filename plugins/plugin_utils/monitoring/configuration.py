@@ -71,9 +71,18 @@ def targets(service: Service) -> dict[str, str]:
     return found
 
 
-def gateway_targets(name: str, address: str) -> dict[str, str]:
-    """Return the target file of a gateway."""
-    return {"gateway/%s.json" % name: _file(address, {"gateway": name})}
+def gateway_targets(name: str, metrics: str, clients: str) -> dict[str, str]:
+    """Return the target files of a gateway.
+
+    Args:
+        name: the inventory's name of its host.
+        metrics: address and port of HAProxy's own exporter.
+        clients: address and port at which clients reach it by TLS; "" where it does not speak TLS.
+    """
+    found = {"gateway/%s.json" % name: _file(metrics, {"gateway": name})}
+    # an empty list, so that the file of before asks nobody
+    found["certificate/%s.json" % name] = _file(clients, {"gateway": name}) if clients else "[]\n"
+    return found
 
 
 def _file(address: str, labels: dict[str, str]) -> str:
@@ -116,8 +125,13 @@ def probes_head(timeout_s: float, verify_tls: bool) -> str:
         "follow_redirects": False,
         "tls_config": {"insecure_skip_verify": not verify_tls},
     }
-    module = {"vllm_health": {"prober": "http", "timeout": _seconds(timeout_s), "http": http}}
-    return HEAD + "modules:\n" + _indented(_yaml(module))
+    # whether it is good is the clients' affair; until when it is good is asked
+    tcp = {"tls": True, "preferred_ip_protocol": "ip4", "tls_config": {"insecure_skip_verify": True}}
+    modules = {
+        "vllm_health": {"prober": "http", "timeout": _seconds(timeout_s), "http": http},
+        "vllm_certificate": {"prober": "tcp", "timeout": _seconds(timeout_s), "tcp": tcp},
+    }
+    return HEAD + "modules:\n" + _indented(_yaml(modules))
 
 
 def _indented(text: str) -> str:
@@ -155,6 +169,7 @@ def prometheus(timing: Timing, user: str, address: str, ports: dict[str, int], v
     jobs += [_probe_job("vllm-request", timing, local % ports["blackbox"], auth, sd("vllm"))]
     jobs += [{"job_name": "vllm-node", **sd("node"), **auth}, {"job_name": "vllm-gpu", **sd("gpu")}]
     jobs += [{"job_name": "vllm-gateway", **sd("gateway")}]
+    jobs += [_probe_job("vllm-certificate", timing, local % ports["blackbox"], auth, sd("certificate"))]
     own = [local % ports[name] for name in ("prometheus", "alertmanager", "blackbox")]
     jobs += [{"job_name": "vllm-monitoring", **auth, "static_configs": [{"targets": own}]}]
     return dump(
@@ -178,6 +193,10 @@ def _probe_job(name: str, timing: Timing, blackbox: str, auth: dict, sd: dict) -
         module = {"target_label": "__param_module", "replacement": "vllm_health"}
         source = ["__scheme__", "__address__"]
         way = {**way, "regex": "(.+);(.+)", "replacement": "$1://$2/health"}
+    elif name == "vllm-certificate":
+        way = {"target_label": "__param_target"}
+        module = {"target_label": "__param_module", "replacement": "vllm_certificate"}
+        source = ["__address__"]
     else:
         # a kind that cannot be asked in one request
         relabel.insert(0, {"source_labels": ["__vllm_path"], "regex": "", "action": "drop"})

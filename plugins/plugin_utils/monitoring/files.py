@@ -172,10 +172,15 @@ def _gateway(values: dict, host: dict) -> list[dict]:
     same = host["monitoring"] == [host["name"]]
     found = str(host["facts"].get("default_ipv4", {}).get("address", ""))
     address = addresses.of_machine(host["name"], values["vllm_monitoring_address"], found, same)
-    reached = addresses.with_port(address, values["vllm_monitoring_gateway_port"])
-    return [
-        _file("targets/" + path, text) for path, text in configuration.gateway_targets(host["name"], reached).items()
-    ]
+    metrics = addresses.with_port(address, values["vllm_monitoring_gateway_port"])
+    clients = ""
+    if host["gateway"]["vllm_gateway_tls"] != "none":
+        own = host["gateway"]["vllm_gateway_address"]
+        clients = addresses.with_port(
+            own if own and own not in addresses.EVERY else address, host["gateway"]["vllm_gateway_port"]
+        )
+    found = configuration.gateway_targets(host["name"], metrics, clients)
+    return [_file("targets/" + path, text) for path, text in found.items()]
 
 
 def _dashboards(values: dict, host: dict) -> list[dict]:

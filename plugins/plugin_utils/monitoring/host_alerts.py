@@ -138,15 +138,15 @@ def of_certificate(service: Service, timing: Timing, limits: dict[str, float]) -
     """Return the alert about a service's own certificate, where it speaks TLS."""
     if service.scheme != "https":
         return []
-    return [certificate("probe_ssl_earliest_cert_expiry%s" % service.select('job="vllm-health"'), limits)]
+    select = service.select('job="vllm-health"')
+    return [_expires("CertificateExpires", select, "certificate", "vLLM takes it with the next deployment.", limits)]
 
 
-def certificate(metric: str, limits: dict[str, float]) -> Alert:
-    """Return the alert that a certificate expires."""
+def _expires(name: str, select: str, scope: str, then: str, limits: dict[str, float]) -> Alert:
     return Alert(
-        "CertificateExpires", "ticket", "%s - time() < %d" % (metric, limits["certificate_days"] * 86400), 0,
-        "the certificate of {{ $labels.instance }} expires in {{ $value | humanizeDuration }}",
-        "Renew it; vLLM takes a new one over with the next deployment, the gateway with a reload.", "certificate",
+        name, "ticket", "probe_ssl_earliest_cert_expiry%s - time() < %d" % (select, limits["certificate_days"] * 86400),
+        0, "the certificate of {{ $labels.instance }} expires in {{ $value | humanizeDuration }}",
+        "Renew it; %s" % then, scope,
     )  # fmt: skip
 
 
@@ -182,5 +182,9 @@ def of_gateway(timing: Timing, limits: dict[str, float]) -> list[Alert]:
             "{{ $value | humanizePercentage }} of the requests at {{ $labels.gateway }} are refused",
             "A wrong or expired key, a limit of a key, or a client with a wrong path: the gateway's log has the codes.",
             "gateway",
+        ),
+        _expires(
+            "GatewayCertificateExpires", '{job="vllm-certificate"}', "gateway",
+            "the program vllm-gateway-certificate hands it to HAProxy without a reload.", limits,
         ),
     ]  # fmt: skip

@@ -88,6 +88,28 @@ def test_gateway(lookup) -> None:
 
 
 @pytest.mark.parametrize(
+    ("variables", "asked"),
+    [
+        ({}, ["10.0.0.7:443"]),
+        ({"vllm_gateway_port": 8443, "vllm_gateway_address": "10.0.0.9"}, ["10.0.0.9:8443"]),
+        ({"vllm_gateway_address": "::"}, ["10.0.0.7:443"]),
+        ({"vllm_gateway_tls": "none"}, []),
+    ],
+)
+def test_certificate_of_a_gateway(lookup, variables, asked) -> None:
+    """It is asked where clients reach it, and not where it has none."""
+    found = json.loads(lookup("gateway", {}, **variables)["targets/certificate/h1.json"]["content"])
+    assert [target for entry in found for target in entry["targets"]] == asked
+    assert all(entry["labels"] == {"gateway": "h1"} for entry in found)
+
+
+def test_port_of_a_gateway_that_is_none(lookup) -> None:
+    """Said with its variable."""
+    with pytest.raises(AnsibleLookupError, match="vllm_gateway_port"):
+        lookup("gateway", {}, vllm_gateway_port="https")
+
+
+@pytest.mark.parametrize(
     ("part", "more", "message"),
     [
         ("service", {"vllm_definition": {**DEFINITION, "publish_address": "127.0.0.1"}},
