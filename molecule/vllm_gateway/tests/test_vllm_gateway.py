@@ -252,6 +252,9 @@ def test_second_run_and_removal(host, play, deploy_gateway) -> None:
     """Nothing changes twice; after a removal nothing of it is left, and it can be deployed again."""
     run = play(playbook=str(ROOT / "deploy_gateway.yml"))
     assert (run.status, run.recap["changed"]) == (0, 0), run.output
+    run = play("--check", playbook=str(ROOT / "remove_gateway.yml"))
+    assert run.status == 0 and run.recap["changed"] > 0, run.output
+    assert host.file("/etc/haproxy/vllm").exists and host.run("pgrep haproxy").rc == 0
     run = play(playbook=str(ROOT / "remove_gateway.yml"))
     assert run.status == 0, run.output
     assert not host.file("/etc/haproxy/vllm").exists

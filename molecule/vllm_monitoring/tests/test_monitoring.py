@@ -283,6 +283,11 @@ def test_a_deployment_calls_nobody(play, node, monitoring, prometheus, receiver)
 def test_removal_leaves_no_trace(play, node, monitoring) -> None:
     """Packages, units, users and files are gone, and the service serves."""
     root = os.environ["MOLECULE_PROJECT_DIRECTORY"]
+    for playbook in ("deploy_monitoring.yml", "remove_monitoring.yml"):
+        done = play("--check", playbook="%s/%s" % (root, playbook))
+        assert done.status == 0, done.output
+        assert (done.recap["changed"] > 0) is playbook.startswith("remove"), done.output
+    assert monitoring.check_output("systemctl is-active prometheus prometheus-alertmanager").split() == ["active"] * 2
     done = play(playbook=root + "/remove_monitoring.yml")
     assert done.status == 0, done.output
     for host in (node, monitoring):
