@@ -31,7 +31,7 @@ class Gateway:
     key: str = ""
     tls: bool = True
 
-    def ask(self, method: str, path: str, body=None, key: str | None = None, timeout_s: float = 60):
+    def ask(self, method: str, path: str, body=None, key: str | None = None, timeout_s: float = 60, more=None):
         """Return status, headers and the connection's answer, which is not read yet."""
         context = ssl._create_unverified_context()
         link = (
@@ -40,7 +40,11 @@ class Gateway:
             else http.client.HTTPConnection(self.address, self.port, timeout=timeout_s)
         )
         key = self.key if key is None else key
-        headers = {"Content-Type": "application/json", **({"Authorization": "Bearer " + key} if key else {})}
+        headers = {
+            "Content-Type": "application/json",
+            **({"Authorization": "Bearer " + key} if key else {}),
+            **(more or {}),
+        }
         link.request(method, path, None if body is None else json.dumps(body), headers)
         return link.getresponse()
 

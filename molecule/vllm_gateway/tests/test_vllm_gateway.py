@@ -204,6 +204,114 @@ def test_log_and_usage(host, gateway) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.parametrize(
+    ("playbook", "given"),
+    [
+        ("deploy_medium.yml", {"vllm_max_num_seqs": 63}),
+        ("restart_medium.yml", {}),
+        ("rollback_medium.yml", {}),
+    ],
+)
+def test_open_streams_end_while_the_only_host_is_worked_on(gateway, nodes, play, switch, note, playbook, given) -> None:
+    """With the other host drained: 20 of 20 streams that were open end as they should, and nobody is refused."""
+    switch("drain", "node-2")
+    try:
+        streams = Load(gateway, 20, 300, once=True)
+        streams.wait_open(20)
+        after = Load(gateway, 4, 40)
+        begin_s = time.monotonic()
+        run = play("-e", json.dumps({"vllm_hosts": "node-1", **given}), playbook=str(ROOT / playbook))
+        took_s = time.monotonic() - begin_s
+        open_ends, ends = streams.end(), after.end()
+    finally:
+        switch("admit", "node-2")
+    assert run.status == 0, run.output
+    note("%s of the only host (%.0f s): 20 open streams, and who came meanwhile" % (playbook, took_s),
+         "%s, %s, longest %.1f s" % (open_ends, ends, after.longest_s))  # fmt: skip
+    assert open_ends == {"ok": 20}, streams.failures[:3]
+    assert set(ends) <= {"ok", "503"} and ends["ok"] > 4, (ends, after.failures[:3])
+
+
+@pytest.mark.full
+def test_stopped_engine(gateway, nodes, state, until, note) -> None:
+    """Its /health stays 200: the question for one token takes it out, and lets it in again."""
+    load = Load(gateway, 4, 30)
+    time.sleep(2)
+    nodes["node-1"].check_output("pkill -STOP -f VLLM::Engine[C]or")
+    try:
+        out_s = until(lambda: not state()["node-1"]["status"].startswith("UP"), 90, "node-1 out")
+        assert nodes["node-1"].run("curl -s -o /dev/null -w '%{http_code}' 127.0.0.1:5002/health").stdout == "200"
+        time.sleep(5)
+    finally:
+        nodes["node-1"].check_output("pkill -CONT -f VLLM::Engine[C]or")
+    back_s = until(lambda: state()["node-1"]["status"].startswith("UP"), 60, "node-1 back")
+    ends = load.end()
+    note("engine stopped (SIGSTOP): out of the pool after, back after", "%.1f s, %.1f s" % (out_s, back_s))
+    note("requests until the end of it", ends)
+    # what was open on it goes on with it
+    assert set(ends) == {"ok"}, (ends, load.failures[:3])
+
+
+def prefix_hits(nodes) -> tuple[float, float]:
+    """Tokens that were looked for in both hosts' prefix caches, and those that were found."""
+    asked = found = 0.0
+    for node in nodes.values():
+        for line in node.check_output("curl -s 127.0.0.1:5002/metrics").splitlines():
+            if line.startswith("vllm:prefix_cache_queries_total{"):
+                asked += float(line.rsplit(" ", 1)[1])
+            if line.startswith("vllm:prefix_cache_hits_total{"):
+                found += float(line.rsplit(" ", 1)[1])
+    return asked, found
+
+
+def talk(gateway, number: int, turns: int = 4) -> None:
+    """A conversation that grows; the whole of it is sent each time, as clients do."""
+    said = "Conversation %s. " % (str(number) * 8) + "We speak of ships, of the sea and of the stars. " * 16
+    for turn in range(turns):
+        said += "And then, in part %d of %d, we came to a harbour and looked for water. " % (turn, number) * 6
+        body = {"model": "tiny-qwen3", "messages": [{"role": "user", "content": said}], "max_tokens": 2}
+        link = gateway.ask("POST", "/v1/chat/completions", body, more={"X-Session-Id": "s%d" % number})
+        assert link.status == 200, link.read()
+        link.read()
+
+
+@pytest.mark.full
+def test_affinity_finds_prefixes(gateway, nodes, deploy_gateway, note) -> None:
+    """Conversations that stay on a host find more of what they said before in its cache."""
+    share = {}
+    for round_number, balance in enumerate(("leastconn", "session", "prefix")):
+        deploy_gateway(vllm_gateway_balance=balance)
+        asked, found = prefix_hits(nodes)
+        threads = [threading.Thread(target=talk, args=(gateway, 1000 * round_number + number)) for number in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        asked_then, found_then = prefix_hits(nodes)
+        share[balance] = (found_then - found) / (asked_then - asked)
+        note("prefix cache hits, %s" % balance, "%.3f of the tokens" % share[balance])
+    deploy_gateway()
+    note("prefix cache hits, session and prefix as a ratio to leastconn",
+         "%.2f, %.2f" % tuple(share[name] / share["leastconn"] for name in ("session", "prefix")))  # fmt: skip
+    assert share["session"] > share["leastconn"]
+    assert share["prefix"] > share["leastconn"]
+
+
+@pytest.mark.full
+def test_restart_of_haproxy(gateway, host, until, note) -> None:
+    """What nothing of the role does: it cuts what is open, and serves again within seconds."""
+    load = Load(gateway, 6, 200)
+    load.wait_open(6)
+    begin_s = time.monotonic()
+    host.check_output("systemctl restart haproxy")
+    until(lambda: load.outcomes["ok"] > 0, 60, "served again")
+    note("HAProxy restarted: first answer after", "%.1f s" % (time.monotonic() - begin_s))
+    ends = load.end()
+    note("requests in it", ends)
+    assert ends["ok"] >= 6
+
+
+@pytest.mark.full
 def test_network_cut(gateway, nodes, state, until, note) -> None:
     """A host that is away is out of the pool; what follows is served by the other, and it is back by itself."""
     load = Load(gateway, 4, 30)
