@@ -154,7 +154,7 @@ def upgrades(kept: Kept, count: int) -> None:
     """Upgrade both hosts again and again under load; what becomes of a request is counted for each upgrade."""
     hosts = Hosts()
     for number in range(len(kept.rows()), count):
-        with Load(hosts.url(), MODEL, streams=4, tokens=40, key=hosts.key) as load:
+        with Load(hosts.url(), MODEL, streams=3, tokens=20, key=hosts.key, pause_s=1.0) as load:
             load.wait_for(60)
             begin_s = time.time()
             # a number that the release of before does not have

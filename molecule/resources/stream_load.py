@@ -44,10 +44,14 @@ class Request:
 
 
 class Load:
-    """Keeps ``streams`` requests open until it is stopped."""
+    """Keeps ``streams`` requests open until it is stopped, each ``pause_s`` after the one before it."""
 
-    def __init__(self, url: str, model: str, streams: int = 4, tokens: int = 40, key: str = "") -> None:
+    def __init__(
+        self, url: str, model: str, streams: int = 4, tokens: int = 40, key: str = "", pause_s: float = 0.0
+    ) -> None:
         self.url, self.model, self.tokens, self.key = urllib.parse.urlsplit(url), model, tokens, key
+        # hosts, load and controller may share processors: what takes all of them measures that alone
+        self.pause_s = pause_s
         self.requests: list[Request] = []
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._work, args=(number,), daemon=True) for number in range(streams)]
@@ -69,6 +73,7 @@ class Load:
         while not self._stop.is_set():
             count += 1
             self.requests.append(self._one("Request %d of stream %d: count from one to a hundred." % (count, number)))
+            self._stop.wait(self.pause_s)
 
     def _one(self, prompt: str) -> Request:
         body = json.dumps(
@@ -162,8 +167,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--key", default="")
+    parser.add_argument("--pause-s", type=float, default=0.0)
     args = parser.parse_args()
-    with Load(args.url, args.model, args.streams, args.tokens, args.key) as load:
+    with Load(args.url, args.model, args.streams, args.tokens, args.key, args.pause_s) as load:
         time.sleep(args.seconds)
     print(json.dumps(load.summary(), indent=2))
 

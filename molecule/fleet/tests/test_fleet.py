@@ -30,6 +30,9 @@ ASK = (
     's.sendall(b"%s\\n"); print(s.makefile().read())'
 )
 
+#: Between two requests of a stream: controller, load and three hosts share two processors here.
+PAUSE_S = 1.0
+
 _ROWS: list[tuple] = []
 
 
@@ -105,14 +108,14 @@ def killed_when(inventory: str, condition, *arguments: str) -> str:
             cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
-        until = time.monotonic() + 400
-        while not condition() and process.poll() is None and time.monotonic() < until:
+        until = time.monotonic() + 1200
+        while not (seen := condition()) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.2)
         ended = process.poll()
         os.killpg(process.pid, signal.SIGKILL) if ended is None else None
         process.wait()
     text = log.read_text(encoding="utf-8")
-    assert ended is None, text
+    assert seen and ended is None, text
     return text
 
 
@@ -120,7 +123,7 @@ def test_the_upgrade_goes_on_after_its_controller_was_killed(play, inventory, ur
     """Killed with node-1 done and node-2 out of the pool: the pool serves, and the next run begins with node-2."""
     before = {node: current(node) for node in NODES}
     upgrade = ("-e", "vllm_max_num_seqs=61")
-    with Load(url, "tiny-qwen3", key=KEY) as load:
+    with Load(url, "tiny-qwen3", key=KEY, streams=3, tokens=20, pause_s=PAUSE_S) as load:
         load.wait_for(30)
         begin_s = time.time()
         killed_when(inventory, lambda: pool()["node-2"][1] != "0", *upgrade)
@@ -151,7 +154,7 @@ def test_a_broken_release_stops_at_the_first_host(play, url) -> None:
     """It goes back there, the other host is not begun, and nobody notices."""
     before = {node: current(node) for node in NODES}
     other = inside("node-2", "docker inspect -f '{{.Id}} {{.State.StartedAt}}' myia-vllm-medium-qwen3")
-    with Load(url, "tiny-qwen3", key=KEY) as load:
+    with Load(url, "tiny-qwen3", key=KEY, streams=3, tokens=20, pause_s=PAUSE_S) as load:
         load.wait_for(30)
         begin_s = time.time()
         run = play("-e", json.dumps({"vllm_extra_options": {"tokenizer": "/srv/models/no-such-model"}}), playbook=FLEET)
@@ -217,7 +220,7 @@ def test_killed_at_each_step(play, inventory, url, step: str) -> None:
     """Wherever the controller dies, the pool goes on and the next run ends the upgrade."""
     log = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "killed.log")
     number = {"Wait until the open requests have ended": 51, "Watch the start": 52, "Mark the release good": 53}[step]
-    with Load(url, "tiny-qwen3", key=KEY) as load:
+    with Load(url, "tiny-qwen3", key=KEY, streams=3, tokens=20, pause_s=PAUSE_S) as load:
         load.wait_for(10)
         begin_s = time.time()
         killed_when(inventory, lambda: step in log.read_text(encoding="utf-8"), "-e", "vllm_max_num_seqs=%d" % number)
