@@ -122,7 +122,8 @@ def killed_when(inventory: str, condition, *arguments: str) -> str:
 def test_the_upgrade_goes_on_after_its_controller_was_killed(play, inventory, url) -> None:
     """Killed with node-1 done and node-2 out of the pool: the pool serves, and the next run begins with node-2."""
     before = {node: current(node) for node in NODES}
-    upgrade = ("-e", "vllm_max_num_seqs=61")
+    # another one each time, where the hosts are those of a run before
+    upgrade = ("-e", json.dumps({"vllm_extra_env": {"HF_HUB_OFFLINE": 1, "UPGRADE": str(int(time.time()))}}))
     with Load(url, "tiny-qwen3", key=KEY, streams=3, tokens=20, pause_s=PAUSE_S) as load:
         load.wait_for(30)
         begin_s = time.time()
