@@ -14,7 +14,7 @@ SCHEMA = 1
 WAYS = ("runtime", "deploy", "cdi")
 
 
-def record(date: str, look: dict, reports: dict[str, dict], runs: list[dict]) -> dict:
+def record(date: str, look: dict, reports: dict[str, dict], runs: list[dict], complete: bool = True) -> dict:
     """Return the JSON.
 
     Args:
@@ -22,6 +22,7 @@ def record(date: str, look: dict, reports: dict[str, dict], runs: list[dict]) ->
         look: what playbooks/acceptance.yml saw.
         reports: of vllm_report, by the step's name.
         runs: each step with ``name``, ``kind`` (start, failure, other), ``ok``, ``found`` and ``s``.
+        complete: whether all steps were done; a run that is cut off leaves what it has seen.
     """
     gpu, first = look.get("gpu") or {}, next(iter(reports.values()), {})
     counted = collections.Counter(item["name"] for item in gpu.get("gpus") or [])
@@ -30,6 +31,7 @@ def record(date: str, look: dict, reports: dict[str, dict], runs: list[dict]) ->
     return {
         "schema": SCHEMA,
         "date": date,
+        "complete": complete,
         "standins": bool(first.get("standins")) or not counted,
         "how": "make acceptance",
         "hardware": {
@@ -47,7 +49,7 @@ def record(date: str, look: dict, reports: dict[str, dict], runs: list[dict]) ->
             "collection": str(first.get("collection") or ""),
         },
         "model": {key: (look.get("model") or {}).get(key) for key in ("architecture", "layers", "bytes")},
-        "checks": [*facts_checks(look), *access_checks(look), *run_checks(reports, runs)],
+        "checks": [*facts_checks(look), *model_checks(look), *access_checks(look), *run_checks(reports, runs)],
         "starts": [found for name, report in reports.items() if (found := start(name, report, runs))],
         "failures": [
             {"name": run["name"], "id": run["found"], "named_before": run["ok"], "s": run["s"]}
@@ -77,6 +79,14 @@ def facts_checks(look: dict) -> list[dict]:
         wrong.append("driver_version")
     found = "differs: %s" % ", ".join(wrong) if wrong else "%d GPUs, as nvidia-smi -q says" % len(gpus)
     return [{"id": "facts", "ok": not wrong, "found": found}]
+
+
+def model_checks(look: dict) -> list[dict]:
+    """Tell of the model that was made."""
+    model = look.get("model") or {}
+    if not model.get("bytes"):
+        return []
+    return [{"id": "random-model", "ok": True, "found": "%.1f GiB of weights" % (model["bytes"] / 2**30)}]
 
 
 def access_checks(look: dict) -> list[dict]:
@@ -119,6 +129,12 @@ def run_checks(reports: dict[str, dict], runs: list[dict]) -> list[dict]:
             len(endpoints),
         )
         checks.append({"id": "verify", "ok": passed == len(endpoints), "found": found})
+    measured = [run for report in reports.values() for run in benchmarks(report)]
+    if measured:
+        whole = [run for run in measured if run.get("ok")]
+        best = max((run["output_throughput"] or 0 for run in whole), default=0)
+        found = "%d of %d runs whole, %.0f tokens/s at best" % (len(whole), len(measured), best)
+        checks.append({"id": "benchmark", "ok": len(whole) == len(measured), "found": found})
     failures = [run for run in runs if run["kind"] == "failure"]
     if failures:
         named = sum(1 for run in failures if run["ok"])
@@ -131,6 +147,11 @@ def run_checks(reports: dict[str, dict], runs: list[dict]) -> list[dict]:
 def plan_rows(report: dict) -> list[dict]:
     """Return the rows of planned and reported figures of a report."""
     return (report.get("plan") or {}).get("rows") or []
+
+
+def benchmarks(report: dict) -> list[dict]:
+    """Return the runs of the benchmark of a report."""
+    return (report.get("benchmark") or {}).get("runs") or []
 
 
 def start(name: str, report: dict, runs: list[dict]) -> dict:
@@ -153,7 +174,6 @@ def figures(reports: dict[str, dict]) -> list[dict]:
     """Return what the planner's constants rest on, and the speed, of each start."""
     found = []
     for name, report in reports.items():
-        runs = (report.get("benchmark") or {}).get("runs") or []
         found.append(
             {
                 "name": name,
@@ -169,10 +189,22 @@ def figures(reports: dict[str, dict]) -> list[dict]:
                 "benchmark": [
                     {
                         "name": run["name"],
-                        "output_throughput": run.get("output_throughput"),
-                        "ttft_ms": run.get("ttft_ms"),
+                        **{
+                            key: run.get(key)
+                            for key in (
+                                "ok",
+                                "completed",
+                                "failed",
+                                "max_concurrency",
+                                "input_tokens",
+                                "output_tokens",
+                                "output_throughput",
+                                "ttft_ms",
+                                "tpot_ms",
+                            )
+                        },
                     }
-                    for run in runs
+                    for run in benchmarks(report)
                 ],
             }
         )
@@ -184,6 +216,8 @@ def markdown(made: dict) -> str:
     lines = ["# Acceptance: %s, %s" % ("; ".join(made["hardware"]["gpus"]), made["date"]), ""]
     if made["standins"]:
         lines += ["**No real GPU: STAND-INS, or vLLM on the CPU. This supports nothing about GPUs.**", ""]
+    if not made["complete"]:
+        lines += ["**Cut off: what follows is what was seen until then.**", ""]
     lines += ["- %s: %s" % (key, value) for key, value in {**made["hardware"], **made["software"]}.items() if value]
     lines += ["", "| check | | found |", "|---|---|---|"]
     lines += ["| %s | %s | %s |" % (c["id"], "passed" if c["ok"] else "FAILED", c["found"]) for c in made["checks"]]
@@ -194,9 +228,22 @@ def markdown(made: dict) -> str:
             "| %s | %s | %.2f to %.2f | %.2f |"
             % (item["name"], item["settings"], kv["low"], kv["high"], kv["reported"])
         )
+    lines += ["", "| start | measured | tokens/s | first token, ms (p50) | a token after it, ms (p50) |"]
+    lines += ["|---|---|---|---|---|"]
+    lines += [
+        "| %s | %s | %s | %s | %s |"
+        % (item["name"], run["name"], run["output_throughput"], p50(run["ttft_ms"]), p50(run["tpot_ms"]))
+        for item in made["figures"]
+        for run in item["benchmark"]
+    ]
     lines += ["", "| provoked | named | as expected | s |", "|---|---|---|---|"]
     lines += [
         "| %s | %s | %s | %s |" % (f["name"], f["id"], "yes" if f["named_before"] else "NO", f["s"])
         for f in made["failures"]
     ]
     return "\n".join(lines) + "\n"
+
+
+def p50(times: dict | None) -> object:
+    """Return the median of a benchmark's times."""
+    return (times or {}).get("p50")

@@ -30,7 +30,7 @@ CLAIMS = {
     "refusals": "preflight refuses what would fail",
     "failures": "failures are named",
     "reboot": "the service survives a reboot",
-    "drain": "running requests end before a switch",
+    "drain": "running requests end before the service is stopped",
     "random-model": "models of random weights",
     "worker-killed": "an engine that is killed is told",
     "removed": "nothing is left behind",
@@ -73,7 +73,8 @@ def machines(found: list[dict]) -> list[str]:
                              if row["software"].get(key))  # fmt: skip
         gpus = "; ".join(row["hardware"]["gpus"])
         standin = "STAND-IN GPUs: " if row["standins"] else ""
-        lines.append([row["date"], standin + gpus, row["hardware"]["driver"], software, row["how"], "; ".join(what)])
+        how = row["how"] + (", cut off" if row.get("complete") is False else "")
+        lines.append([row["date"], standin + gpus, row["hardware"]["driver"], software, how, "; ".join(what)])
     return table(["date", "GPUs", "driver", "with", "how", "supports"], lines)
 
 

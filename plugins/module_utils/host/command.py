@@ -12,9 +12,9 @@ import signal
 import subprocess
 import tempfile
 
-#: Where programs may be that PATH does not name: system folders that sudo may drop, and WSL's folder of nvidia-smi
-#: (NVIDIA's CUDA on WSL guide).
-_MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/wsl/lib")
+#: Where programs may be that PATH does not name: system folders that sudo may drop, and those of nvidia-smi on GKE and
+#: Container-Optimized OS, and on WSL (NVIDIA's CUDA on WSL guide).
+_MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/nvidia/bin", "/usr/lib/wsl/lib")
 
 #: Seconds that a killed program gets to go away.
 GRACE_S = 1.0

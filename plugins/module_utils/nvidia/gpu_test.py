@@ -10,8 +10,9 @@ import hashlib
 import io
 import os
 import re
-import shutil
 import tarfile
+
+from ansible_collections.myia.vllm.plugins.module_utils.host import command as host_command
 
 #: Name of the image that is made from the host's own shell and C library, so that nothing has to be pulled.
 IMAGE = "myia-vllm-gpu-test"
@@ -181,7 +182,7 @@ def image_files(run) -> dict[str, str]:
         run: function of (argument list, time limit in seconds) as ``host_command.run``.
     """
     files = {"bin/sh": os.path.realpath("/bin/sh")}
-    smi = shutil.which("nvidia-smi")
+    smi = host_command.which("nvidia-smi")
     for program in (files["bin/sh"], *([smi] if smi else [])):
         _status, out, _err, _timed_out = run(["ldd", program], 10.0)  # no output for a script
         # "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)" and "/lib64/ld-linux-x86-64.so.2 (0x...)"

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import http.server
 import importlib.util
 import json
 import pathlib
 import sys
+import threading
 
 import pytest
 import yaml
@@ -31,6 +33,7 @@ def tool(name: str):
 
 
 record, hardware, acceptance = tool("acceptance_record"), tool("hardware_docs"), tool("acceptance")
+stream = tool("acceptance_stream")
 
 REPORT = {
     "host": "SECRET-HOST",
@@ -47,6 +50,20 @@ REPORT = {
     "start": {"total_s": 60.5, "phases": [{"phase": "load", "start_s": 1.0, "duration_s": 2.0}]},
     "endpoints": {"checks": [{"id": "a", "status": "passed", "evidence": "SECRET"}, {"id": "b", "status": "skipped"}]},
     "gpu": {"gpus": [{"uuid": "GPU-SECRET", "used_now_mib": 5}]},
+    "benchmark": {
+        "path": "SECRET-FOLDER",
+        "runs": [
+            {
+                "name": "one at a time",
+                "ok": True,
+                "max_concurrency": 1,
+                "output_throughput": 412.5,
+                "problem": "",
+                "ttft_ms": {"p50": 11.7},
+                "tpot_ms": {"p50": 2.4},
+            }
+        ],
+    },
     "failure": {"note": "There was none."},
 }
 RUNS = [
@@ -90,6 +107,9 @@ def test_record() -> None:
     assert "access-deploy" not in checks
     assert checks["plan"] == (True, "1 of 1 starts inside")
     assert checks["verify"][1].startswith("1 of 1 checks")
+    assert checks["benchmark"] == (True, "1 of 1 runs whole, 412 tokens/s at best")
+    assert "| plain | one at a time | 412.5 | 11.7 | 2.4 |" in record.markdown(made)
+    assert made["complete"] is True
     assert checks["failures"] == (True, "1 of 1 named")
     assert checks["way-back"][0] is False
     assert set(checks) <= set(hardware.CLAIMS)
@@ -101,6 +121,28 @@ def test_record() -> None:
     assert "chat-template-missing" in "\n".join(hardware.failures([made]))
     assert "NOT: a failing release goes back" in "\n".join(hardware.machines([made]))
     assert "11.00" in "\n".join(hardware.starts([made]))
+
+
+def test_a_benchmark_that_broke_off() -> None:
+    """It does not support the claim."""
+    broken = {"runs": [{"name": "x", "ok": False, "output_throughput": None, "ttft_ms": {}, "tpot_ms": {}}]}
+    made = record.record("2026-11-29", {}, {"plain": {**REPORT, "benchmark": broken}}, RUNS)
+    assert {item["id"]: item["ok"] for item in made["checks"]}["benchmark"] is False
+
+
+def test_a_model_that_was_made() -> None:
+    """It is told with its size, and not without one."""
+    seen = {**look(RECORDED[0]), "model": {"bytes": 2**30, "layers": 28, "architecture": "x"}}
+    checks = {item["id"]: item["found"] for item in record.record("2026-11-29", seen, {}, RUNS)["checks"]}
+    assert checks["random-model"] == "1.0 GiB of weights"
+    assert not record.model_checks({})
+
+
+def test_cut_off() -> None:
+    """A run that is cut off says so, in what it wrote and on the page."""
+    made = record.record("2026-11-29", look(RECORDED[0]), {"plain": REPORT}, RUNS, complete=False)
+    assert "Cut off" in record.markdown(made)
+    assert "make acceptance, cut off" in "\n".join(hardware.machines([made]))
 
 
 def test_without_gpus() -> None:
@@ -159,14 +201,175 @@ def test_check_without_words(tmp_path, monkeypatch) -> None:
         hardware.rows()
 
 
+def run_in(folder: pathlib.Path, **more: object):
+    """An acceptance that writes into a folder."""
+    given = {"gpus": "0", "ready": True, "vars": None, "host": None, "inventory": "inventories/demo", "reboot": False}
+    return acceptance.Run(argparse.Namespace(**{**given, "out": str(folder), "failures": 10, **more}))
+
+
 def test_a_host_that_is_ready(tmp_path) -> None:
     """Engine and toolkit are left alone by options that the playbook takes."""
-    given = argparse.Namespace(
-        out=str(tmp_path), gpus="0", ready=True, vars=None, host=None, inventory="inventories/demo"
-    )
-    run = acceptance.Run(given)
+    run = run_in(tmp_path)
     assert (run.common["docker_engine_install"], run.common["docker_engine_daemon_config"]) == (False, {})
     option, skipped = run.tags("deploy_medium.yml")
     assert option == "--skip-tags"
     assert run_options.problem(["deploy_medium.yml"], ["all"], skipped.split(","), None) == ""
     assert run.tags("remove_medium.yml") == []
+
+
+def test_each_step_is_written_down(tmp_path, monkeypatch) -> None:
+    """What a lease cuts off leaves all steps before; the last one says that nothing is missing."""
+    run, seen = run_in(tmp_path), []
+
+    def playbook(name: str, _more: dict) -> tuple[int, str, dict, float]:
+        written = tmp_path / "acceptance.json"
+        seen.append((name, json.loads(written.read_text(encoding="utf-8")) if written.exists() else None))
+        return 0, "changed=0", REPORT if name == "deploy_medium.yml" else {}, 1.0
+
+    monkeypatch.setattr(run, "playbook", playbook)
+    monkeypatch.setattr(run, "drain", lambda: run.step("drain", "other", True, "whole", 1.0, claim="drain"))
+    assert run.all() is True
+    names = [name for name, _written in seen]
+    assert (names[0], names[1], names[-1]) == ("playbooks/acceptance.yml", "deploy_medium.yml", "remove_medium.yml")
+    # before the second deployment the first one's figures are there
+    again = seen[2][1]
+    assert (again["complete"], next(item["id"] for item in again["checks"])) == (False, "deploy")
+    assert again["figures"][0]["benchmark"][0]["output_throughput"] == 412.5
+    assert len(seen[-1][1]["failures"]) == 10
+    assert not list(tmp_path.glob("*.new"))
+    assert json.loads((tmp_path / "acceptance.json").read_text(encoding="utf-8"))["complete"] is False
+    run.write(complete=True)
+    assert json.loads((tmp_path / "acceptance.json").read_text(encoding="utf-8"))["complete"] is True
+
+
+def test_output_of_a_playbook_is_kept(tmp_path, monkeypatch) -> None:
+    """Each in a file of its own, also when nobody lives to read it."""
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "ansible-playbook").write_text("#!/bin/sh\necho said by $3\nexit 2\n")
+    (bin_folder / "ansible-playbook").chmod(0o755)
+    monkeypatch.setattr(acceptance, "BIN", bin_folder)
+    run = run_in(tmp_path / "out")
+    for _time in range(2):
+        assert run.playbook("verify_medium.yml", {})[:3] == (2, "said by verify_medium.yml\n", {})
+    logs = sorted(path.name for path in (tmp_path / "out" / "logs").iterdir())
+    assert logs == ["01-verify_medium.log", "02-verify_medium.log"]
+
+
+WHOLE = {"tokens": 900, "finish": "length", "done": True, "ended_s": 1000.0}
+
+
+@pytest.mark.parametrize(
+    ("seen", "after_s", "stopped", "ok", "words"),
+    [
+        (
+            WHOLE,
+            30.0,
+            1003.0,
+            True,
+            "the last 30 s after the restart began, the container's end 3 s",
+        ),
+        ({**WHOLE, "tokens": 400}, 30.0, 1003.0, False, "cut off: 400 of 900"),
+        ({**WHOLE, "done": False}, 30.0, 1003.0, False, "cut off"),
+        ({**WHOLE, "finish": "abort"}, 30.0, 1003.0, False, "cut off"),
+        (WHOLE, 3.0, 1003.0, False, "too early to tell"),
+        (WHOLE, 30.0, 990.0, False, "was not stopped after that"),
+        (WHOLE, 30.0, None, False, "was not stopped after that"),
+    ],
+)
+def test_drained(seen, after_s, stopped, ok, words) -> None:
+    """Whole, long enough to have been waited for, and before the container's end."""
+    found = acceptance.drained(900, seen, after_s, stopped)
+    assert found[0] is ok
+    assert words in found[1]
+
+
+def test_when_a_container_ended() -> None:
+    """By Docker's own time; one that never ended has none."""
+    text = 'host | CHANGED | rc=0 >>\n "FinishedAt": "2026-11-28T22:08:30.123456789Z",'
+    assert acceptance.stopped_s(text) == pytest.approx(1795903710.123456)
+    assert acceptance.stopped_s('"FinishedAt": "2026-11-28T22:08:30Z"') == 1795903710.0
+    assert acceptance.stopped_s('"FinishedAt": "0001-01-01T00:00:00Z"') is None
+    assert acceptance.stopped_s("no such container") is None
+
+
+def test_how_long_an_answer_is_asked_for(tmp_path) -> None:
+    """As long as it shall last at the speed that was measured, never longer than the model's length."""
+    run = run_in(tmp_path)
+    assert run.stream_tokens() == 300 * 36
+    run.reports["plain"] = REPORT
+    assert run.stream_tokens() == round(412.5 * 36)
+    run.reports["x"] = {"benchmark": {"runs": [{"output_throughput": 9000.0, "max_concurrency": 1}]}}
+    assert run.stream_tokens() == acceptance.STREAM_MOST_TOKENS
+    run.reports["y"] = {"benchmark": {"runs": [{"output_throughput": 5.0, "max_concurrency": 8}]}}
+    assert run.stream_tokens() == acceptance.STREAM_MOST_TOKENS
+    assert list(acceptance.STARTS.values())[-1]["vllm_max_model_len"] > acceptance.STREAM_MOST_TOKENS
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """A service that streams tokens, and ends in the middle when the model's name says so."""
+
+    def do_POST(self) -> None:
+        """Stream what was asked for."""
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+        number = 2 if asked["model"] == "dies" else asked["max_tokens"]
+        for index in range(number):
+            ends = "length" if index + 1 == asked["max_tokens"] else None
+            self.said({"choices": [{"text": "x", "finish_reason": ends}]})
+        if asked["model"] != "dies":
+            self.said({"choices": [], "usage": {"completion_tokens": number}})
+            self.wfile.write(b"data: [DONE]\n\n")
+
+    def said(self, part: dict) -> None:
+        """Send one event."""
+        self.wfile.write(b"data: " + json.dumps(part).encode() + b"\n\n")
+
+    def log_message(self, *_words: object) -> None:
+        """Be quiet."""
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "words"),
+    [("whole", 0, "streamed tokens=5 finish=length done=1"), ("dies", 1, "streamed tokens=0 finish=none done=0")],
+)
+def test_stream(model, status, words, capsys) -> None:
+    """A whole answer, and one that ends in the middle."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        assert stream.main(["http://127.0.0.1:%d/v1/completions" % server.server_port, model, "5"]) == status
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert words in capsys.readouterr().out
+
+
+def test_no_service_to_stream(capsys) -> None:
+    """That nobody answers is told, not raised."""
+    assert stream.main(["http://127.0.0.1:9/v1/completions", "x", "5"]) == 1
+    assert "done=0" in capsys.readouterr().out
+
+
+def test_drain_reads_what_the_host_said(tmp_path, monkeypatch) -> None:
+    """The answer's end is found in Ansible's output, and the step has the claim."""
+    run = run_in(tmp_path)
+    line = "streamed tokens=%d finish=length done=1 ended_s=1795903700.000"
+
+    def ad_hoc(module: str, arguments: str, *_options: str) -> tuple[int, str]:
+        if module == "ansible.builtin.script":
+            return 0, '"stdout": "%s"' % (line % int(arguments.split()[3]))
+        return 0, '"FinishedAt": "2026-11-28T22:08:30Z"'
+
+    monkeypatch.setattr(run, "ad_hoc", ad_hoc)
+    monkeypatch.setattr(run, "playbook", lambda _name, _more: (0, "", {}, 1.0))
+    monkeypatch.setattr(acceptance, "STREAM_BEFORE_S", 0)
+    monkeypatch.setattr(acceptance, "STREAM_LEAST_S", -1)
+    run.drain()
+    assert (run.runs[0]["ok"], run.runs[0]["claim"]) == (True, "drain")
+    assert "end 10 s after that" in run.runs[0]["found"]
+    monkeypatch.setattr(run, "playbook", lambda _name, _more: (2, "fatal: [x]: FAILED! => why", {}, 1.0))
+    run.drain()
+    assert run.runs[1]["ok"] is False
+    assert "the restart: fatal" in run.runs[1]["found"]

@@ -26,6 +26,20 @@ def test_run(argv, expected) -> None:
     assert host_command.run(argv, 5) == expected
 
 
+def test_folder_of_the_driver(tmp_path, monkeypatch) -> None:
+    """A program beside PATH is found, as nvidia-smi in /usr/local/nvidia/bin; PATH comes first."""
+    assert "/usr/local/nvidia/bin" in host_command._MORE_FOLDERS
+    for folder in ("path", "more"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "nvidia-smi").write_text("#!/bin/sh\necho %s\n" % folder)
+        (tmp_path / folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setattr(host_command, "_MORE_FOLDERS", (str(tmp_path / "more"),))
+    monkeypatch.setenv("PATH", "/nothing")
+    assert host_command.run(["nvidia-smi"], 5)[1] == "more\n"
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    assert host_command.run(["nvidia-smi"], 5)[1] == "path\n"
+
+
 def test_not_startable(tmp_path, monkeypatch) -> None:
     """A file that the kernel refuses is told from one that is missing."""
     (tmp_path / "tool").write_text("no program\x00")
