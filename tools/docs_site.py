@@ -21,6 +21,8 @@ import role_docs
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SITE = ROOT / "docs" / "site"
 TOOLS = ROOT / ".cache" / "docs-venv" / "bin"
+#: Pages at the root of the repository, beside README.md.
+ABOUT = ("CONTRIBUTING.md", "CHANGELOG.md", "CODE_OF_CONDUCT.md", "SECURITY.md")
 BEGUN_S = time.monotonic()
 
 
@@ -31,7 +33,7 @@ def say(text: str) -> None:
 
 def pages() -> dict[str, str]:
     """Return every page that is no reference, by its place on the site."""
-    files = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+    files = [*(ROOT / name for name in ABOUT), *sorted((ROOT / "docs").glob("*.md"))]
     found = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in files}
     start = [ROOT / "README.md", SITE / "contents.md"]
     found["index.md"] = "".join(path.read_text(encoding="utf-8") for path in start)
