@@ -67,7 +67,7 @@ docs: tools ## Build the documentation's site, .cache/docs-site/html
 	@tools/bootstrap docs
 	@$(BIN)/python tools/docs_site.py
 
-docs-roles: tools ## Write the tables of the roles' READMEs, .env.example, docs/troubleshooting.md, docs/alerts.md, docs/hardware.md and docs/upgrading.md anew
+docs-roles: tools ## Write the variables in the roles' READMEs, .env.example, docs/troubleshooting.md, docs/alerts.md, docs/hardware.md and docs/upgrading.md anew
 	@$(BIN)/python tools/role_docs.py
 	@$(BIN)/python tools/failure_docs.py
 	@$(BIN)/python tools/upgrade_docs.py
