@@ -35,6 +35,9 @@ FLAGS = (
 #: Width and height of a phone and of a desk, in CSS pixels.
 PHONE, DESK = (360, 780), (1200, 900)
 
+#: No phone is wider than this.
+PHONE_WIDTH = 430
+
 
 class Browser:
     """One Chromium; each page is opened as a new visitor would, with the size and the colours that are asked for."""
@@ -48,13 +51,17 @@ class Browser:
         """Open the file ``page``, on paper where ``printed``; what was logged before is forgotten."""
         for kind in ("browser", "performance"):
             self._driver.get_log(kind)
-        width, height = size
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self._tell("Emulation.setEmulatedMedia", media="print" if printed else "", features=scheme)
-        phone = size == PHONE
-        self._tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        self.resize(size)
         self._page = page.absolute().as_uri()
         self._driver.get(self._page)
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Show the page that is open in another size; a narrow window is a phone's."""
+        width, height = size
+        phone = width <= PHONE_WIDTH
+        self._tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
 
     def complaints(self) -> list[str]:
         """Return what the console got since the page was opened, refused requests among it."""
