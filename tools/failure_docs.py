@@ -119,6 +119,11 @@ def heading(entry: dict) -> str:
     return entry["id"] + ("" if entry.get("ref", entry["id"]) == entry["id"] else " (%s)" % entry["ref"])
 
 
+def slug(text: str) -> str:
+    """Return what GitHub and MyST make of a heading to link to it."""
+    return re.sub(r"[^\w-]", "", text.lower().replace(" ", "-"))
+
+
 def symptoms(entries: dict[str, dict]) -> str:
     """Return the index by what somebody sees.
 
@@ -128,11 +133,11 @@ def symptoms(entries: dict[str, dict]) -> str:
     named = {name for names in SYMPTOMS.values() for name in names.split()}
     if named != set(entries):
         raise ValueError("SYMPTOMS and the catalogue differ: %s" % ", ".join(sorted(named ^ set(entries))))
-    text = ""
+    text = "%s\n" % "".join("- [%s](#%s)\n" % (seen, slug(seen)) for seen in SYMPTOMS)
     for seen, names in SYMPTOMS.items():
         text += "### %s\n\n" % seen
         for entry in (entries[name] for name in names.split()):
-            anchor = re.sub(r"[^\w-]", "", heading(entry).lower().replace(" ", "-"))
+            anchor = slug(heading(entry))
             text += "- [%s](#%s): %s\n" % (
                 entry["id"],
                 anchor,
