@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What is searched for comes first where it is a heading itself: each variable has one in its role's page. The rest is
+ * What is searched for comes first where it is a heading itself: each variable and each failure has one. The rest is
  * scored as Sphinx does.
  */
 "use strict";
@@ -8,7 +8,8 @@
 var Scorer = {
   score: ([_page, title, _anchor, _description, score, _file, kind]) => {
     const wanted = (new URLSearchParams(window.location.search).get("q") || "").trim().toLowerCase();
-    const heading = title.split(" > ").pop().toLowerCase();
+    // failures have a number in parentheses behind their names
+    const heading = title.split(" > ").pop().toLowerCase().replace(/ \(\w+\)$/, "");
     return kind === "title" && heading === wanted ? score + 1000 : score;
   },
   objNameMatch: 11,

@@ -84,6 +84,10 @@ class Browser:
         """Return what a script returns; the page's own rules do not bind it."""
         return self._driver.execute_script(script)
 
+    def click(self, selector: str) -> None:
+        """Click on the first element that a CSS selector finds, as a person does: scripts may not copy."""
+        self._driver.find_element(By.CSS_SELECTOR, selector).click()
+
     def overflow(self) -> int:
         """Return by how many pixels the page is wider than the window."""
         return int(self.run("return document.documentElement.scrollWidth - window.innerWidth"))

@@ -206,7 +206,7 @@ def test_code_can_be_copied(built, chromium) -> None:
     blocks = chromium.run("return document.querySelectorAll('div.highlight').length")
     assert blocks > 5
     assert chromium.run("return document.querySelectorAll('div.highlight button.copy').length") == blocks
-    chromium.run("document.querySelector('button.copy').click()")
+    chromium.click("button.copy")
     assert waited(lambda: chromium.run("return document.querySelector('button.copy').textContent") == "Copied")
 
 
