@@ -73,6 +73,7 @@ docs-roles: tools ## Write the variables in the roles' READMEs, .env.example, do
 	@$(BIN)/python tools/upgrade_docs.py
 	@$(BIN)/python tools/alert_docs.py
 	@$(BIN)/python tools/hardware_docs.py
+	@$(BIN)/python tools/variables_schema.py
 
 bench-capacity: tools ## The capacity planner against real starts: make bench CASES=path/of/kv_cases.jsonl for others (that table alone)
 	@$(BIN)/python tools/bench_capacity.py $(CASES)
