@@ -90,7 +90,8 @@ class Browser:
 
     def overflow(self) -> int:
         """Return by how many pixels the page is wider than the window."""
-        return int(self.run("return document.documentElement.scrollWidth - window.innerWidth"))
+        # not innerWidth, which a phone makes as wide as what is too wide
+        return int(self.run("const page = document.documentElement; return page.scrollWidth - page.clientWidth"))
 
     def screenshot(self, name: str, height: int | None = None) -> pathlib.Path:
         """Keep a picture of the whole page, or of its first ``height`` pixels, as a build artefact."""

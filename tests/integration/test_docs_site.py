@@ -147,12 +147,14 @@ def chromium():
 
 #: What of the page's text can be seen by no means: beside the window where nothing scrolls, or cut off by its box.
 CUT_OFF = """
+// a phone makes innerWidth as wide as what is too wide
+const width = document.documentElement.clientWidth;
 const scrolls = node => ['auto', 'scroll'].includes(getComputedStyle(node).overflowX);
 const inside = (node, test) => { for (; node; node = node.parentElement) if (test(node)) return true; return false; };
 return [...document.querySelectorAll('article *')].filter(node => {
   if (!node.checkVisibility() || node.closest('.visually-hidden, .sr-only')) return false;
   const box = node.getBoundingClientRect();
-  const beside = box.width > 1 && (box.right > innerWidth + 1 || box.left < -1) && !inside(node, scrolls);
+  const beside = box.width > 1 && (box.right > width + 1 || box.left < -1) && !inside(node, scrolls);
   const cut = getComputedStyle(node).overflowX === 'hidden' && node.scrollWidth > node.clientWidth + 1;
   return beside || cut;
 }).map(node => node.tagName + ' ' + node.className + ': ' + node.textContent.trim().slice(0, 60)).slice(0, 3);

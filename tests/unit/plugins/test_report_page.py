@@ -133,6 +133,16 @@ def test_would_be_seen(what, chromium, tmp_path) -> None:
         assert_report(chromium, ())
 
 
+def test_too_wide_would_be_seen(chromium, tmp_path) -> None:
+    """A phone zooms out of a page that is wider than its window, which must not hide it."""
+    page = tmp_path / "page.html"
+    head = '<!DOCTYPE html><meta name="viewport" content="width=device-width, initial-scale=1"><title>x</title>'
+    page.write_text(head + '<main><p style="width: 900px">x</p></main>', encoding="utf-8")
+    chromium.open(page, PHONE)
+    assert chromium.overflow() > 500
+    assert chromium.run(BESIDE)
+
+
 def brightness(colour: str) -> float:
     """Mean of red, green and blue of ``rgb(1, 2, 3)``."""
     return sum(float(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3]) / 3
@@ -140,9 +150,11 @@ def brightness(colour: str) -> float:
 
 #: What a phone shows in part or not at all: an element with a text or a bar beside the window.
 BESIDE = """
+// a phone makes innerWidth as wide as what is too wide
+const width = document.documentElement.clientWidth;
 return [...document.querySelectorAll('main *, header *, nav *')].filter(node => {
   const box = node.getBoundingClientRect();
-  return box.width > 1 && (box.right > innerWidth + 1 || box.left < -1) && !node.closest('thead');
+  return box.width > 1 && (box.right > width + 1 || box.left < -1) && !node.closest('thead');
 }).map(node => node.tagName + ': ' + node.textContent.trim().slice(0, 60));
 """
 
