@@ -67,12 +67,13 @@ docs: tools ## Build the documentation's site, .cache/docs-site/html
 	@tools/bootstrap docs
 	@$(BIN)/python tools/docs_site.py
 
-docs-roles: tools ## Write the tables of the roles' READMEs, .env.example, docs/troubleshooting.md, docs/alerts.md, docs/hardware.md and docs/upgrading.md anew
+docs-roles: tools ## Write the variables in the roles' READMEs, .env.example, docs/troubleshooting.md, docs/alerts.md, docs/hardware.md and docs/upgrading.md anew
 	@$(BIN)/python tools/role_docs.py
 	@$(BIN)/python tools/failure_docs.py
 	@$(BIN)/python tools/upgrade_docs.py
 	@$(BIN)/python tools/alert_docs.py
 	@$(BIN)/python tools/hardware_docs.py
+	@$(BIN)/python tools/variables_schema.py
 
 bench-capacity: tools ## The capacity planner against real starts: make bench CASES=path/of/kv_cases.jsonl for others (that table alone)
 	@$(BIN)/python tools/bench_capacity.py $(CASES)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -17,10 +18,17 @@ import time
 
 import playbook_docs
 import role_docs
+import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SITE = ROOT / "docs" / "site"
 TOOLS = ROOT / ".cache" / "docs-venv" / "bin"
+#: What a README's links and pictures begin with, since Galaxy shows it where relative ones lead nowhere.
+REPOSITORY = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["repository"]
+FILES = "%s/blob/main/" % REPOSITORY
+PICTURES = "%s/main/" % REPOSITORY.replace("https://github.com/", "https://raw.githubusercontent.com/")
+#: Pages at the root of the repository, beside README.md.
+ABOUT = ("CONTRIBUTING.md", "CHANGELOG.md", "CODE_OF_CONDUCT.md", "SECURITY.md")
 BEGUN_S = time.monotonic()
 
 
@@ -29,12 +37,18 @@ def say(text: str) -> None:
     print("[docs %4ds] %s" % (time.monotonic() - BEGUN_S, text), flush=True)
 
 
+def start_page(readme: str) -> str:
+    """Return the README as a page here: links into the repository stay within the site, and badges are left out."""
+    text = re.sub(r"<!-- badges -->.*<!-- /badges -->\n+", "", readme, flags=re.DOTALL)
+    return re.sub(r"\((?:%s|%s)" % (re.escape(FILES), re.escape(PICTURES)), "(", text)
+
+
 def pages() -> dict[str, str]:
     """Return every page that is no reference, by its place on the site."""
-    files = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+    files = [*(ROOT / name for name in ABOUT), *sorted((ROOT / "docs").glob("*.md"))]
     found = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in files}
-    start = [ROOT / "README.md", SITE / "contents.md"]
-    found["index.md"] = "".join(path.read_text(encoding="utf-8") for path in start)
+    start = start_page((ROOT / "README.md").read_text(encoding="utf-8"))
+    found["index.md"] = start + (SITE / "contents.md").read_text(encoding="utf-8")
     found.update({"playbooks/%s" % name: text for name, text in playbook_docs.pages().items()})
     roles = sorted(path.parent.name for path in ROOT.glob("roles/*/README.md"))
     rows = []

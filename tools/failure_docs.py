@@ -16,14 +16,73 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "troubleshooting.md"
 CATALOGUE = ROOT / "plugins" / "plugin_utils" / "startup" / "failures.yml"
 
+#: What somebody sees who knows nothing yet, and the entries that it can be. Each entry stands somewhere here.
+SYMPTOMS = {
+    "Docker or Compose refuses the container": """
+        container-name-taken port-taken-by-container port-taken-by-process address-not-of-this-host
+        mount-source-missing docker-not-answering nvidia-runtime-missing nvidia-runtime-not-registered
+        cdi-devices-unresolvable gpu-not-there rootless-cgroups-refused image-wrong-platform""",
+    "The image does not come": """
+        image-not-found image-pull-denied image-pull-failed registry-not-trusted disk-full""",
+    "The model does not come (401, 403, 404, 429, no route, no space)": """
+        model-gated hub-token-invalid model-not-found model-revision-not-found hub-offline-mode
+        hub-certificate-not-trusted hub-not-reachable hub-busy disk-too-small-for-model disk-quota-exceeded
+        cache-not-writable huggingface-hub-incompatible runai-streamer-s3-access weights-broken""",
+    "No GPU, or CUDA and driver do not fit": """
+        no-gpu-found driver-too-old driver-too-old-for-image driver-library-mismatch driver-not-loaded
+        libcuda-missing forward-compatibility-refused cuda-unknown-error fabric-manager-not-running
+        cuda-library-not-of-driver no-kernel-for-gpu gpus-lost-after-reload nvml-insufficient-permissions
+        visible-devices-uuid more-workers-than-gpus""",
+    "Out of memory on the GPU, or no room for the KV cache": """
+        no-memory-for-kv-cache context-longer-than-kv-cache context-longer-than-kv-cache-v0 gpu-out-of-memory
+        gpu-out-of-memory-in-warm-up gpu-memory-held-by-others memory-changed-while-profiling
+        auto-length-does-not-fit cpu-memory-below-kv-cache""",
+    "Killed, exit code 137 or 139, a bus error, a crash without a traceback": """
+        host-memory-exhausted killed-from-outside segmentation-fault shared-memory-bus-error cuda-error
+        too-many-open-files""",
+    "It stands still, or the workers do not find each other": """
+        nccl-hang nccl-error distributed-connect-timeout engine-start-timed-out shared-memory-too-small""",
+    "An option, or its value, is refused": """
+        option-not-accepted conflicting-flags unknown-backend-value parser-unknown chat-template-missing
+        chat-template-is-a-folder context-longer-than-model heads-not-divisible
+        batched-tokens-below-max-model-len batched-tokens-below-max-num-seqs max-num-seqs-above-mamba-blocks
+        lora-rank-above-limit draft-vocabulary-differs sleep-mode-not-supported attention-backend-not-fitting
+        graph-capture-refused user-without-passwd-entry""",
+    "Quantization or data type": """
+        quantization-differs-from-model quantization-unknown quantization-not-on-this-gpu
+        nvfp4-without-backend dtype-not-with-quantization bfloat16-not-on-this-gpu quant-config-missing
+        quant-kernel-shape-not-divisible""",
+    "The model's files and this vLLM do not understand each other": """
+        architecture-not-supported remote-code-not-allowed wrong-runner-for-model chat-template-not-in-model
+        checkpoint-weight-name-mismatch transformers-backend-needs-v5 transformers-remote-code-mismatch
+        transformers-config-mismatch missing-optional-package""",
+    "A compiler, an import or a library fails": """
+        triton-ptxas-newer-than-driver triton-passmanager-failed ptxas-too-old-for-gpu flashinfer-needs-nvcc
+        flashinfer-gpu-not-known jit-build-failed triton-no-compiler flashinfer-python-version
+        native-extension-mismatch partial-install-import-error libcudart-missing glibc-too-old""",
+    "It served, and then it stopped": """
+        engine-died interrupted-by-signal killed-from-outside host-memory-exhausted gpus-lost-after-reload
+        cuda-error""",
+}
+
 HEAD = """<!-- Generated from plugins/plugin_utils/startup/failures.yml by `make docs-roles`. -->
 # Troubleshooting
 
-What a start of vLLM can die of, as the collection names it. Ask it about a log of your own:
+What a start of vLLM can die of, as the collection names it. Of a service, `diagnose_medium.yml` names what is wrong
+with it; of a log, the module `startup_log_info` says it:
 
 ```sh
+ansible-playbook -i inventories/medium diagnose_medium.yml
 ansible localhost -m myia.vllm.startup_log_info -a path=vllm.log
 ```
+
+A run that was refused before it began says which check and what to do ([preflight](preflight.md)). A service that
+answers, but badly: [day two](day-two.md#it-serves-but-badly).
+
+## By what you see
+
+{symptoms}
+## How causes are found
 
 The first cause in the log is named, not what followed from it: other workers, the engine and the front end report the
 same failure again, and the last lines of a log are seldom the ones that matter. A failure that is not listed here is
@@ -55,10 +114,42 @@ vllm_extra_failures:
 """
 
 
+def heading(entry: dict) -> str:
+    """Return the heading of an entry: its id, and its number in the collection of failures that it comes from."""
+    return entry["id"] + ("" if entry.get("ref", entry["id"]) == entry["id"] else " (%s)" % entry["ref"])
+
+
+def slug(text: str) -> str:
+    """Return what GitHub and MyST make of a heading to link to it."""
+    return re.sub(r"[^\w-]", "", text.lower().replace(" ", "-"))
+
+
+def symptoms(entries: dict[str, dict]) -> str:
+    """Return the index by what somebody sees.
+
+    Raises:
+        ValueError: an entry stands nowhere, or something stands there that is no entry.
+    """
+    named = {name for names in SYMPTOMS.values() for name in names.split()}
+    if named != set(entries):
+        raise ValueError("SYMPTOMS and the catalogue differ: %s" % ", ".join(sorted(named ^ set(entries))))
+    text = "%s\n" % "".join("- [%s](#%s)\n" % (seen, slug(seen)) for seen in SYMPTOMS)
+    for seen, names in SYMPTOMS.items():
+        text += "### %s\n\n" % seen
+        for entry in (entries[name] for name in names.split()):
+            anchor = slug(heading(entry))
+            text += "- [%s](#%s): %s\n" % (
+                entry["id"],
+                anchor,
+                re.split(r"(?<=\w)\. ", entry["cause"])[0].rstrip(".") + ".",
+            )
+        text += "\n"
+    return text
+
+
 def shown(entry: dict) -> str:
     """Return one entry as Markdown, with its variables as code."""
-    ref = "" if entry.get("ref", entry["id"]) == entry["id"] else " (%s)" % entry["ref"]
-    lines = ["### %s%s" % (entry["id"], ref), "", entry["cause"], ""]
+    lines = ["### %s" % heading(entry), "", entry["cause"], ""]
     lines.append("- **Do:** %s" % _code(entry["fix"]))
     lines += ["- **In the phase %s:** %s" % (phase, _code(fix)) for phase, fix in entry.get("fix_by_phase", {}).items()]
     lines.append("- **Class:** `%s`" % entry["class"])
@@ -81,7 +172,7 @@ def page() -> str:
     text = CATALOGUE.read_text(encoding="utf-8")
     data = yaml.safe_load(text)
     entries = {entry["id"]: entry for entry in data["failures"]}
-    parts = [HEAD]
+    parts = [HEAD.replace("{symptoms}", symptoms(entries))]
     for mark in re.finditer(r"^  # -+ (?P<part>.+)$|^  - id: (?P<id>\S+)$", text, re.MULTILINE):
         if mark["part"]:
             parts.append("## %s\n" % (mark["part"][0].upper() + mark["part"][1:]))

@@ -139,6 +139,11 @@ def _commands(name: str, plays: list[dict]) -> str:
     return "%s\nWhere the collection is installed:\n\n```sh\n%s\n```\n" % (clone, installed)
 
 
+def _knob(role: str, name: str, option: dict) -> str:
+    link = "[`%s`](../roles/%s/README.md#%s)" % (name, role, name)
+    return "- %s: %s" % (link, role_docs.first_sentence(option["description"]))
+
+
 def page(path: pathlib.Path) -> str:
     """Return the page of a playbook."""
     text = path.read_text(encoding="utf-8")
@@ -162,7 +167,9 @@ def page(path: pathlib.Path) -> str:
     if knobs:
         parts.append("The knobs of the roles that it can come to:\n")
     for role, options in knobs.items():
-        parts += ["### Role %s\n" % role, role_docs.rows(options)]
+        parts.append("### Role %s\n" % role)
+        parts += [_knob(role, name, option) for name, option in options.items()]
+        parts.append("")
     return "\n".join(parts)
 
 

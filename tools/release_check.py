@@ -26,7 +26,8 @@ def problems(tag: str, root: pathlib.Path = ROOT) -> list[str]:
         found.append(
             "changelogs/changelog.yaml has no release %s: run `.venv/bin/antsibull-changelog release`." % version
         )
-    elif "v" + version not in (root / "CHANGELOG.md").read_text(encoding="utf-8"):
+    # Markdown of antsibull-changelog has a backslash before each point
+    elif "v" + version not in (root / "CHANGELOG.md").read_text(encoding="utf-8").replace("\\", ""):
         found.append("CHANGELOG.md has no section v%s: run `antsibull-changelog generate`." % version)
     return found
 

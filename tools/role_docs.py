@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write the roles' defaults, the variable tables of their READMEs and ``.env.example`` from the argument_specs.
+"""Write the roles' defaults, the variables in their READMEs and ``.env.example`` from the argument_specs.
 
 Usage: ``python tools/role_docs.py`` writes; with ``--check`` it only says what is out of date (exit status 1).
 """
@@ -19,6 +19,9 @@ from ansible.plugins.loader import init_plugin_loader
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- BEGIN VARIABLES -->", "<!-- END VARIABLES -->"
 
+#: A default with more characters than this is shown below its variable, not beside it.
+LONGEST_DEFAULT = 80
+
 
 def specs(role: str) -> dict:
     """Return the argument_specs of a role, by entry point."""
@@ -27,31 +30,21 @@ def specs(role: str) -> dict:
     ]
 
 
-def plain(text: str | list[str]) -> str:
+def plain(text: str) -> str:
     """Return a description as Markdown: Ansible's markup becomes code."""
-    joined = " ".join(text) if isinstance(text, list) else text
     # a variable of another role is written with that role before it
-    return re.sub(r"\b[VCOMP]\((?:[\w.]+#role:\w+:)?([^()]*)\)", r"`\1`", " ".join(joined.split())).replace("|", "\\|")
+    return re.sub(r"\b[VCOMP]\((?:[\w.]+#role:\w+:)?([^()]*)\)", r"`\1`", " ".join(text.split()))
 
 
-def shown_default(option: dict) -> str:
-    """Return the default of an option as it is written in YAML."""
-    default = option.get("default")
-    if default is None:
-        return ""
-    text = default if isinstance(default, str) and default else json.dumps(default)
-    return "`%s`" % text.replace("|", "\\|")
-
-
-def table(role: str) -> str:
-    """Return the table of a role's variables, and one for each further entry point that has some of its own."""
+def variables(role: str) -> str:
+    """Return a part for each of a role's variables, those that only a further entry point has after the others."""
     points = {point: spec.get("options") or {} for point, spec in specs(role).items()}
     main = points.pop("main")
-    text = rows(main) if main else "This role has no variables of its own; see [vllm](../vllm/README.md).\n"
+    text = entries(main) if main else "This role has no variables of its own; see [vllm](../vllm/README.md).\n"
     for point, options in points.items():
         own = {name: option for name, option in options.items() if name not in main}
         if own:
-            text += "\nOf the entry point `%s` alone:\n\n%s" % (point, rows(own))
+            text += "\n## Variables of the entry point `%s` alone\n\n%s" % (point, entries(own))
     return text
 
 
@@ -76,23 +69,45 @@ def serve_facts() -> dict[str, str]:
         limits = "" if option.least is None else ", %d or more" % option.least
         if option.most is not None:
             limits = ", %d to %d" % (option.least, option.most)
-        found[option.variable] = " (`--%s`%s)" % (option.flag, ", above 0, at most 1" if option.share else limits)
+        found[option.variable] = "`--%s`%s" % (option.flag, ", above 0, at most 1" if option.share else limits)
     return found
 
 
-def rows(options: dict) -> str:
-    """Return the table of some options."""
+def kind_and_default(option: dict, serve: str = "") -> str:
+    """Return what a variable takes, the option it sets, and its default, which is a block when it is long."""
+    kind = "`%s`" % option.get("type", "str")
+    if option.get("elements"):
+        kind += " of `%s`" % option["elements"]
+    if option.get("choices"):
+        kind += ", one of %s" % ", ".join("`%s`" % choice for choice in option["choices"])
+    kind += ", %s" % serve if serve else ""
+    if option.get("required"):
+        return kind + ", required"
+    default = option.get("default")
+    if default is None:
+        return kind
+    text = default if isinstance(default, str) and default else json.dumps(default)
+    if len(text) <= LONGEST_DEFAULT:
+        return "%s, default `%s`" % (kind, text)
+    block = yaml.dump(default, Dumper=Dumper, sort_keys=False, width=100, default_flow_style=None)
+    return "%s, default:\n\n```yaml\n%s```" % (kind, block)
+
+
+def entries(options: dict) -> str:
+    """Return a part for each of some options, with its name as heading: links and the site's search find that."""
     facts = serve_facts()
-    lines = ["| variable | type | default | what it is |", "|---|---|---|---|"]
+    parts = []
     for name, option in options.items():
-        kind = option.get("type", "str")
-        if option.get("choices"):
-            kind = "%s: %s" % (kind, ", ".join("`%s`" % choice for choice in option["choices"]))
-        lines.append(
-            "| `%s` | %s | %s | %s |"
-            % (name, kind, shown_default(option), plain(option["description"]) + facts.get(name, ""))
-        )
-    return "\n".join(lines) + "\n"
+        description = option["description"]
+        first, *more = [description] if isinstance(description, str) else description
+        text = "### `%s`\n\n%s\n\n%s\n" % (name, kind_and_default(option, facts.get(name, "")), plain(first))
+        items = [plain(item) for item in more]
+        for key, inner in (option.get("options") or {}).items():
+            told = inner["description"] if isinstance(inner["description"], str) else " ".join(inner["description"])
+            items.append("`%s` (%s): %s" % (key, kind_and_default(inner), plain(told)))
+        mark = "- " if len(items) > 1 else ""
+        parts.append(text + ("\n%s" % "".join("%s%s\n" % (mark, item) for item in items) if items else ""))
+    return "\n".join(parts)
 
 
 def first_sentence(description: str | list[str]) -> str:
@@ -133,12 +148,12 @@ def defaults(role: str) -> tuple[pathlib.Path, str]:
 
 
 def readme(role: str) -> tuple[pathlib.Path, str]:
-    """Return the path and the wanted text of a role's README: its prose, with the table between the marks."""
+    """Return the path and the wanted text of a role's README: its prose, with the variables between the marks."""
     path = ROOT / "roles" / role / "README.md"
     text = path.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    return path, "%s%s\n%s%s%s" % (before, BEGIN, table(role), END, after)
+    return path, "%s%s\n%s%s%s" % (before, BEGIN, variables(role), END, after)
 
 
 def env_example() -> tuple[pathlib.Path, str]:

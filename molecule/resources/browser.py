@@ -35,6 +35,9 @@ FLAGS = (
 #: Width and height of a phone and of a desk, in CSS pixels.
 PHONE, DESK = (360, 780), (1200, 900)
 
+#: No phone is wider than this.
+PHONE_WIDTH = 430
+
 
 class Browser:
     """One Chromium; each page is opened as a new visitor would, with the size and the colours that are asked for."""
@@ -48,13 +51,17 @@ class Browser:
         """Open the file ``page``, on paper where ``printed``; what was logged before is forgotten."""
         for kind in ("browser", "performance"):
             self._driver.get_log(kind)
-        width, height = size
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self._tell("Emulation.setEmulatedMedia", media="print" if printed else "", features=scheme)
-        phone = size == PHONE
-        self._tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        self.resize(size)
         self._page = page.absolute().as_uri()
         self._driver.get(self._page)
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Show the page that is open in another size; a narrow window is a phone's."""
+        width, height = size
+        phone = width <= PHONE_WIDTH
+        self._tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
 
     def complaints(self) -> list[str]:
         """Return what the console got since the page was opened, refused requests among it."""
@@ -77,9 +84,14 @@ class Browser:
         """Return what a script returns; the page's own rules do not bind it."""
         return self._driver.execute_script(script)
 
+    def click(self, selector: str) -> None:
+        """Click on the first element that a CSS selector finds, as a person does: scripts may not copy."""
+        self._driver.find_element(By.CSS_SELECTOR, selector).click()
+
     def overflow(self) -> int:
         """Return by how many pixels the page is wider than the window."""
-        return int(self.run("return document.documentElement.scrollWidth - window.innerWidth"))
+        # not innerWidth, which a phone makes as wide as what is too wide
+        return int(self.run("const page = document.documentElement; return page.scrollWidth - page.clientWidth"))
 
     def screenshot(self, name: str, height: int | None = None) -> pathlib.Path:
         """Keep a picture of the whole page, or of its first ``height`` pixels, as a build artefact."""

@@ -17,7 +17,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = pathlib.Path(sys.executable).parent
 
 #: What stands at the top of the artefact, and of the folders every file.
-FILES = {".env.example", "CHANGELOG.md", "CONTRIBUTING.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md"}
+FILES = {
+    ".env.example", "CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "FILES.json", "LICENSE", "MANIFEST.json",
+    "README.md", "SECURITY.md",
+}  # fmt: skip
 FOLDERS = {"awx", "changelogs", "docs", "inventories", "meta", "playbooks", "plugins", "roles", "templates"}
 #: Its password is known to everybody who runs the tests.
 LEFT_OUT = {"inventories/medium/group_vars/medium/vault.yml"}

@@ -22,6 +22,7 @@ LINTERS = {
     "failure-docs": ["python", "tools/failure_docs.py", "--check"],
     "alert-docs": ["python", "tools/alert_docs.py", "--check"],
     "hardware-docs": ["python", "tools/hardware_docs.py", "--check"],
+    "variables-schema": ["python", "tools/variables_schema.py", "--check"],
     # bash looks at one file only
     "shell": [
         "sh",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -33,6 +34,21 @@ def test_page_is_up_to_date() -> None:
     )["failures"]
     for entry in entries:
         assert page.count("### %s" % entry["id"]) >= 1
+
+
+def test_index_by_symptom(monkeypatch) -> None:
+    """Each entry stands in the index with a link to its own part; one that was forgotten is an error."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import failure_docs  # noqa: PLC0415 - needs the path above
+
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    index = page.partition("## How causes are found")[0]
+    anchors = {re.sub(r"[^\w-]", "", found.lower().replace(" ", "-")) for found in re.findall("^### (.+)$", page, re.M)}
+    assert set(re.findall(r"\(#([\w-]+)\)", index)) == anchors
+    (seen, *_rest) = failure_docs.SYMPTOMS
+    monkeypatch.setitem(failure_docs.SYMPTOMS, seen, "no-such-entry")
+    with pytest.raises(ValueError, match=r"container-name-taken.*no-such-entry"):
+        failure_docs.page()
 
 
 def case(identity: str, label: str, log: str, outcome: str = "failed", form: str = "log") -> dict:

@@ -117,6 +117,14 @@ def test_readme(role) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_readme_is_readable(role) -> None:
+    """Each variable is a part of its own that a link can name; nothing is as long as a cell of 1,000 letters."""
+    lines = (ROOT / "roles" / role / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("### `")] == ["### `%s`" % name for name in all_options(role)]
+    assert [line for line in lines if len(line) > 600] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_tasks_and_meta(role) -> None:
     """Each role can be run by its name and has its metadata."""
     assert (ROOT / "roles" / role / "tasks" / "main.yml").is_file()

@@ -47,6 +47,20 @@ def test_opens(name, size, chromium, written) -> None:
     assert_report(chromium, SECTIONS)
 
 
+@pytest.mark.parametrize("width", [360, 390])
+@pytest.mark.parametrize("name", CASES)
+def test_whole_on_a_phone(name, width, chromium, written, tmp_path) -> None:
+    """Not even a table has to be scrolled sideways: each cell and bar is on the screen, and says what it is."""
+    for page in (written(name), tmp_path / "reports" / "index.html"):
+        chromium.open(page, (width, 780))
+        assert chromium.run(BESIDE) == []
+        assert not chromium.run(
+            "return [...document.querySelectorAll('.scroll')].some(s => s.scrollWidth > s.clientWidth)"
+        )
+    said = chromium.run("return [...document.querySelectorAll('td')].map(c => getComputedStyle(c, '::before').content)")
+    assert said == ['"Host: "', '"Service: "', '"Run: "', '"Verdict: "']
+
+
 @pytest.mark.parametrize(
     ("picture", "size", "dark"),
     [("report-light.png", DESK, False), ("report-dark.png", DESK, True), ("report-phone.png", PHONE, False)],
@@ -119,10 +133,30 @@ def test_would_be_seen(what, chromium, tmp_path) -> None:
         assert_report(chromium, ())
 
 
+def test_too_wide_would_be_seen(chromium, tmp_path) -> None:
+    """A phone zooms out of a page that is wider than its window, which must not hide it."""
+    page = tmp_path / "page.html"
+    head = '<!DOCTYPE html><meta name="viewport" content="width=device-width, initial-scale=1"><title>x</title>'
+    page.write_text(head + '<main><p style="width: 900px">x</p></main>', encoding="utf-8")
+    chromium.open(page, PHONE)
+    assert chromium.overflow() > 500
+    assert chromium.run(BESIDE)
+
+
 def brightness(colour: str) -> float:
     """Mean of red, green and blue of ``rgb(1, 2, 3)``."""
     return sum(float(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3]) / 3
 
+
+#: What a phone shows in part or not at all: an element with a text or a bar beside the window.
+BESIDE = """
+// a phone makes innerWidth as wide as what is too wide
+const width = document.documentElement.clientWidth;
+return [...document.querySelectorAll('main *, header *, nav *')].filter(node => {
+  const box = node.getBoundingClientRect();
+  return box.width > 1 && (box.right > width + 1 || box.left < -1) && !node.closest('thead');
+}).map(node => node.tagName + ': ' + node.textContent.trim().slice(0, 60));
+"""
 
 #: Contrast of each element that has a text of its own with the first opaque background behind it.
 CONTRAST = """
