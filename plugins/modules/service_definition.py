@@ -115,7 +115,8 @@ nodes:
       (C(count)), the C(rank) of this one, its C(peers), and C(master_address) and C(master_port) of their rendezvous.
       Empty for a service of one host.
     - C(parallel) is V(pipeline) where the layers are split over them, V(data) where each has C(replicas_here) whole
-      replicas. C(has_api) says whether clients may ask this one.
+      replicas. C(has_api) says whether clients may ask this one, C(hybrid) whether each of them, and C(interface) which
+      network interface they use.
   type: dict
   returned: success
 base_url:

@@ -176,12 +176,11 @@ def test_clients_of_the_api_are_no_replicas(rank, look, rendezvous, picked) -> N
 
 def test_whom_vllm_calls_is_no_replica(look, rendezvous, picked, api) -> None:
     """A connection that the head has opened itself, to a hub for example."""
-    with socket.create_server(("127.0.0.3", picked)) as server:
-        with socket.create_connection(("127.0.0.3", picked)), server.accept()[0] as other:
-            # of the two ends, only the caller's is left to be seen as established
-            server.close()
-            assert other
-            assert "have joined yet" in look(0, rendezvous, api, shape="data")
+    server = socket.create_server(("127.0.0.3", picked))
+    with socket.create_connection(("127.0.0.3", picked)), server.accept()[0]:
+        # the other end's port is nobody's who listens here
+        server.close()
+        assert "have joined yet" in look(0, rendezvous, api, shape="data")
 
 
 @pytest.mark.parametrize("rank", [0, 1])
