@@ -85,7 +85,10 @@ FAILING = [
     ("model_path", "error", {"model.missing_files": list("abcde")}, LOCAL, {}, "a, b, c and 2 more, which its index"),
     (
         "model_path", "warning", {"model.missing_files": ["a"]},
-        {**LOCAL, "vllm_extra_options": {"load-format": "dummy"}}, {}, "/m without a, which its",
+        {
+            **LOCAL, "vllm_tensor_parallel_size": 2, "vllm_max_model_len": 8192,
+            "vllm_extra_options": {"load-format": "dummy"},
+        }, {}, "/m without a, which its",
     ),
     *[
         ("hub", "error", error(kind), {}, {}, "found the hub says no, needed a model that the host may download. Do")
