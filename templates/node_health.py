@@ -2,10 +2,11 @@
 # The health check of one of several hosts that serve a model together; it runs in the container of vLLM.
 #
 # vLLM's engine does not notice that another host is gone: the head's /health stays 200 and requests hang, the others
-# wait for ever (seen with 0.32). What can be seen is the connection that each has to the rendezvous of the head. Once
-# all were there and one is lost for two looks, the workers here are ended: vLLM ends with them, and Docker starts it
-# again, to wait for the others. Arguments: rank, number of hosts, address and port of the rendezvous, port of the API,
-# timeout in seconds.
+# wait for ever (seen with 0.32). What can be seen is the connection that each has to the head: to its rendezvous where
+# the layers are split over the hosts; where each has whole replicas (shape data) that is closed after the start, and
+# there are others, at ports that vLLM picks. Once all were there and one is lost for two looks, the workers here are
+# ended: vLLM ends with them, and Docker starts it again, to wait for the others. Arguments: rank, number of hosts,
+# address and port of the rendezvous, port of the API, timeout in seconds, shape, whether this host has an API (1 or 0).
 import contextlib
 import ipaddress
 import os
@@ -16,7 +17,7 @@ import sys
 import urllib.request
 
 RANK, COUNT, PORT, API_PORT, TIMEOUT_S = (int(sys.argv[n]) for n in (1, 2, 4, 5, 6))
-HEAD = sys.argv[3]
+HEAD, DATA, HAS_API = sys.argv[3], sys.argv[7] == "data", sys.argv[8] == "1"
 MARK = "/tmp/.vllm-nodes"
 LOST_LOOKS = 2
 
@@ -28,8 +29,8 @@ def address(text):
     return str(getattr(found, "ipv4_mapped", None) or found)
 
 
-def established():
-    """Yield (own address, own port, other address, other port) of each connection (proc(5), state 01)."""
+def sockets():
+    """Yield (own address, own port, other address, other port, state, inode) of each of this host (proc(5))."""
     for name in ("tcp", "tcp6"):
         try:
             with open("/proc/net/" + name) as file:
@@ -37,10 +38,31 @@ def established():
         except OSError:
             continue
         for line in lines:
-            own, other, state = line.split()[1:4]
-            if state == "01":
-                own, other = own.split(":"), other.split(":")
-                yield address(own[0]), int(own[1], 16), address(other[0]), int(other[1], 16)
+            cells = line.split()
+            own, other = cells[1].split(":"), cells[2].split(":")
+            yield address(own[0]), int(own[1], 16), address(other[0]), int(other[1], 16), cells[3], cells[9]
+
+
+def held():
+    """Return the inodes of the sockets of this container's processes: the host's others say nothing of vLLM."""
+    found = set()
+    for process in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            for number in os.listdir("/proc/%s/fd" % process) if process.isdigit() else ():
+                with contextlib.suppress(OSError):
+                    found.add(os.readlink("/proc/%s/fd/%s" % (process, number)))
+    return set(name[8:-1] for name in found if name.startswith("socket:["))
+
+
+def established():
+    """Yield (own address, own port, other address, other port) of each connection that may be to another host."""
+    mine = held() if DATA else ()
+    rows = [row for row in sockets() if not DATA or row[5] in mine]
+    # a client of the API is no node, and neither is whom vLLM calls itself
+    ports = set(row[1] for row in rows if row[4] == "0A") - set([API_PORT]) if DATA else set([PORT])
+    for own, own_port, other, port, state, _inode in rows:
+        if state == "01" and (own_port in ports if RANK == 0 else port != API_PORT if DATA else port == PORT):
+            yield own, own_port, other, port
 
 
 def there(host):
@@ -57,10 +79,10 @@ def there(host):
 def others():
     """Return the other hosts that are connected to the rendezvous, or the head where this is none."""
     if RANK == 0:
-        joined = set(other for own, port, other, _port in established() if port == PORT and other != own)
+        joined = set(other for own, _own_port, other, _port in established() if other != own)
     else:
         heads = set(item[4][0] for item in socket.getaddrinfo(HEAD, PORT))
-        joined = set(other for _own, _own_port, other, port in established() if port == PORT and other in heads)
+        joined = set(other for _own, _own_port, other, _port in established() if other in heads)
     return [host for host in joined if there(host)]
 
 
@@ -104,6 +126,6 @@ if MISSED >= LOST_LOOKS:
     sys.exit("a host of the %d was lost: vLLM is ended here, to begin again with it" % COUNT)
 if MISSED:
     sys.exit("a host of the %d is missing" % COUNT)
-if RANK == 0:
+if HAS_API:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(dict()))
     opener.open("http://127.0.0.1:%d/health" % API_PORT, timeout=TIMEOUT_S)

@@ -35,15 +35,19 @@ class ActionModule(ActionBase):
         )
         pools = looks.pools(args["gateways"], args["backend"], args["hosts"])
         result["changed"] = False
-        if args["turn"]:
-            result["problem"] = plan.turn_problem(args["turn"], args["hosts"], pools)
-            return result
         hostvars = (task_vars or {}).get("hostvars") or {}
+        together = {name: self._together(name, hostvars) for name in args["hosts"]}
+        if args["turn"]:
+            # of a replica of several hosts all are told the same, whichever of them the gateway knows
+            unit = together.get(args["turn"]) or [args["turn"]]
+            found = [plan.turn_problem(name, args["hosts"], pools) for name in unit]
+            result["problem"] = next((text for text in found if text), "")
+            return result
         seen = [
             looks.host(name, hostvars[name].get(LOOK) or {}, pools, args["silent_s"], run_identity.is_over)
             for name in args["hosts"]
         ]
-        made = plan.make(seen, args["canary"], args["serial"])
+        made = plan.make(seen, args["canary"], args["serial"], together)
         members = [
             {"host": host, "group": plan.group_of(number)}
             for number, batch in enumerate(made["batches"])
@@ -51,3 +55,9 @@ class ActionModule(ActionBase):
         ]
         result.update(made, members=members, text=plan.text(made))
         return result
+
+    @staticmethod
+    def _together(name: str, hostvars: dict) -> list[str]:
+        """Return the hosts of the inventory that serve one model with this one; empty for a service of its own."""
+        definition = hostvars[name].get("vllm_definition") or {}
+        return [str(other) for other in (definition.get("nodes") or {}).get("names") or []]

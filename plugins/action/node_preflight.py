@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import arguments as preflight_arguments
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import checks as preflight_checks
 from ansible_collections.myia.vllm.plugins.plugin_utils.preflight import nodes as preflight_nodes
 
@@ -32,7 +33,8 @@ class ActionModule(ActionBase):
         )
         hostvars = (task_vars or {})["hostvars"]
         nodes = {name: self._said(name, hostvars, args) for name in args["definition"]["nodes"]["names"]}
-        findings = preflight_nodes.check(args["definition"], nodes)
+        pull = preflight_arguments.variables(task_vars or {}, self._templar)["vllm_service_pull"]
+        findings = preflight_nodes.check(args["definition"], nodes, pull)
         refused = preflight_checks.refused(findings, args["skip"])
         result["changed"] = False
         result["findings"] = findings

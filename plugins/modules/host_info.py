@@ -212,11 +212,14 @@ host:
       type: dict
       returned: always
     image_present: {description: Whether the engine has the image., type: bool, returned: always}
+    image_digests: {description: By which digests it knows it., type: list, elements: str, returned: always}
     model:
       description:
         - The C(config) of the model (null without), C(weights_bytes) (null when unknown), C(weights_source), whether it
           is C(cached), what its C(files) say (C(pooling_module), C(chat_template), C(mistral_tokenizer); null where it
           is not known), and the C(error) (null, or C(kind) and C(text)). Kinds are those of M(myia.vllm.capacity_info).
+        - Of a folder on the host, or of the hub's cache, C(files_bytes) of the weights (null without any) and the
+          C(missing_files) that its index names; of the cache its C(commit).
       type: dict
       returned: always
     adapters:
@@ -290,16 +293,19 @@ def model_facts(p: dict, cache_dir: str, answers: dict) -> dict:
     """Return what is known of the model, from its folder, the hub's answers or the cache."""
     facts = {"config": None, "weights_bytes": None, "weights_source": "", "cached": False, "error": None}
     facts["files"] = dict(model_files.UNKNOWN)
+    facts.update(commit="", files_bytes=None, missing_files=[])
     folder = p["model_path"]
     if p["model"]:
         folder = model_source.cached_folder(cache_dir, p["model"], p["revision"])
         facts["cached"] = bool(folder)
+        facts["commit"] = os.path.basename(folder)
         if p["query_hub"]:
             answer = answers.get("config", {"config": None, "error": reachability.late("the hub")})
             facts.update(answer)
             facts["weights_bytes"], facts["weights_source"] = answers.get("weights", (None, ""))
     if folder:
         facts["files"] = model_files.of_folder(folder)
+        facts.update(model_source.on_disk(folder))
     if folder and not facts["config"]:
         try:
             facts.update(model_source.read_local(folder))
@@ -410,13 +416,14 @@ def main() -> None:
     driver_look = pool.submit(nvidia_driver.inspect, host_command.run) if p["gpus"] else None
     run = docker_cli.runner(module)
     docker = docker_cli.engine_info(run)
-    image_present = bool(p["image"]) and docker["answering"] and docker_cli.has_image(run, p["image"])
+    digests = docker_cli.image_digests(run, p["image"]) if p["image"] and docker["answering"] else None
+    image_present = digests is not None
     pulled = p["image"] and p["pull"] != "never" and (p["pull"] == "always" or not image_present)
     registry_name = reachability.registry_of(p["image"])
     registry = reachability.start(
         {"registry": lambda: reachability.query_registry(registry_name, skews.append)} if pulled else {}
     )
-    host = {**read_now(run, p, docker), "image_present": image_present}
+    host = {**read_now(run, p, docker), "image_present": image_present, "image_digests": digests or []}
     if driver_look:
         driver = driver_look.result()
         host["gpu"] = driver.pop("smi")

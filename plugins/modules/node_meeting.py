@@ -47,6 +47,8 @@ EXAMPLES = r"""
 RETURN = r"""
 problem: {description: Why this host could not listen; empty when it could., type: str, returned: always}
 resolved: {description: "Addresses that this host knows of each host, by its name.", type: dict, returned: always}
+own_name: {description: "C(name) of this host, and the C(addresses) that it has for it.", type: dict, returned: always}
+interfaces: {description: Addresses of each network interface that is up., type: dict, returned: always}
 calls:
   description: >-
     By the name of each other host, whether it was C(connected), whether the block of data came back C(whole), how many
@@ -70,6 +72,7 @@ def meet(name: str, nodes: dict, port: int, timeout_s: float) -> dict:
     found: dict = {
         "problem": "",
         "resolved": {other: meeting.resolve(str(address)) for other, address in nodes.items()},
+        "own_name": meeting.own_name(),
         "calls": {},
         "heard": [],
     }
@@ -102,7 +105,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     p = module.params
-    module.exit_json(changed=False, **meet(p["name"], p["nodes"], p["port"], p["timeout_s"]))
+    ip = module.get_bin_path("ip")
+    listing = module.run_command([ip, "-o", "addr", "show", "up"])[1] if ip else ""
+    module.exit_json(
+        changed=False,
+        interfaces=meeting.interfaces(listing),
+        **meet(p["name"], p["nodes"], p["port"], p["timeout_s"]),
+    )
 
 
 if __name__ == "__main__":

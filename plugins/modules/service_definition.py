@@ -114,12 +114,15 @@ nodes:
     - Of a model that several hosts serve together their C(names) and C(addresses), the C(head), how many they are
       (C(count)), the C(rank) of this one, its C(peers), and C(master_address) and C(master_port) of their rendezvous.
       Empty for a service of one host.
+    - C(parallel) is V(pipeline) where the layers are split over them, V(data) where each has C(replicas_here) whole
+      replicas. C(has_api) says whether clients may ask this one, C(hybrid) whether each of them, and C(interface) which
+      network interface they use.
   type: dict
   returned: success
 base_url:
   description: >-
-    Address of the service as seen on the host, or in its networks where no port is published; of several nodes that
-    of the head.
+    Address of the service as seen on the host, or in its networks where no port is published; of a node without an API
+    that of the head.
   type: str
   returned: success
 compose:

@@ -32,8 +32,9 @@ def look(tmp_path, monkeypatch, ended) -> Callable[..., str]:
     assert text.count('"/tmp/.vllm-nodes"') == 1
     code = compile(text.replace('"/tmp/.vllm-nodes"', repr(str(tmp_path / "mark"))), str(PROGRAM), "exec")
 
-    def run(rank: int, port: int, api_port: int = 1, count: int = 2) -> str:
-        arguments = ["-c", *map(str, (rank, count, "127.0.0.1", port, api_port, 2))]
+    def run(rank: int, port: int, api_port: int = 1, count: int = 2, shape: str = "pipeline", api=None) -> str:
+        has_api = int(rank == 0 if api is None else api)
+        arguments = ["-c", *map(str, (rank, count, "127.0.0.1", port, api_port, 2, shape, has_api))]
         monkeypatch.setattr(sys, "argv", arguments)
         try:
             exec(code, {"__name__": "__main__"})
@@ -139,3 +140,60 @@ def test_mark_of_a_run_before_does_not_count(look, port, api, ended, tmp_path) -
     with joined(port):
         assert "have joined yet" in look(0, port, api)
     assert ended == []
+
+
+@pytest.fixture
+def rendezvous(port) -> int:
+    """Where replicas met when they started: closed since then, as vLLM closes it."""
+    return port
+
+
+@pytest.fixture
+def picked() -> int:
+    """A port that vLLM has picked."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_replicas_are_seen_at_ports_that_vllm_picks(rank, look, rendezvous, picked, api, ended) -> None:
+    """Nobody is connected to the rendezvous after the start; a host that is lost ends the workers all the same."""
+    with joined(picked, "127.0.0.2"):
+        assert look(rank, rendezvous, api, shape="data") == ""
+    with joined(picked) if rank == 0 else contextlib.nullcontext():
+        assert "missing" in look(rank, rendezvous, api, shape="data")
+        assert ended == []
+        assert "was lost" in look(rank, rendezvous, api, shape="data")
+    assert ended
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_clients_of_the_api_are_no_replicas(rank, look, rendezvous, picked) -> None:
+    """A gateway, or a monitoring host, on one of the others."""
+    with joined(picked, "127.0.0.2"):
+        assert "have joined yet" in look(rank, rendezvous, picked, shape="data", api=False)
+
+
+def test_whom_vllm_calls_is_no_replica(look, rendezvous, picked, api) -> None:
+    """A connection that the head has opened itself, to a hub for example."""
+    server = socket.create_server(("127.0.0.3", picked))
+    with socket.create_connection(("127.0.0.3", picked)), server.accept()[0]:
+        # the other end's port is nobody's who listens here
+        server.close()
+        assert "have joined yet" in look(0, rendezvous, api, shape="data")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_connections_of_others_on_the_host_do_not_count(rank, look, rendezvous, picked, api, monkeypatch) -> None:
+    """In the host's network a container sees everybody's: those of an SSH session, for example."""
+    monkeypatch.setattr(os, "readlink", lambda _path: "/dev/null")
+    with joined(picked, "127.0.0.2"):
+        assert "have joined yet" in look(rank, rendezvous, api, shape="data")
+
+
+def test_replica_with_an_api_of_its_own_is_asked(look, rendezvous, picked, api) -> None:
+    """Where vLLM balances within a host only, each has to be healthy."""
+    with joined(picked, "127.0.0.2"):
+        assert look(1, rendezvous, api, shape="data", api=True) == ""
+        with pytest.raises(OSError, match="refused"):
+            look(1, rendezvous, rendezvous, shape="data", api=True)

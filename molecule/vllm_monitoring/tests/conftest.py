@@ -11,7 +11,7 @@ import urllib.parse
 
 import pytest
 import testinfra
-from bed import HERE, PASSWORD, TOLD, now
+from monitoring_bed import HERE, PASSWORD, TOLD, now
 
 _ROWS: list[tuple[str, ...]] = []
 

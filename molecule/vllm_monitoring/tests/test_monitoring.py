@@ -10,7 +10,7 @@ import re
 import time
 
 import pytest
-from bed import GATEWAY_KEY, HERE, KEY, NAME, PASSWORD, now
+from monitoring_bed import GATEWAY_KEY, HERE, KEY, NAME, PASSWORD, now
 
 FOLDER = "/etc/vllm-monitoring"
 

@@ -165,9 +165,14 @@ def _running_ids(run) -> list[str]:
     return out.split() if status == 0 else []
 
 
-def has_image(run, image: str) -> bool:
-    """Tell whether the engine has an image."""
-    return run(["docker", "image", "inspect", "--format", "{{.Id}}", image])[0] == 0
+def image_digests(run, image: str) -> list[str] | None:
+    """Return by which digests an engine knows an image, its id first; None where it does not have it.
+
+    Engines that keep images in different ways have different ids of the same one; the digest by which it was pulled is
+    the same.
+    """
+    status, out, _err = run(["docker", "image", "inspect", "--format", '{{.Id}} {{join .RepoDigests " "}}', image])
+    return [text.rpartition("@")[2] for text in out.split()] if status == 0 else None
 
 
 def runner(module):

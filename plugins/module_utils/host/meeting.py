@@ -39,6 +39,23 @@ def resolve(name: str) -> list[str]:
     return list(dict.fromkeys(item[4][0] for item in found))
 
 
+def interfaces(listing: str) -> dict[str, list[str]]:
+    """Return the addresses of each network interface that is up, by the text of ``ip -o addr show up``."""
+    found: dict[str, list[str]] = {}
+    for line in listing.splitlines():
+        # 2: eth0    inet 10.0.0.1/24 brd ...; a part of one is shown as eth0.5@eth0
+        cells = line.split()
+        if len(cells) > 3 and cells[2] in ("inet", "inet6"):
+            found.setdefault(cells[1].partition("@")[0], []).append(cells[3].partition("/")[0])
+    return found
+
+
+def own_name() -> dict:
+    """Return the ``name`` of this host and the ``addresses`` that it takes itself for; Gloo listens at the first."""
+    name = socket.gethostname()
+    return {"name": name, "addresses": resolve(name)}
+
+
 def _receive(connection: socket.socket, count: int) -> bytes:
     parts = b""
     while len(parts) < count:

@@ -7,6 +7,7 @@ Private to this collection; may change at any time. Only file names, sizes and o
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -74,6 +75,27 @@ def read_local(path: str) -> dict:
         return _result(config, path, size, "index")
     files = [(name, os.path.getsize(os.path.join(folder, name))) for name in os.listdir(folder or ".")]
     return _result(config, path, *_weight_files(files))
+
+
+def on_disk(folder: str) -> dict:
+    """Return what of a model's weights lies in a folder, whatever its index says.
+
+    Returns:
+        ``files_bytes`` (of the files that vLLM loads; None without any) and ``missing_files`` (names in the index that
+        are not there).
+    """
+    sizes, missing = [], []
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            # a link into nothing is no file
+            with contextlib.suppress(OSError):
+                sizes.append((name, os.path.getsize(os.path.join(folder, name))))
+    index = os.path.join(folder, "model.safetensors.index.json")
+    with contextlib.suppress(SourceError):
+        named = _parsed(_file_text(index), index).get("weight_map") or {}
+        there = dict(sizes)
+        missing = sorted({str(name) for name in named.values()} - set(there)) if isinstance(named, dict) else []
+    return {"files_bytes": _weight_files(sizes)[0], "missing_files": missing}
 
 
 def _read_hub(

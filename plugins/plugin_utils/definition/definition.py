@@ -175,8 +175,10 @@ def define(values: dict, options: dict, hosts: dict | None = None) -> tuple[dict
         "network_mode": v["vllm_network_mode"],
         "container_port": inside["vllm_port"],
         "scheme": tls.scheme(v),
-        "base_url": nodes.head_url(v, hosts) if nodes.rank(hosts) else compose_options.base_url(v),
-        "nodes": nodes.told(v, hosts),
+        "base_url": compose_options.base_url(v)
+        if nodes.has_api(hosts, dict(extra_options))
+        else nodes.head_url(v, hosts),
+        "nodes": nodes.told(v, hosts, dict(extra_options)),
         # further keys of the Compose file
         "compose": compose,
         "entrypoint": secret_env.entrypoint(hidden),
@@ -205,8 +207,11 @@ def define(values: dict, options: dict, hosts: dict | None = None) -> tuple[dict
         "stop_grace_s": drain.grace_s(inside),
         # What vLLM is started with, in order: literals and ${NAME} references into .env.
         "command": [
-            *[argument["render"] for argument in command.arguments(inside, suffix, extra_options)],
-            *nodes.arguments(hosts, v["vllm_nodes_port"]),
+            *[
+                argument["render"]
+                for argument in command.arguments(inside, suffix, nodes.own_options(hosts, extra_options))
+            ],
+            *nodes.arguments(hosts, v["vllm_nodes_port"], dict(extra_options)),
         ],
         # Environment of the container: variable -> name in .env. Values stand in .env only.
         "environment": {name: env_name for name, env_name, _value in variables},
@@ -249,14 +254,14 @@ def _said(values: dict, options: dict, hosts: dict, problems: Problems) -> tuple
     # a name that is refused is told once
     name = v["vllm_name"] if rules.SERVICE_NAME.match(v["vllm_name"]) else "unnamed"
     sources = dict(applied.sources)
-    if hosts and not is_said(v["vllm_pipeline_parallel_size"]):
+    if hosts and not is_said(v["vllm_pipeline_parallel_size"]) and not nodes.replicas(hosts, nodes.asked(v)):
         # tensor parallel within a host, layers across them: what travels between hosts is least that way
         v["vllm_pipeline_parallel_size"], sources["vllm_pipeline_parallel_size"] = nodes.count(hosts), "vllm_nodes"
     for variable, value, source in (
         ("vllm_port", _PORT, "vLLM"),
         ("vllm_container_name", "vllm-%s" % name, "vllm_name"),
         ("vllm_compile_cache", "vllm-%s-compile-cache" % name, "vllm_name"),
-        ("vllm_gpu_devices", list(range(rules.workers(v) // nodes.count(hosts) or 1)), "parallel sizes"),
+        ("vllm_gpu_devices", list(range(rules.workers(v, nodes.count(hosts)))), "parallel sizes"),
     ):
         if not is_said(v[variable]):
             v[variable], sources[variable] = value, source
@@ -278,7 +283,8 @@ def env_entries(values: dict, options: dict, hosts: dict | None = None) -> list[
     entries: list[tuple[str, str]] = []
     if gpus:
         entries.append(("CUDA_VISIBLE_DEVICES_%s" % suffix, ",".join(gpus)))
-    for argument in command.arguments(drain.told(compose_options.told(v), extra_options), suffix, extra_options):
+    inside = drain.told(compose_options.told(v), extra_options)
+    for argument in command.arguments(inside, suffix, nodes.own_options(hosts, extra_options)):
         if argument["env"]:
             entries.append((argument["env"], argument["value"]))
     of_service = command.container_env(v, suffix, extra_env, nodes.environment(v, hosts))

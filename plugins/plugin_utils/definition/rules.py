@@ -284,12 +284,11 @@ def _check_gpus(v: dict, extra_options: dict, hosts: int, problems: Problems) ->
     return gpus
 
 
-def workers(v: dict) -> int:
-    """Return how many workers, each with a GPU of its own, vLLM starts on this host."""
-    given = v["vllm_extra_options"] if isinstance(v["vllm_extra_options"], dict) else {}
-    local, _said = _local_engines({serve_options.option_name(name): value for name, value in given.items()})
+def workers(v: dict, hosts: int = 1) -> int:
+    """Return how many workers, each with a GPU of its own, vLLM starts on this host, one of ``hosts``."""
+    local, _said = _local_engines(nodes.asked(v))
     sizes = (v["vllm_tensor_parallel_size"] or 1, v["vllm_pipeline_parallel_size"] or 1)
-    return min(max(sizes[0] * sizes[1] * local, 1), _MOST_GPUS)
+    return min(max(sizes[0] * sizes[1] * local // hosts, 1), _MOST_GPUS)
 
 
 def _local_engines(extra_options: dict) -> tuple[int, str]:

@@ -2,7 +2,8 @@
 """Put the hosts of a fleet in order: who is deployed first, and how many at a time.
 
 Nothing of an earlier run is remembered anywhere: what hosts and gateways are now says what is left to do. Hosts that
-get no requests come first, since they cost nobody anything and a run that was killed may have left them so.
+get no requests come first, since they cost nobody anything and a run that was killed may have left them so. Hosts that
+serve one model together are one replica: they are deployed at the same time, and count as one.
 
 Private to this collection; may change at any time.
 """
@@ -44,7 +45,7 @@ def size(value: object, total: int) -> int:
     return min(max(number, 1), max(total, 1))
 
 
-def make(looks: list[dict], canary: object, serial: object) -> dict:
+def make(looks: list[dict], canary: object, serial: object, replicas: dict[str, list[str]] | None = None) -> dict:
     """Return the plan of a run.
 
     Args:
@@ -53,6 +54,7 @@ def make(looks: list[dict], canary: object, serial: object) -> dict:
             from it) and ``deployed_by`` (who does so now, empty when nobody does).
         canary: how many hosts come before all others, as a number or a share of all.
         serial: how many at a time after them; a list gives the sizes of the batches one by one.
+        replicas: of a host that serves together with others, all of them by name.
 
     Returns:
         ``batches`` (lists of hosts), ``first`` (hosts that came to the front, each with ``host`` and ``why``) and
@@ -72,22 +74,30 @@ def make(looks: list[dict], canary: object, serial: object) -> dict:
             "%s: is being deployed by %s. Wait until that run is over."
             % (", ".join(look["host"] for look in busy), busy[0]["deployed_by"])
         )
+    together = _together([look["host"] for look in looks], replicas or {})
+    halves = sorted({", ".join(unit) for unit in together.values()} - {", ".join(unit) for unit in _whole(together)})
+    problems += [
+        "%s serve one model together (vllm_nodes), and not all of them are in this run. Name all of them in vllm_hosts."
+        % names
+        for names in halves
+    ]
     problem = " ".join(item for item in problems if item)
     if problem:
         return {"batches": [], "first": [], "problem": "%s Nothing was changed." % problem}
     first = [{"host": look["host"], "why": why} for look in looks if (why := _out(look, looks))]
     ahead = [item["host"] for item in first]
     order = ahead + [look["host"] for look in looks if look["host"] not in ahead]
-    batches = _cut(order, canary, serial)
+    units = list(dict.fromkeys(tuple(together[host]) for host in order))
+    batches = _cut(units, canary, serial)
     serving = {look["host"] for look in looks if look["healthy"]} - {look["host"] for look in looks if look["drained"]}
-    at_once = _all_at_once(batches, serving) if len(looks) > 1 else []
+    at_once = _all_at_once(batches, serving) if len(units) > 1 else []
     if at_once:
         return {
             "batches": [],
             "first": first,
             "problem": "vllm_fleet_canary, vllm_serial: %s would be taken out of service at the same time, and nobody "
-            "else serves. Expected: at least one that goes on; set smaller numbers (canary %s, serial %s of %d hosts). "
-            "Nothing was changed." % (", ".join(at_once), canary, serial, len(looks)),
+            "else serves. Expected: at least one that goes on; set smaller numbers (canary %s, serial %s of %d). "
+            "Nothing was changed." % (", ".join(at_once), canary, serial, len(units)),
         }
     return {"batches": batches, "first": first, "problem": ""}
 
@@ -117,12 +127,24 @@ def _out(look: dict, looks: list[dict]) -> str:
     return ""
 
 
-def _cut(order: list[str], canary: object, serial: object) -> list[list[str]]:
+def _together(hosts: list[str], replicas: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return of each host all that serve with it, itself among them."""
+    return {host: list(replicas.get(host) or [host]) for host in hosts}
+
+
+def _whole(together: dict[str, list[str]]) -> list[list[str]]:
+    """Return the replicas all of whose hosts are part of the run."""
+    return [unit for unit in together.values() if set(unit) <= set(together)]
+
+
+def _cut(units: list[tuple[str, ...]], canary: object, serial: object) -> list[list[str]]:
+    """Return the hosts in batches, each of as many replicas as was said."""
     sizes = [canary, *(serial if isinstance(serial, list) else [serial])]
-    batches, rest = [], order
+    batches: list[list[str]] = []
+    rest = units
     while rest:
-        number = size(sizes[min(len(batches), len(sizes) - 1)], len(order))
-        batches.append(rest[:number])
+        number = size(sizes[min(len(batches), len(sizes) - 1)], len(units))
+        batches.append([host for unit in rest[:number] for host in unit])
         rest = rest[number:]
     return batches
 

@@ -37,6 +37,9 @@ def read(found: list[dict], gateway: dict) -> tuple[list[dict], list[str], list[
     warnings: list[str] = []
     for item in sorted(found, key=lambda item: item["host"]):
         definition = item["definition"]
+        if not (definition.get("nodes") or {}).get("has_api", True):
+            # one of several hosts that serve together, of which the head takes all requests
+            continue
         address, wrong, told = _address(item, gateway)
         problems += wrong
         warnings += told

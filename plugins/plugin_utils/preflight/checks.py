@@ -90,7 +90,7 @@ def check(definition: dict, host: dict, min_free_gib: float | None, settings: di
     plan, reason = preflight_model.planned(definition, host, c["environment"])
     # what another finding says already is not said again: no access, no GPUs, heads that cannot be split
     if healthy and readable and (split is None or split["ok"]):
-        found.append(preflight_model.fits(definition, plan, reason))
+        found.append(preflight_model.fits(definition, plan, reason, preflight_model.has_experts(definition, config)))
     if healthy:
         found += [preflight_gpu.memory(definition, host), preflight_gpu.shared(definition, host)]
     found += [

@@ -215,12 +215,14 @@ def shm(definition: dict, host: dict) -> dict:
         there = (size_bytes(definition["shm_size"]) or 0) / 1024**2
         whose = "in the container's /dev/shm (vllm_shm_size)"
         fix = "Set vllm_shm_size to 16gb; memory is only taken for what lies there."
-    needed = _SHM_NEEDED_MIB if workers > 1 else 0
+    # replicas of one host are engines of their own, with a queue each
+    engines = max((definition["nodes"] or {}).get("replicas_here", 0), 1)
+    needed = _SHM_NEEDED_MIB * engines if workers > 1 else 0
     return finding(
         "shm",
         there is None or there >= needed,
         "an unknown size" if there is None else "%.0f MiB %s" % (there, whose),
-        "%d MiB for %d workers" % (needed, workers) if needed else "nothing, there is one worker",
+        "%d MiB for %d workers" % (needed, workers * engines) if needed else "nothing, there is one worker",
         fix,
     )
 
@@ -398,6 +400,18 @@ def networks(definition: dict, host: dict) -> dict | None:
 def model_path(definition: dict, host: dict) -> dict:
     """A local model is one that can be read."""
     error = host["model"]["error"]
+    missing = host["model"].get("missing_files") or []
+    if missing and not error:
+        shown = ", ".join(missing[:3]) + (" and %d more" % (len(missing) - 3) if len(missing) > 3 else "")
+        return finding(
+            "model_path",
+            False,
+            "%s without %s, which its index names" % (definition["model"], shown),
+            "all files of the weights",
+            "Copy the folder again, in full.",
+            # another format may need none of them
+            severity="warning" if "load-format" in definition["extra_options"] else "error",
+        )
     folder = os.path.join(definition["model"], "config.json")
     wrong = "missing" if error and error["kind"] == "missing" else "unreadable: %s" % (error or {}).get("text", "")
     return finding(

@@ -104,6 +104,8 @@ def tensor_parallel(definition: dict, config: dict) -> dict | None:
         ok, found = False, "pipeline parallel %d for %d layers" % (pp, size["layers"])
         needed, fix = "at least one layer a GPU", "Lower vllm_pipeline_parallel_size"
     gpus = len(definition["gpu_devices"]) * hosts(definition)
+    if replicas_here(definition):
+        gpus //= replicas_here(definition)
     if definition["accelerator"] == "nvidia" and ok and tp * pp > gpus:
         ok, found, needed = False, "%d x %d workers on %d GPUs" % (tp, pp, gpus), "a GPU for each"
         fix = "Lower vllm_tensor_parallel_size"
@@ -113,8 +115,13 @@ def tensor_parallel(definition: dict, config: dict) -> dict | None:
 
 
 def hosts(definition: dict) -> int:
-    """Return over how many hosts the model is split."""
-    return definition["nodes"]["count"] if definition["nodes"] else 1
+    """Return over how many hosts the layers of the model are split."""
+    return definition["nodes"]["count"] if definition["nodes"] and not replicas_here(definition) else 1
+
+
+def replicas_here(definition: dict) -> int:
+    """Return how many whole replicas each of several hosts has; 0 where that is not the shape."""
+    return definition["nodes"]["replicas_here"] if definition["nodes"] else 0
 
 
 def fits_heads(tp: int, heads: int, kv_heads: int) -> bool:
@@ -170,6 +177,10 @@ def planned(definition: dict, host: dict, environment: dict | None = None) -> tu
         return None, "the memory of the GPUs is not known"
     # those of the other nodes are alike, or the deployment is refused
     memory = memory * hosts(definition)
+    if replicas_here(definition):
+        # each replica is one of its own; the plan is that of the one with the smallest cards
+        size = max(len(memory) // replicas_here(definition), 1)
+        memory = min((memory[at : at + size] for at in range(0, len(memory), size)), key=min)
     model = host["model"]
     if not model["config"]:
         return None, "the model's config.json cannot be read (%s)" % ((model["error"] or {}).get("text") or "not asked")
@@ -220,8 +231,15 @@ def plan_of(
     )
 
 
-def fits(definition: dict, plan: dict | None, reason: str) -> dict:
-    """The configuration fits into the GPUs' memory. Only what cannot even at best is refused."""
+def fits(definition: dict, plan: dict | None, reason: str, experts: bool = True) -> dict:
+    """The configuration fits into the GPUs' memory. Only what cannot even at best is refused.
+
+    Args:
+        definition: the ``vllm_definition``.
+        plan: of `planned`; None without one.
+        reason: why there is none.
+        experts: whether the model has experts, which replicas share, or may have.
+    """
     if plan is None:
         return finding(
             "capacity",
@@ -232,6 +250,9 @@ def fits(definition: dict, plan: dict | None, reason: str) -> dict:
             severity="warning",
         )
     uncounted = [name for name in definition["extra_options"] if name.partition(".")[0] in _UNCOUNTED]
+    if replicas_here(definition) and not experts:
+        # replicas without experts share nothing: each is what was planned
+        uncounted.remove("data-parallel-size")
     problems = [*plan["problems"], *plan["warnings"]]
     room = plan["kv_cache_gib_per_gpu"]
     found = {"yes": "it fits", "no": "it does not fit", "uncertain": "it may not fit"}[plan["fits"]]
@@ -252,6 +273,12 @@ def fits(definition: dict, plan: dict | None, reason: str) -> dict:
         severity="error" if plan["fits"] == "no" and not uncounted else "warning",
         details=plan["explanation"],
     )
+
+
+def has_experts(definition: dict, config: dict | None) -> bool:
+    """Tell whether a model has experts, or may have: where its configuration cannot be read."""
+    size = _shape(config, definition) if config else None
+    return size is None or bool(size["experts"])
 
 
 def _shape(config: dict, definition: dict) -> dict | None:

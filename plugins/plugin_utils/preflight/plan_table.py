@@ -86,11 +86,22 @@ def _head(definition: dict, result: dict) -> list[str]:
     rows.append(
         (
             "parallel",
-            "tensor %d x pipeline %d" % (definition["tensor_parallel_size"], definition["pipeline_parallel_size"]),
+            "tensor %d x pipeline %d" % (definition["tensor_parallel_size"], definition["pipeline_parallel_size"])
+            + _over_hosts(definition),
         )
     )
     rows += _neighbours(definition)
     return [line for name, text in rows for line in _wrapped(text, name.ljust(10))]
+
+
+def _over_hosts(definition: dict) -> str:
+    """Return over which hosts a service is spread, and how; empty for a single one."""
+    if not definition["nodes"]:
+        return ""
+    names = ", ".join(definition["nodes"]["names"])
+    if definition["nodes"]["parallel"] == "data":
+        return ", %d replicas on each of %s; this is the plan of one" % (definition["nodes"]["replicas_here"], names)
+    return ", over %s" % names
 
 
 def _neighbours(definition: dict) -> list[tuple[str, str]]:

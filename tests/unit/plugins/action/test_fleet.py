@@ -44,6 +44,25 @@ def test_turn(action) -> None:
     assert "batches" not in found
 
 
+def test_replica_of_several_hosts(action) -> None:
+    """Its hosts are of one batch, and each of them has its turn or none; the gateway knows the head alone."""
+    definition = {"vllm_definition": {"nodes": {"names": ["a", "c"]}}}
+    variables = {"hostvars": hostvars(a=definition, c=definition, b={"vllm_definition": {"nodes": {}}})}
+    args = {"hosts": ["a", "b", "c"], "backend": "vllm_medium", "gateways": [gateway(a=True, b=True)]}
+    assert action("fleet_plan", args=args).run(task_vars=variables)["batches"] == [["b"], ["a", "c"]]
+    for usable, words in ((True, ""), (False, "g: only a gets requests, and b does not.")):
+        for turn in ("a", "c"):
+            args = {
+                "hosts": ["a", "c"],
+                "backend": "vllm_medium",
+                "gateways": [gateway(a=True, b=usable)],
+                "turn": turn,
+            }
+            problem = action("fleet_plan", args=args).run(task_vars=variables)["problem"]
+            assert problem.startswith(words)
+            assert bool(problem) == bool(words)
+
+
 @pytest.mark.parametrize(("sizes", "expected"), [(False, ["b", "a", "c"]), (True, [1, 2])])
 def test_batches_are_read_from_the_groups(sizes: bool, expected: list) -> None:
     """Hosts in their order, or sizes; before there is a plan no host."""

@@ -58,6 +58,9 @@ END
 *) echo '0, GPU-a, 8.9' ;;
 esac"""
 
+#: What is said of a model that is not on the host.
+NOTHING_ON_DISK = {"commit": "", "files_bytes": None, "missing_files": []}
+
 #: How long a slow hub takes, in seconds: much longer than it is waited for, also on a machine that does other work.
 SLOW_S = 30
 
@@ -109,6 +112,7 @@ def test_everything(run, tmp_path, documentation) -> None:
     assert set(host["file_systems"]) == set(host["free_gib"])
     assert host["containers"] == [{"id": OURS, "name": "myia", "project": "vllm-medium", "gpus": ["0"]}]
     assert (host["docker_root"], host["image_present"], host["registry"]) == ("/", False, {})
+    assert host["image_digests"] == []
     assert host["shm_free_mib"] > 0
     assert host["missing_mounts"] == ["/no/such/file"]
     assert host["missing_files"] == ["/no/such/file", str(tmp_path)]
@@ -117,6 +121,7 @@ def test_everything(run, tmp_path, documentation) -> None:
     assert host["model"] == {
         "config": None, "weights_bytes": None, "weights_source": "", "cached": False, "error": None,
         "files": dict.fromkeys(("pooling_module", "chat_template", "mistral_tokenizer")),
+        **NOTHING_ON_DISK,
     }  # fmt: skip
     assert host["clock"]["skew_s"] is None
     assert abs(host["clock"]["time"] - time.time()) < 10
@@ -224,6 +229,7 @@ def test_hub_and_registry(run, net) -> None:
         "cached": False,
         "files": dict.fromkeys(("pooling_module", "chat_template", "mistral_tokenizer"), False),
         "error": None,
+        **NOTHING_ON_DISK,
     }
     assert host["registry"] == {"registry": "127.0.0.1:%d" % net, "ok": True, "text": "HTTP 401"}
     assert 3590 < host["clock"]["skew_s"] < 3610
@@ -288,3 +294,16 @@ def test_certificate(run, certificate) -> None:
     asked = {"certificate": str(certificate), "gpus": False}
     assert run(**asked, certificate_key=str(certificate))["tls_problem"] == ""
     assert run(**asked, certificate_key=__file__)["tls_problem"]
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_weights_on_the_host(complete, run, tmp_path) -> None:
+    """The files of a model's folder, whatever its index says, and which of them are not there."""
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    index = {"metadata": {"total_size": 99}, "weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    for number in (1, 2) if complete else (1,):
+        (tmp_path / ("model-%d.safetensors" % number)).write_bytes(b"12345")
+    model = run(model_path=str(tmp_path))["model"]
+    assert (model["weights_bytes"], model["files_bytes"]) == (99, 10 if complete else 5)
+    assert model["missing_files"] == ([] if complete else ["model-2.safetensors"])

@@ -184,10 +184,17 @@ def test_ways_to_the_registry(more, mirrors, proxied) -> None:
     assert "PLANTED" not in json.dumps(info)
 
 
-@pytest.mark.parametrize("status", [0, 1])
-def test_has_image(status) -> None:
-    """By the exit status of docker image inspect."""
-    assert docker_cli.has_image(lambda argv: (status, "", ""), "a:1") is (status == 0)
+@pytest.mark.parametrize(
+    ("status", "out", "digests"),
+    [
+        (1, "", None),
+        (0, "sha256:1 \n", ["sha256:1"]),
+        (0, "sha256:1 registry:5000/a@sha256:2 b@sha256:3\n", ["sha256:1", "sha256:2", "sha256:3"]),
+    ],
+)
+def test_image_digests(status, out, digests) -> None:
+    """The id, and the digests by which it was pulled; None without the image."""
+    assert docker_cli.image_digests(lambda argv: (status, out, ""), "a:1") == digests
 
 
 @pytest.mark.parametrize(

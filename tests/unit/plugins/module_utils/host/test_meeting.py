@@ -119,3 +119,29 @@ def test_resolve() -> None:
     assert "127.0.0.1" in meeting.resolve("localhost") or "::1" in meeting.resolve("localhost")
     assert meeting.resolve("no-such-host.invalid") == []
     assert meeting.resolve("no..name") == []
+
+
+def test_interfaces() -> None:
+    """As ``ip -o addr`` lists them; a part of one has the name of the whole behind an at sign."""
+    listing = (
+        "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever\n"
+        "2: eth0    inet 10.0.0.1/24 brd 10.0.0.255 scope global eth0\\       valid_lft forever\n"
+        "2: eth0    inet6 fe80::1/64 scope link\\       valid_lft forever\n"
+        "3: eth0.5@eth0    inet 10.5.0.1/24 scope global eth0.5\\       valid_lft forever\n"
+        "4: tun0    inet 10.8.0.1 peer 10.8.0.2/32 scope global tun0\n"
+        "nonsense\n"
+    )
+    assert meeting.interfaces(listing) == {
+        "lo": ["127.0.0.1"],
+        "eth0": ["10.0.0.1", "fe80::1"],
+        "eth0.5": ["10.5.0.1"],
+        "tun0": ["10.8.0.1"],
+    }
+
+
+def test_own_name(monkeypatch) -> None:
+    """What the host takes itself for."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "localhost")
+    assert meeting.own_name()["name"] == "localhost"
+    assert set(meeting.own_name()["addresses"]) <= {"127.0.0.1", "::1"}
+    assert meeting.own_name()["addresses"]

@@ -309,3 +309,17 @@ def test_adapter_config(tmp_path) -> None:
     assert model_source.adapter_config("org/sql", str(tmp_path), query=False) == {"rank": 32, "error": None}
     unasked = model_source.adapter_config("org/other", str(tmp_path), query=False)
     assert unasked["error"]["kind"] == "unreachable"
+
+
+def test_on_disk(tmp_path) -> None:
+    """What lies there counts, not what an index says; a link into nothing is no file."""
+    assert model_source.on_disk(str(tmp_path / "none")) == {"files_bytes": None, "missing_files": []}
+    (tmp_path / "model-1.safetensors").write_bytes(b"1234")
+    (tmp_path / "model-2.safetensors").symlink_to(tmp_path / "gone")
+    index = {"metadata": {"total_size": 999}, "weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert model_source.on_disk(str(tmp_path)) == {"files_bytes": 4, "missing_files": ["model-2.safetensors"]}
+    (tmp_path / "gone").write_bytes(b"56")
+    assert model_source.on_disk(str(tmp_path)) == {"files_bytes": 6, "missing_files": []}
+    (tmp_path / "model.safetensors.index.json").write_text("{", encoding="utf-8")
+    assert model_source.on_disk(str(tmp_path)) == {"files_bytes": 6, "missing_files": []}

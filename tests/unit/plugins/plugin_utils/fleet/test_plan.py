@@ -76,6 +76,45 @@ def test_what_is_refused(changes: dict, canary: object, serial: object, problem:
     assert not problem or made["problem"].endswith("Nothing was changed.")
 
 
+PAIRS = {name: pair for pair in (["a", "b"], ["c", "d"]) for name in pair}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "changes", "canary", "serial", "expected", "first"),
+    [
+        ("abcde", {}, 1, 1, ["ab", "cd", "e"], ""),
+        # the inventory may name them in any order, and one of them is enough to bring all to the front
+        ("acebd", {}, 1, 2, ["ab", "cde"], ""),
+        ("abcde", {"d": {"healthy": False}}, 1, 1, ["cd", "ab", "e"], "d"),
+        ("abcde", {"c": {"drained": ["g"]}}, 1, 1, ["cd", "ab", "e"], "c"),
+        # of three, not of five
+        ("abcde", {}, "67%", 1, ["abcd", "e"], ""),
+        # one replica alone is a fleet
+        ("ab", {}, 1, 1, ["ab"], ""),
+    ],
+)
+def test_hosts_that_serve_together_are_one(hosts, changes, canary, serial, expected, first) -> None:
+    """They are deployed at the same time, and count as one."""
+    made = plan.make(seen(*hosts, **changes), canary, serial, {**PAIRS, "e": []})
+    assert made["problem"] == ""
+    assert ["".join(batch) for batch in made["batches"]] == expected
+    assert "".join(item["host"] for item in made["first"]) == first
+
+
+@pytest.mark.parametrize(
+    ("hosts", "canary", "problem"),
+    [
+        ("abc", 1, "c, d serve one model together (vllm_nodes), and not all of them are in this run."),
+        ("abcd", 2, "vllm_fleet_canary, vllm_serial: a, b, c, d would be taken out of service at the same time"),
+    ],
+)
+def test_what_is_refused_of_hosts_that_serve_together(hosts, canary, problem) -> None:
+    """Half of a replica is none, and all replicas at once leave nobody."""
+    made = plan.make(seen(*hosts), canary, 1, PAIRS)
+    assert made["problem"].startswith(problem)
+    assert made["batches"] == []
+
+
 def test_one_host_alone_is_a_fleet() -> None:
     """Its gateway holds requests while it is switched."""
     assert plan.make(seen("a"), "100%", "100%")["batches"] == [["a"]]

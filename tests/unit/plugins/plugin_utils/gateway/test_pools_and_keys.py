@@ -33,6 +33,17 @@ def test_pools() -> None:
     ]
 
 
+@pytest.mark.parametrize(("has_api", "names"), [(False, ["node-1"]), (True, ["node-1", "node-2"])])
+def test_hosts_that_serve_together(has_api, names) -> None:
+    """The head is the replica's server; where each host has an API, each is one."""
+    head, other = service("node-1"), service("node-2")
+    head["definition"]["nodes"] = {"has_api": True}
+    other["definition"]["nodes"] = {"has_api": has_api}
+    found, problems, _warnings = read(head, other)
+    assert problems == []
+    assert [row["name"] for row in found[0]["servers"]] == names
+
+
 @pytest.mark.parametrize(
     ("changes", "address", "words"),
     [

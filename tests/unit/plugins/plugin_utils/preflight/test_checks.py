@@ -82,6 +82,14 @@ FAILING = [
     ("mounts", "error", {"missing_mounts": ["/a", "/b"]}, {}, {}, "/a, /b missing"),
     ("model_path", "error", error("missing"), LOCAL, {}, "/m/config.json missing"),
     ("model_path", "error", error("invalid", "it is no JSON"), LOCAL, {}, "unreadable: it is no JSON"),
+    ("model_path", "error", {"model.missing_files": list("abcde")}, LOCAL, {}, "a, b, c and 2 more, which its index"),
+    (
+        "model_path", "warning", {"model.missing_files": ["a"]},
+        {
+            **LOCAL, "vllm_tensor_parallel_size": 2, "vllm_max_model_len": 8192,
+            "vllm_extra_options": {"load-format": "dummy"},
+        }, {}, "/m without a, which its",
+    ),
     *[
         ("hub", "error", error(kind), {}, {}, "found the hub says no, needed a model that the host may download. Do")
         for kind in ("unauthorized", "gated", "not_found", "unreachable", "invalid")

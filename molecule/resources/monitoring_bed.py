@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of this scenario."""
+"""Names of the scenario vllm_monitoring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ GATEWAY_KEY = "PLANTED-gateway-key-5d20aa"
 #: Where the loopback receiver writes what it is told.
 TOLD = "/var/tmp/told.jsonl"
 
-HERE = pathlib.Path(__file__).parent
+#: The scenario's tests, with the programs that run on its hosts.
+HERE = pathlib.Path(__file__).parents[1] / "vllm_monitoring" / "tests"
 
 
 def now(host) -> float:
