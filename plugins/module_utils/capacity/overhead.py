@@ -24,6 +24,10 @@ _SORTING_SAMPLER_BYTES = (37.8, 38.4, 39.0)
 #: The same for samplers that do not sort (FlashInfer's; vLLM's own Triton kernel from 0.17 on): logits in 16 and 32
 #: bit, softmax and random numbers in 32 bit = 14.
 _TRITON_SAMPLER_BYTES = (8.0, 14.0, 18.0)
+#: The same for the V2 model runner, whose logits stay in 16 bit. Measured with 0.26 on an H200: 0.34 GiB of 1024
+#: sequences x 151936 words with 8192 tokens x 1024, which is 2.2 (docs/hardware.md). The upper end is that of the older
+#: runner: one model was seen.
+_V2_SAMPLER_BYTES = (1.9, 2.3, 18.0)
 #: What checking drafted tokens adds: logits of two tokens a sequence in 32 bit, their softmax and a copy
 #: (``_dummy_sampler_run`` in ``v1/worker/gpu_model_runner.py`` of 0.26; counted, not measured).
 _REJECTION_BYTES = (0.0, 8.0, 24.0)
@@ -80,20 +84,21 @@ def overhead(size: dict, rules: dict, settings: dict, total_gib: float) -> dict:
         are among the terms or not; zero without graphs); ``cold``, whether compiling may be the widest moment.
     """
     seqs, tokens = _batch(size, rules, settings, total_gib)
-    terms = [_peak(size, rules, settings, seqs, tokens)]
-    if size["multimodal"] and not settings.get("no_media"):
-        terms.append(_vision(size, settings, seqs, tokens))
-    terms += outside.terms(rules, settings)
-    terms.append({"name": "unexplained", "gib": _UNEXPLAINED_GIB, "text": "rounding and buffers of kernels"})
-    graphs = (0.0, 0.0, 0.0) if settings["eager"] else _graphs_gib(rules, settings, seqs)
-    v2 = vllm_rules.v2_takes_no_graphs(
+    v2 = vllm_rules.v2_runs(
         rules["version"],
         size,
         settings.get("quantized", False),
         settings.get("draft_method", ""),
         settings.get("environment"),
     )
-    if rules["graphs_in_budget"] and not settings["eager"] and not v2:
+    terms = [_peak(size, rules, settings, seqs, tokens, v2)]
+    if size["multimodal"] and not settings.get("no_media"):
+        terms.append(_vision(size, settings, seqs, tokens))
+    terms += outside.terms(rules, settings)
+    terms.append({"name": "unexplained", "gib": _UNEXPLAINED_GIB, "text": "rounding and buffers of kernels"})
+    graphs = (0.0, 0.0, 0.0) if settings["eager"] else _graphs_gib(rules, settings, seqs)
+    free = v2 and vllm_rules.v2_takes_no_graphs(rules["version"])
+    if rules["graphs_in_budget"] and not settings["eager"] and not free:
         text = "%d graphs x %d layers" % (_graphs(rules, settings, seqs), _stage(settings))
         terms.append({"name": "cuda_graphs", "gib": graphs, "text": text})
     total = tuple(sum(term["gib"][i] for term in terms) for i in range(3))
@@ -123,7 +128,7 @@ def _batch(size: dict, rules: dict, settings: dict, total_gib: float) -> tuple[i
     return seqs, min(tokens, seqs * settings["length"])
 
 
-def _peak(size: dict, rules: dict, settings: dict, seqs: int, tokens: int) -> dict:
+def _peak(size: dict, rules: dict, settings: dict, seqs: int, tokens: int, v2: bool) -> dict:
     """Return the peak of the profiling run: the widest of forward pass, sampler and unpacked latent attention."""
     hidden, rows = tokens * size["hidden"] * 2 / GIB, min(seqs, tokens)
     numbers = _forward_numbers(size, settings["tp"])
@@ -149,7 +154,7 @@ def _peak(size: dict, rules: dict, settings: dict, seqs: int, tokens: int) -> di
         # a pooler holds the hidden states of the whole batch, and at most once more in 32 bit (v1/pool, 0.32)
         peaks["pooler"] = ((hidden, 2 * hidden, 4 * hidden), "hidden states of %d tokens" % tokens)
     else:
-        peaks["sampler"] = _sampler(size, rules, settings, rows, tokens)
+        peaks["sampler"] = _sampler(size, rules, settings, rows, tokens, v2)
     name = max(peaks, key=lambda key: peaks[key][0][1])
     gib = tuple(max(peak[0][i] for peak in peaks.values()) for i in range(3))
     # where a start may be far above what is expected, what then is the widest is said too
@@ -158,10 +163,10 @@ def _peak(size: dict, rules: dict, settings: dict, seqs: int, tokens: int) -> di
     return {"name": name, "gib": gib, "text": text, "cold": widest == "compile"}
 
 
-def _sampler(size: dict, rules: dict, settings: dict, rows: int, tokens: int) -> tuple[tuple, str]:
+def _sampler(size: dict, rules: dict, settings: dict, rows: int, tokens: int, v2: bool) -> tuple[tuple, str]:
     """Return the sampler's peak and its text; low and high over every sampler that a start may take."""
     bytes_of = {"sorting": _SORTING_SAMPLER_BYTES, "lean": _TRITON_SAMPLER_BYTES}
-    each = [bytes_of[name] for name in rules["samplers"]]
+    each = [_V2_SAMPLER_BYTES] if v2 else [bytes_of[name] for name in rules["samplers"]]
     checked = _REJECTION_BYTES if settings.get("draft_tokens") else (0.0, 0.0, 0.0)
     spread = (min(e[0] for e in each), each[0][1], max(e[2] for e in each))
     hidden = tokens * size["hidden"] * 2 / GIB

@@ -49,7 +49,7 @@ _V2_SPECULATION = ("", "mtp", "eagle", "eagle3", "dflash", "dspark")
 #: context count as vLLM's own (``worker/worker.py`` before 0.6.5, vLLM pull request 10511; ``v1/worker/gpu_worker.py``
 #: of 0.8.5 and 0.9.0, not of 0.9.2; a start of 0.9.1.dev287 left 7.29 GiB of others out).
 _OWN_MEMORY_SINCE_V0, _OWN_MEMORY_SINCE_V1 = (0, 6, 5), (0, 9, 1)
-#: Variables of the container that `samplers`, `v2_takes_no_graphs` and `rules` look at.
+#: Variables of the container that `samplers`, `v2_runs` and `rules` look at.
 MEMORY_VARIABLES = (
     "VLLM_USE_V1",
     "VLLM_USE_V2_MODEL_RUNNER",
@@ -112,8 +112,13 @@ def samplers(version: tuple, environment: dict | None) -> tuple[str, ...]:
     return ("sorting", "lean")
 
 
-def v2_takes_no_graphs(version: tuple, size: dict, quantized: bool, method: str, environment: dict | None) -> bool:
-    """Tell whether the V2 model runner runs a model, in a version where it takes no CUDA graphs from the budget.
+def v2_takes_no_graphs(version: tuple) -> bool:
+    """Tell whether the V2 model runner of a version takes no CUDA graphs from the budget."""
+    return version < _V2_COUNTS_GRAPHS_SINCE
+
+
+def v2_runs(version: tuple, size: dict, quantized: bool, method: str, environment: dict | None) -> bool:
+    """Tell whether the V2 model runner runs a model.
 
     Args:
         version: vLLM's version.
@@ -122,7 +127,7 @@ def v2_takes_no_graphs(version: tuple, size: dict, quantized: bool, method: str,
         method: of speculation, "" for none.
         environment: the container's variables; None where they are not known.
     """
-    if not _V2_SINCE <= version < _V2_COUNTS_GRAPHS_SINCE:
+    if version < _V2_SINCE:
         return False
     chosen = (environment or {}).get("VLLM_USE_V2_MODEL_RUNNER")
     if chosen is not None:

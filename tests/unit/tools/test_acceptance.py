@@ -373,3 +373,18 @@ def test_drain_reads_what_the_host_said(tmp_path, monkeypatch) -> None:
     run.drain()
     assert run.runs[1]["ok"] is False
     assert "the restart: fatal" in run.runs[1]["found"]
+
+
+ACCEPTED = json.loads((ROOT / "docs" / "hardware" / "2026-11-30-h200.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("start", ACCEPTED["starts"], ids=lambda start: start["name"])
+def test_plans_of_today_hold_what_an_h200_got(run_module, tmp_path, start) -> None:
+    """The KV cache of each start lies in the range that is planned now for the same variables."""
+    (tmp_path / "config.json").write_text(json.dumps({**acceptance.CONFIG, "torch_dtype": "bfloat16"}))
+    given = {name.removeprefix("vllm_"): value for name, value in acceptance.STARTS[start["name"]].items()}
+    options = {"vllm_version": "0.26.0", "gpu_memory_mib": 143771, "gpu_name": "NVIDIA H200", **given}
+    options["weights_bytes"] = ACCEPTED["model"]["bytes"]
+    plan = run_module("capacity_info", model_config=str(tmp_path / "config.json"), **options)["capacity"]
+    planned = plan["kv_cache_gib_per_gpu"]
+    assert planned["low"] <= start["kv_gib"]["reported"] <= planned["high"], planned

@@ -137,4 +137,5 @@ EXPERTS = {**SMALL, "architectures": ["Qwen3MoeForCausalLM"], "num_experts": 8}
 def test_v2_runner(version, config, changes, expected) -> None:
     """Whether the runner that takes nothing for CUDA graphs runs a model."""
     said = {"quantized": False, "method": "", "environment": None, **changes}
-    assert vllm_rules.v2_takes_no_graphs(version, model_config.shape(config), **said) is expected
+    found = vllm_rules.v2_takes_no_graphs(version) and vllm_rules.v2_runs(version, model_config.shape(config), **said)
+    assert found is expected
