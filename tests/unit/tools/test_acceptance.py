@@ -242,6 +242,25 @@ def test_each_step_is_written_down(tmp_path, monkeypatch) -> None:
     assert json.loads((tmp_path / "acceptance.json").read_text(encoding="utf-8"))["complete"] is True
 
 
+@pytest.mark.parametrize(
+    ("status", "report", "ok"),
+    [
+        (0, {"benchmark": REPORT["benchmark"]}, True),
+        (2, {"benchmark": REPORT["benchmark"]}, False),
+        (0, {"benchmark": {"note": "Not run."}}, False),
+    ],
+)
+def test_benchmark_is_run_by_itself(tmp_path, monkeypatch, status, report, ok) -> None:
+    """Its figures belong to the last start, and say how long an answer is asked for."""
+    run = run_in(tmp_path)
+    last = list(acceptance.STARTS)[-1]
+    run.reports[last] = {"benchmark": {"note": "Not run."}}
+    monkeypatch.setattr(run, "playbook", lambda _name, _more: (status, "", report, 1.0))
+    run.measure()
+    assert (run.runs[-1]["name"], run.runs[-1]["ok"]) == ("benchmark", ok)
+    assert run.reports[last]["benchmark"] == report["benchmark"]
+
+
 def test_output_of_a_playbook_is_kept(tmp_path, monkeypatch) -> None:
     """Each in a file of its own, also when nobody lives to read it."""
     bin_folder = tmp_path / "bin"
