@@ -24,7 +24,9 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = pathlib.Path(sys.executable).parent
-SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+#: Those that need a GPU host, which MYIA_GPU_INVENTORY names (docs/hardware.md).
+ON_GPUS = {"gpu"} if not os.environ.get("MYIA_GPU_INVENTORY") else set()
+SCENARIOS = sorted({path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")} - ON_GPUS)
 AT_ONCE = int(os.environ.get("MYIA_SCENARIOS_AT_ONCE", "3"))
 
 #: Those that take longest begin first, so that none of them is left over when everything else is done.
