@@ -11,11 +11,16 @@ from replays import NAME, ROOT
 
 #: Playbooks that ask for more than a host with a service: who tries them with --check.
 ELSEWHERE = {
-    "acceptance": "nothing yet: it makes a model and asks for GPUs",
     "adopt_medium": "vllm_adopt", "archive_configs": "vllm_adopt", "configure_awx": "tests/integration",
     "deploy_fleet": "fleet", "deploy_gateway": "vllm_gateway", "remove_gateway": "vllm_gateway",
     "deploy_monitoring": "vllm_monitoring", "remove_monitoring": "vllm_monitoring", "new_service": "vllm_preflight",
     "prepare": "every playbook imports it", "not_released": "it only says why it is there",
+}  # fmt: skip
+#: What some ask for beside a service.
+MORE = {
+    "rotate_secrets": {"vllm_api_key": "a-new-key-for-check-mode-0123456789"},
+    "acceptance": {"acceptance_look": "/nowhere/look.json", "acceptance_ready": True,
+                   "acceptance_model": {"path": "/srv/models/checked", "config": {"model_type": "qwen3"}}},
 }  # fmt: skip
 HERE = sorted({path.stem for path in ROOT.glob("playbooks/*.yml")} - set(ELSEWHERE))
 
@@ -180,8 +185,7 @@ def test_check_mode(host, serves, play, verb) -> None:
     """Every playbook can be tried first: it ends well, and nothing on the host has changed."""
     files = "find /opt/vllm /etc/docker -type f -not -name deployment.lock -printf '%p %T@ %m %u\\n' | sort"
     before = (state(host), host.check_output(files), host.check_output("docker ps -aq; docker volume ls -q"))
-    new = {"vllm_api_key": "a-new-key-for-check-mode-0123456789"} if verb == "rotate_secrets" else {}
-    given = json.dumps({**serves, "vllm_updates_offline": True, **new})
+    given = json.dumps({**serves, "vllm_updates_offline": True, **MORE.get(verb, {})})
     run = play("--check", "-e", given, playbook=str(ROOT / "playbooks" / ("%s.yml" % verb)))
     assert run.status == 0, run.output
     assert (state(host), host.check_output(files), host.check_output("docker ps -aq; docker volume ls -q")) == before
