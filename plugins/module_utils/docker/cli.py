@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import calendar
 import glob
+import json
 import os
 import re
 import time
@@ -171,8 +172,15 @@ def image_digests(run, image: str) -> list[str] | None:
     Engines that keep images in different ways have different ids of the same one; the digest by which it was pulled is
     the same.
     """
-    status, out, _err = run(["docker", "image", "inspect", "--format", '{{.Id}} {{join .RepoDigests " "}}', image])
-    return [text.rpartition("@")[2] for text in out.split()] if status == 0 else None
+    # whole: {{join}} of Docker 20.10 cannot read the list of an image that was built on the spot
+    status, out, _err = run(["docker", "image", "inspect", "--format", "[{{json .Id}},{{json .RepoDigests}}]", image])
+    if status != 0:
+        return None
+    try:
+        own, known = json.loads(out)
+    except ValueError:
+        return []
+    return [own, *(text.rpartition("@")[2] for text in known or [])]
 
 
 def runner(module):

@@ -188,8 +188,11 @@ def test_ways_to_the_registry(more, mirrors, proxied) -> None:
     ("status", "out", "digests"),
     [
         (1, "", None),
-        (0, "sha256:1 \n", ["sha256:1"]),
-        (0, "sha256:1 registry:5000/a@sha256:2 b@sha256:3\n", ["sha256:1", "sha256:2", "sha256:3"]),
+        (0, '["sha256:1",[]]\n', ["sha256:1"]),
+        (0, '["sha256:1",null]\n', ["sha256:1"]),
+        (0, '["sha256:1",["registry:5000/a@sha256:2","b@sha256:3"]]\n', ["sha256:1", "sha256:2", "sha256:3"]),
+        # there, and not told by what it is known
+        (0, "", []),
     ],
 )
 def test_image_digests(status, out, digests) -> None:
