@@ -68,7 +68,7 @@ def ansible(core, installed: pathlib.Path, program: str, *argv: str | os.PathLik
         env=core.environment(ANSIBLE_COLLECTIONS_PATH="%s:%s" % (installed, DEPENDENCIES), ANSIBLE_HOME=str(installed)),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
