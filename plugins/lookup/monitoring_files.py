@@ -58,11 +58,10 @@ _list:
   elements: dict
 """
 
-from ansible.errors import AnsibleLookupError
+from ansible.errors import AnsibleError, AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import read_values, role_options
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems, coerce
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import role_options, usable_values
 from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring import files
 from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring.service import MonitoringError
 
@@ -98,14 +97,10 @@ class LookupModule(LookupBase):
 
     def _values(self, options: dict, variables: dict) -> dict:
         """Return the variables of some options; raises AnsibleLookupError when one has no usable value."""
-        values, unreadable = read_values(options, variables, self._templar)
-        problems = Problems()
-        values = coerce(values, options, problems)
-        texts = ["%s: %s" % item for item in sorted(unreadable.items())]
-        texts += [item["message"] for item in problems.found]
-        if texts:
-            raise AnsibleLookupError(" ".join(texts))
-        return values
+        try:
+            return usable_values(options, variables, self._templar)
+        except AnsibleError as error:
+            raise AnsibleLookupError(str(error)) from None
 
     def _value(self, variables: dict, name: str, default: object) -> object:
         if name not in variables:

@@ -35,11 +35,10 @@ _list:
   elements: raw
 """
 
-from ansible.errors import AnsibleLookupError
+from ansible.errors import AnsibleError, AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import all_options, read_values
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition.values import Problems, coerce
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition.role_variables import all_options, usable_values
 
 
 class LookupModule(LookupBase):
@@ -52,11 +51,8 @@ class LookupModule(LookupBase):
         if unknown:
             raise AnsibleLookupError("%s: no role of this collection has this variable." % ", ".join(unknown))
         options = {str(name): known[name] for name in terms}
-        values, unreadable = read_values(options, variables or {}, self._templar)
-        problems = Problems()
-        found = coerce(values, options, problems)
-        texts = ["%s: %s" % item for item in sorted(unreadable.items())]
-        texts += [item["message"] for item in problems.found]
-        if texts:
-            raise AnsibleLookupError(" ".join(texts))
+        try:
+            found = usable_values(options, variables or {}, self._templar)
+        except AnsibleError as error:
+            raise AnsibleLookupError(str(error)) from None
         return [found[str(name)] for name in terms]

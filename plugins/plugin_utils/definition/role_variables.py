@@ -12,7 +12,7 @@ import pathlib
 import yaml
 from ansible.errors import AnsibleError
 
-from ansible_collections.myia.vllm.plugins.plugin_utils.definition import nodes, said
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import nodes, said, values
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition.names import (
     EMPTY_COUNTS,
     PLAYBOOK_VARIABLES,
@@ -42,6 +42,18 @@ def role_constants(role: str) -> dict:
     """Return the content of ``role``'s vars/main.yml."""
     with open(ROLES / role / "vars" / "main.yml", encoding="utf-8") as handle:
         return yaml.safe_load(handle)
+
+
+def usable_values(options: dict, variables: dict, templar) -> dict:
+    """Return the values of some options by variable name; raises AnsibleError that names all without a usable one."""
+    found, unreadable = read_values(options, variables, templar)
+    problems = values.Problems()
+    found = values.coerce(found, options, problems)
+    texts = ["%s: %s" % item for item in sorted(unreadable.items())]
+    texts += [item["message"] for item in problems.found]
+    if texts:
+        raise AnsibleError(" ".join(texts))
+    return found
 
 
 @functools.cache
