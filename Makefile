@@ -26,14 +26,14 @@ demo-clean: ## Remove what `make demo` deployed
 	@tools/demo down
 
 test: tools cores browser prometheus images compose ## Lint, units, gates, Molecule scenarios with their core tests (some are left to test-full)
-	@status=0; $(QUICK) || status=1; $(GATES) || status=1; MYIA_TESTS=core $(BIN)/pytest tests/molecule || status=1; exit $$status
+	@export MYIA_TESTS=core; status=0; $(QUICK) || status=1; $(GATES) || status=1; $(BIN)/pytest tests/molecule || status=1; exit $$status
 
 test-full: tools cores browser prometheus images compose ## The same with every test of every scenario
 	@status=0; $(QUICK) || status=1; $(GATES) || status=1; $(BIN)/pytest tests/molecule || status=1; exit $$status
 
 test-fast: tools browser prometheus images compose ## Lint, units and one scenario with a host
-	@status=0; $(BIN)/pytest --numprocesses auto --dist loadfile tests/lint tests/unit || status=1; \
-	MYIA_TESTS=core $(BIN)/pytest tests/molecule -k '[vllm_config]' || status=1; exit $$status
+	@export MYIA_TESTS=core; status=0; $(BIN)/pytest --numprocesses auto --dist loadfile tests/lint tests/unit || status=1; \
+	$(BIN)/pytest tests/molecule -k '[vllm_config]' || status=1; exit $$status
 
 lint: tools ## ansible-lint (production), yamllint, ruff, actionlint, antsibull-changelog
 	@$(BIN)/pytest tests/lint

@@ -12,24 +12,21 @@ import subprocess
 import sys
 import threading
 
+import core_tests
 import pytest
 import yaml
-from core_tests import core_only
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Know the mark of tests that `make test` leaves to `make test-full`."""
-    config.addinivalue_line("markers", "full: takes long, one more case of what others show; see core_tests.py")
+    """Know the mark of what takes long."""
+    core_tests.register(config)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With MYIA_TESTS=core, leave out what takes long."""
-    if os.environ.get("MYIA_TESTS") == "core":
-        chosen = core_only(items)
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-        items[:] = chosen
+    """With MYIA_TESTS=core, leave that out."""
+    core_tests.leave_out(config, items, core_tests.core_only)
 
 
 @dataclasses.dataclass

@@ -54,7 +54,14 @@ def cores() -> list[Core]:
     return chosen
 
 
-@pytest.fixture(params=cores(), ids=lambda core: core.name)
+def params() -> list[object]:
+    """Each of them; `make test` takes the oldest and the newest, `make gates` and `make test-full` all."""
+    found = cores()
+    ends = (found[0], found[-1])
+    return [pytest.param(core, id=core.name, marks=() if core in ends else pytest.mark.full) for core in found]
+
+
+@pytest.fixture(params=params())
 def core(request: pytest.FixtureRequest) -> Core:
     """Each of them."""
     if not (request.param.bin / "ansible-test").exists():

@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 
@@ -228,8 +229,8 @@ OLDER, NEWER = "20260101T000000Z-0123456789ab", "20260102T000000Z-0123456789cd"
 @pytest.fixture
 def kept() -> Iterator[str]:
     """A folder of services in which the service has two good releases, the newer one current."""
-    # not in /tmp, which is refused
-    tmp_path = pathlib.Path("/srv/myia-vllm-awxjob")
+    # not in /tmp, which is refused; a folder of its own, since an interrupted run leaves one behind
+    tmp_path = pathlib.Path(tempfile.mkdtemp(prefix="myia-vllm-awxjob-", dir="/srv"))
     for name in (OLDER, NEWER):
         folder = tmp_path / "awxjob" / "releases" / name
         folder.mkdir(parents=True)

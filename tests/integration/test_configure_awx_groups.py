@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from awx_configured import EXTRA_VARS, ONE_JOB, PLAYBOOKS, Run, said_of
 from awx_standin import AwxStandin
 
@@ -18,6 +19,7 @@ SEVERAL = {
 }
 
 
+@pytest.mark.full
 def test_several_services(tmp_path) -> None:
     """Their group, a schedule for each on the hosts that have it, and forms that ask which is meant; twice the same."""
     with AwxStandin(playbooks=PLAYBOOKS) as awx:
@@ -59,6 +61,7 @@ WITH_GATEWAY = {
 }
 
 
+@pytest.mark.full
 def test_gateway_and_monitoring(tmp_path) -> None:
     """Their groups, a host of two among them, with what the form tells of their settings; twice the same."""
     with AwxStandin(playbooks=PLAYBOOKS) as awx:

@@ -91,6 +91,7 @@ def test_cuda_in_the_image(host, play, runtime, served, image) -> None:
     assert again.recap["changed"] == 0
 
 
+@pytest.mark.full
 def test_cuda_test_left_out(host, play, runtime, served) -> None:
     """What the operator left out is left out, and what comes of it is told as a start that failed."""
     run = play("-e", json.dumps({**served, "vllm_accelerator": "nvidia", "vllm_gpu_devices": "0",

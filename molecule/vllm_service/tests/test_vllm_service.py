@@ -165,6 +165,7 @@ def test_caches_outlive_releases(host, play) -> None:
     assert host.check_output("stat -c %%u:%%g %s/mine" % volume) == "1234:5678"
 
 
+@pytest.mark.full
 def test_start_after_an_interrupted_compose(host, play, leave_behind, only_the_service) -> None:
     """What a Compose left that was killed is removed before the next one would trip over it."""
     leave_behind()
