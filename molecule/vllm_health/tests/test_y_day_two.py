@@ -18,6 +18,10 @@ ELSEWHERE = {
 }  # fmt: skip
 #: What some ask for beside a service.
 MORE = {
+    # its own group is `vllm`
+    "deploy": {"vllm_hosts": "medium"},
+    # no registry knows an image that was built on the spot
+    "pin_medium": {"vllm_image": "myia-vllm-cpu@sha256:%s" % ("0" * 64)},
     "rotate_secrets": {"vllm_api_key": "a-new-key-for-check-mode-0123456789"},
     "acceptance": {"acceptance_look": "/nowhere/look.json", "acceptance_ready": True,
                    "acceptance_model": {"path": "/srv/models/checked", "config": {"model_type": "qwen3"}}},
@@ -52,12 +56,20 @@ def rows(play, tmp_path):
     return look
 
 
+@pytest.fixture(scope="module")
+def deployed(standin, play):
+    """It is the release that serves: tests of other files have deployed theirs since."""
+    run = play("-e", json.dumps(standin))
+    assert run.status == 0, run.output
+    return standin
+
+
 @pytest.fixture
-def serves(host, standin, play):
+def serves(host, deployed, play):
     """The service serves, whatever a test before has left."""
     if state(host)[:2] != ["running", "unless-stopped"]:
         assert play(playbook=root("start_medium")).status == 0
-    return standin
+    return deployed
 
 
 def test_stop_and_deploy(host, serves, play, rows) -> None:
