@@ -11,8 +11,8 @@ short_description: Keep the alerts of a service quiet for a while
 version_added: 0.1.0
 author: myia.vllm contributors (@myia)
 description:
-  - Makes a silence in an Alertmanager for exactly O(labels), which ends by itself. One of the same author and labels
-    that holds already gets the new end.
+  - Makes a silence in an Alertmanager for exactly each entry of O(labels), which ends by itself. One of the same author
+    and labels that holds already gets the new end.
   - An Alertmanager that does not answer fails nothing, since no deployment should stop for it; RV(problem) says so.
 extends_documentation_fragment:
   - myia.vllm.attributes
@@ -22,7 +22,7 @@ attributes:
     details: Predicts the change.
   diff_mode:
     support: none
-    details: RV(silence) says which it was.
+    details: RV(silences) says which they were.
 options:
   url:
     description: Address of the Alertmanager, as seen from this host.
@@ -37,8 +37,11 @@ options:
     type: str
     default: ""
   labels:
-    description: Labels that an alert must have, each with its value.
-    type: dict
+    description: >-
+      For each silence the labels that an alert must have, each with its value, or with a list of values of which it has
+      one.
+    type: list
+    elements: dict
     required: true
   seconds:
     description: In how many seconds it ends.
@@ -64,12 +67,14 @@ EXAMPLES = r"""
     url: http://127.0.0.1:9093
     user: vllm
     password: "{{ vllm_monitoring_password }}"
-    labels: {host: gpu-host-1, service: medium}
+    labels:
+      - {host: gpu-host-1, service: medium}
+      - {scope: gateway, proxy: vllm_medium, server: [gpu-host-1, gpu-host-1-medium]}
     seconds: 3600
 """
 
 RETURN = r"""
-silence: {description: Id of the silence; empty where none was made., type: str, returned: success}
+silences: {description: Ids of the silences that hold., type: list, elements: str, returned: success}
 problem: {description: Why nothing could be done; empty when it could., type: str, returned: success}
 """
 
@@ -85,7 +90,7 @@ def main() -> None:
             "url": {"type": "str", "required": True},
             "user": {"type": "str", "default": ""},
             "password": {"type": "str", "default": "", "no_log": True},
-            "labels": {"type": "dict", "required": True},
+            "labels": {"type": "list", "elements": "dict", "required": True},
             "seconds": {"type": "int", "required": True},
             "only_existing": {"type": "bool", "default": False},
             "author": {"type": "str", "default": "myia.vllm"},
@@ -94,19 +99,21 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    labels = {str(name): str(value) for name, value in params["labels"].items()}
     manager = silences.Alertmanager(params["url"], params["user"], params["password"])
-    changed, silence, problem = False, "", ""
+    changed, found, problem = False, [], ""
     try:
-        there = manager.ours(params["author"], labels)
-        if there or not params["only_existing"]:
+        for labels in params["labels"]:
+            there = manager.ours(params["author"], labels)
+            if not there and params["only_existing"]:
+                continue
             changed = True
             silence = there[0]["id"] if there else ""
             if not module.check_mode:
                 silence = manager.put(params["author"], labels, params["comment"], params["seconds"], silence)
+            found += [silence] if silence else []
     except silences.SilenceError as error:
-        changed, problem = False, str(error)
-    module.exit_json(changed=changed, silence=silence, problem=problem)
+        changed, problem = bool(found) and not module.check_mode, str(error)
+    module.exit_json(changed=changed, silences=found, problem=problem)
 
 
 if __name__ == "__main__":

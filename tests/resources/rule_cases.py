@@ -45,6 +45,10 @@ FRONTEND = 'haproxy_frontend_http_responses_total{proxy="vllm",code="%s",' + GAT
 DISK = 'node_filesystem_%s_bytes{mountpoint="/var",device="/dev/a",fstype="ext4",' + N + "}"
 EXPIRY = 'probe_ssl_earliest_cert_expiry{job="vllm-health",' + L + "}"
 BACKEND = 'haproxy_backend_active_servers{proxy="vllm_medium",%s}' % GATEWAY
+#: Of one or two servers, each with its state UP.
+SERVERS = [
+    'haproxy_server_status{proxy="vllm_medium",server="%s",state="UP",%s}' % (name, GATEWAY) for name in ("h1", "h2")
+]
 STATUS = 'haproxy_server_status{proxy="vllm_medium",server="h1",state="DOWN",%s}' % GATEWAY
 
 #: Name of the alert -> series with which it fires, series with which it must not.
@@ -163,7 +167,10 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
     "GatewayDown": ({"up{%s}" % GATEWAY: "0x240"}, {"up{%s}" % GATEWAY: "1x240"}),
     "GatewayServerDown": ({STATUS: "1x240"}, {STATUS: "0x240"}),
-    "GatewayNoServer": ({BACKEND: "0x240"}, {BACKEND: "1x240"}),
+    "GatewayNoServer": (
+        {BACKEND: "0x240", **dict.fromkeys(SERVERS, "0x240")},
+        {BACKEND: "1x240", SERVERS[0]: "1x240", SERVERS[1]: "0x240"},
+    ),
     "GatewayRejects": (
         {FRONTEND % "2xx": "0+5x240", FRONTEND % "4xx": "0+5x240"},
         {FRONTEND % "2xx": "0+50x240", FRONTEND % "4xx": "0+1x240"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -55,28 +56,28 @@ class Alertmanager:
         except ValueError:
             raise SilenceError("%s is no Alertmanager: it answers %r" % (self.url, text[:60])) from None
 
-    def ours(self, author: str, labels: dict[str, str]) -> list[dict]:
+    def ours(self, author: str, labels: dict[str, str | list[str]]) -> list[dict]:
         """Return the silences of an author for exactly these labels that have not ended."""
+        wanted = {item["name"]: (item["value"], item["isRegex"]) for item in matchers(labels)}
         found = self._ask("GET", "/api/v2/silences")
         return [
             item
             for item in (found if isinstance(found, list) else [])
             if item.get("status", {}).get("state") != "expired"
             and item.get("createdBy") == author
-            and {matcher["name"]: matcher["value"] for matcher in item.get("matchers", [])} == labels
+            and {one["name"]: (one["value"], one.get("isRegex", False)) for one in item.get("matchers", [])} == wanted
         ]
 
-    def put(self, author: str, labels: dict[str, str], comment: str, seconds: float, identity: str = "") -> str:
+    def put(
+        self, author: str, labels: dict[str, str | list[str]], comment: str, seconds: float, identity: str = ""
+    ) -> str:
         """Make a silence that ends by itself, or give one another end; return its id.
 
         Its end is set, never "until removed": a run that dies must not keep a service silent.
         """
         now = time.time()
         body: dict = {
-            "matchers": [
-                {"name": name, "value": value, "isRegex": False, "isEqual": True}
-                for name, value in sorted(labels.items())
-            ],
+            "matchers": matchers(labels),
             "startsAt": stamp(now),
             "endsAt": stamp(now + seconds),
             "createdBy": author,
@@ -86,6 +87,20 @@ class Alertmanager:
             body["id"] = identity
         found = self._ask("POST", "/api/v2/silences", body)
         return str(found.get("silenceID", "")) if isinstance(found, dict) else ""
+
+
+def matchers(labels: dict[str, str | list[str]]) -> list[dict]:
+    """Return labels as the API wants them; one with a list has to have one of its values."""
+    return [
+        {
+            "name": str(name),
+            # the program is in Go, whose expressions are anchored here and know these escapes
+            "value": "|".join(re.escape(str(one)) for one in value) if isinstance(value, list) else str(value),
+            "isRegex": isinstance(value, list),
+            "isEqual": True,
+        }
+        for name, value in sorted(labels.items())
+    ]
 
 
 def stamp(seconds: float) -> str:

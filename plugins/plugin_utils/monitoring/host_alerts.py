@@ -153,6 +153,16 @@ def _expires(name: str, select: str, scope: str, then: str, limits: dict[str, fl
 def of_gateway(timing: Timing, limits: dict[str, float]) -> list[Alert]:
     """Return the alerts about all gateways; they have the label ``gateway``."""
     job = '{job="vllm-gateway"}'
+    # the server of a service that was stopped on purpose; in a run about all services of a machine its name has both
+    stopped = 'label_replace(vllm_stopped == 1, "proxy", "vllm_$1", "service", "(.+)")'
+    stopped = " unless on (proxy, server) (%s or %s)" % (
+        'label_replace(%s, "server", "$1", "host", "(.+)")' % stopped,
+        'label_join(%s, "server", "-", "host", "service")' % stopped,
+    )
+    # the only server of its backend: the alert names it, since while it is switched nobody has to be called
+    status = 'haproxy_server_status{job="vllm-gateway",state="%s",proxy=~"vllm_.*"}'
+    alone = "(%s and on (gateway, proxy) (count by (gateway, proxy) (%s) == 1))" % (status % "UP", status % "UP")
+    none = '(haproxy_backend_active_servers{job="vllm-gateway",proxy=~"vllm_.*"} == 0)'
     responses = 'haproxy_frontend_http_responses_total{job="vllm-gateway",code="%s"}'
     return [
         Alert(
@@ -163,13 +173,15 @@ def of_gateway(timing: Timing, limits: dict[str, float]) -> list[Alert]:
         ),
         Alert(
             "GatewayServerDown", "ticket",
-            'haproxy_server_status{job="vllm-gateway",state="DOWN",proxy=~"vllm_.*"} == 1', 4 * timing.scrape_s,
+            "%s == 1%s" % (status % "DOWN", stopped), 4 * timing.scrape_s,
             "the gateway {{ $labels.gateway }} takes {{ $labels.server }} of {{ $labels.proxy }} for down",
             "If VllmDown says so too, mend that. Else the way between gateway and host is broken.", "gateway",
         ),
         Alert(
             "GatewayNoServer", "page",
-            'haproxy_backend_active_servers{job="vllm-gateway",proxy=~"vllm_.*"} == 0', 2 * timing.scrape_s,
+            "(%s and on (gateway, proxy) %s)%s or (%s unless on (gateway, proxy) %s)"
+            % (alone, none, stopped, none, alone),
+            2 * timing.scrape_s,
             "no server of {{ $labels.proxy }} is left at the gateway {{ $labels.gateway }}",
             "Clients get 503. Bring a host back: diagnose_medium.yml, or admit one that was drained.", "gateway",
         ),

@@ -69,6 +69,18 @@ def test_one_silence_of_a_service(manager) -> None:
     assert set(StandIn.headers_seen) == {"Basic dTpw"}
 
 
+def test_one_of_several_values(manager) -> None:
+    """A list is a choice, with nothing in it that a regular expression would read."""
+    labels = {"scope": "gateway", "server": ["gpu.1", "gpu.1-medium"]}
+    manager.put("myia.vllm", labels, "why", 60)
+    assert StandIn.kept[0]["matchers"] == [
+        {"name": "scope", "value": "gateway", "isRegex": False, "isEqual": True},
+        {"name": "server", "value": "gpu\\.1|gpu\\.1\\-medium", "isRegex": True, "isEqual": True},
+    ]
+    assert len(manager.ours("myia.vllm", labels)) == 1
+    assert manager.ours("myia.vllm", {**labels, "server": "gpu\\.1|gpu\\.1\\-medium"}) == []
+
+
 def test_problems_are_told(manager) -> None:
     """What it refuses, and one that does not answer."""
     with pytest.raises(silences.SilenceError, match="answers 400"):

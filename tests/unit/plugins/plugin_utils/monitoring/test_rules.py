@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 import yaml
-from rule_cases import CASES, DCGM_CASES, OUTAGE, L
+from rule_cases import BACKEND, CASES, DCGM_CASES, GATEWAY, OUTAGE, L
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.definition import vllm_options
 from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring import alerts, promql, rules
@@ -149,6 +149,50 @@ def test_a_service_that_was_stopped_on_purpose(tmp_path) -> None:
     quiet = {**told, "vllm_stopped{%s}" % TIMER: "1x240"}
     cases = {name: (told, quiet) for name in ("VllmDown", "VllmHealthFailing", "VllmAvailabilityBurn1h")}
     done = promtool(tmp_path, {"service.yml": made()}, cases_for_promtool(cases))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@with_promtool
+@pytest.mark.parametrize(
+    ("server", "host", "of_two"), [("h1", "h1", False), ("h1-medium", "h1", False), ("h1", "h1", True)]
+)
+def test_a_gateway_before_a_service_that_was_stopped_on_purpose(tmp_path, server, host, of_two) -> None:
+    """Nobody is called for its server; where another one should be there, that none is left is told."""
+    status = 'haproxy_server_status{proxy="vllm_medium",server="%s",state="%s",' + GATEWAY + "}"
+    down = {BACKEND: "0x240", status % (server, "UP"): "0x240", status % (server, "DOWN"): "1x240"}
+    if of_two:
+        down[status % ("h2", "UP")] = "0x240"
+    stopped = 'vllm_stopped{host="%s",service="medium"}' % host
+    quiet = {**down, stopped: "1x240"}
+    cases = {"GatewayServerDown": ({**down, stopped: "0x240"}, quiet)}
+    found = cases_for_promtool(
+        {**cases, "GatewayNoServer": ({**down, stopped: "0x240"}, {BACKEND: "1x240"} if of_two else quiet)}
+    )
+    done = promtool(tmp_path, {"gateway.yml": rules.of_gateway(Timing(), LIMITS)}, found)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if of_two:
+        fires = cases_for_promtool({"GatewayNoServer": (quiet, {BACKEND: "1x240"})})
+        done = promtool(tmp_path, {"gateway.yml": rules.of_gateway(Timing(), LIMITS)}, fires)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@with_promtool
+@pytest.mark.parametrize(("servers", "named"), [(["h1"], 1), (["h1", "h2"], 0)])
+def test_the_only_server_is_named(tmp_path, servers, named) -> None:
+    """By it the alert is kept quiet while that host is deployed to; that several are gone is expected by nobody."""
+    status = 'haproxy_server_status{proxy="vllm_medium",server="%s",state="UP",' + GATEWAY + "}"
+    case = {
+        "interval": "15s",
+        "input_series": [
+            {"series": key, "values": "0x240"} for key in (BACKEND, *(status % server for server in servers))
+        ],
+        "promql_expr_test": [{
+            "expr": 'count(ALERTS{alertname="GatewayNoServer",server="%s"}) or vector(0)' % named_of,
+            "eval_time": "59m45s",
+            "exp_samples": [{"labels": "{}", "value": wanted}],
+        } for named_of, wanted in (("h1", named), ("", 1 - named))],
+    }  # fmt: skip
+    done = promtool(tmp_path, {"gateway.yml": rules.of_gateway(Timing(), LIMITS)}, [case])
     assert done.returncode == 0, done.stdout + done.stderr
 
 
