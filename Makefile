@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; the others are their parts. Tools live in .venv, made on first use.
-.PHONY: help acceptance tools browser prometheus compose cores demo demo-gateway demo-monitoring demo-clean test test-full test-fast lint unit gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed soak vllm-options coverage adopt-cases build clean
+.PHONY: help acceptance tools browser prometheus compose cores demo demo-gateway demo-monitoring demo-clean test test-full test-fast lint unit integration gates molecule images classify docs docs-roles bench bench-capacity bench-gateway bench-speed soak vllm-options coverage adopt-cases build clean
 SHELL := /bin/bash
 BIN := .venv/bin
 MODEL ?=
@@ -40,6 +40,9 @@ lint: tools ## ansible-lint (production), yamllint, ruff, actionlint, antsibull-
 
 unit: tools prometheus ## Unit tests of the plugins
 	@MYIA_UNIT_ONLY=1 $(BIN)/pytest tests/unit
+
+integration: tools browser prometheus images compose ## AWX's runner and modules, the execution environment, the documentation's site
+	@$(BIN)/pytest --numprocesses auto --dist loadfile tests/integration
 
 gates: tools cores ## What a release must pass: ansible-test and units on every supported ansible-core, Galaxy's importer
 	@$(GATES)

@@ -176,7 +176,8 @@ def test_memory_of_another_program_is_told(node, provoked) -> None:
     provoked(
         "OOM kill of another program", ("HostOomKill",),
         lambda: node.check_output(
-            "! systemd-run --quiet --collect --wait -p MemoryMax=64M -p MemorySwapMax=0 python3 -c 'x = b\"x\" * (1 << 30)'"
+            "! systemd-run --quiet --collect --wait -p MemoryMax=64M -p MemorySwapMax=0 "
+            "python3 -c 'x = b\"x\" * (1 << 30)'"
         ),
     )  # fmt: skip
 
