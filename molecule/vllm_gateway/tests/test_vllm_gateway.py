@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import shlex
 import socket
 import ssl
@@ -264,15 +265,20 @@ def prefix_hits(nodes) -> tuple[float, float]:
     return asked, found
 
 
-def talk(gateway, number: int, turns: int = 4) -> None:
-    """A conversation that grows; the whole of it is sent each time, as clients do."""
-    said = "Conversation %s. " % (str(number) * 8) + "We speak of ships, of the sea and of the stars. " * 16
-    for turn in range(turns):
-        said += "And then, in part %d of %d, we came to a harbour and looked for water. " % (turn, number) * 6
-        body = {"model": "tiny-qwen3", "messages": [{"role": "user", "content": said}], "max_tokens": 2}
-        link = gateway.ask("POST", "/v1/chat/completions", body, more={"X-Session-Id": "s%d" % number})
-        assert link.status == 200, link.read()
-        link.read()
+def talk(gateway, numbers: queue.SimpleQueue) -> None:
+    """Conversations, each of which asks twice; the whole of it is sent again, as clients do."""
+    while True:
+        try:
+            number = numbers.get_nowait()
+        except queue.Empty:
+            return
+        said = "Conversation %s. " % (str(number) * 8) + "We speak of ships, of the sea and of the stars. " * 30
+        for turn in range(2):
+            said += "And then, in part %d of %d, we came to a harbour and looked for water. " % (turn, number)
+            body = {"model": "tiny-qwen3", "messages": [{"role": "user", "content": said}], "max_tokens": 2}
+            link = gateway.ask("POST", "/v1/chat/completions", body, more={"X-Session-Id": "s%d" % number})
+            assert link.status == 200, link.read()
+            link.read()
 
 
 @pytest.mark.full
@@ -282,7 +288,11 @@ def test_affinity_finds_prefixes(gateway, nodes, deploy_gateway, note) -> None:
     for round_number, balance in enumerate(("leastconn", "session", "prefix")):
         deploy_gateway(vllm_gateway_balance=balance)
         asked, found = prefix_hits(nodes)
-        threads = [threading.Thread(target=talk, args=(gateway, 1000 * round_number + number)) for number in range(16)]
+        numbers = queue.SimpleQueue()
+        for number in range(60):
+            numbers.put(1000 * (round_number + 1) + number)
+        # few at a time: a host that has more than its share hands on what is above it
+        threads = [threading.Thread(target=talk, args=(gateway, numbers)) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
