@@ -69,10 +69,12 @@ def wait(condition, seconds: float) -> float:
 
 def after_fault(nodes: dict, what: str, act) -> None:
     """Bring a fault about, and wait until both have begun anew and serve again."""
-    assert ready(nodes)
-    before = {name: started(host) for name, host in nodes.items()}
+    # what came before may have failed in the middle
+    wait(lambda: ready(nodes), _BACK_S)
+    before, begun = {name: started(host) for name, host in nodes.items()}, time.monotonic()
     act()
-    noticed = wait(lambda: all(started(host) not in (before[name], "") for name, host in nodes.items()), _BACK_S)
+    wait(lambda: all(started(host) not in (before[name], "") for name, host in nodes.items()), _BACK_S)
+    noticed = time.monotonic() - begun
     back = noticed + wait(lambda: ready(nodes), _BACK_S)
     _ROWS.append((what, "%.0f" % noticed, "%.0f" % back))
 
@@ -133,6 +135,17 @@ def test_port_that_is_blocked_one_way_is_refused(play, nodes) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("interface", ["eth9", "docker0"])
+def test_interface_that_leads_nowhere_is_refused(interface, play, nodes) -> None:
+    """One that no host has, and Docker's bridge, which has the same address on each."""
+    before = {name: started(host) for name, host in nodes.items()}
+    run = play("-e", "vllm_nodes_interface=%s" % interface)
+    assert run.status != 0
+    assert "node_interface: found" in run.flat, run.output
+    assert {name: started(host) for name, host in nodes.items()} == before
+
+
+@pytest.mark.full
 def test_packets_that_are_too_large_are_refused(play, nodes) -> None:
     """A network that swallows full packets, as one does whose MTU is smaller than the interfaces say."""
     rule = "INPUT -p tcp --dport 29502 -m length --length 1200:65535 -j DROP"
@@ -150,14 +163,16 @@ def test_killed_worker(nodes) -> None:
     after_fault(
         nodes,
         "kill -9 of the other host's worker",
-        lambda: nodes[OTHER].check_output("pkill -9 -f VLLM::Worker"),
+        lambda: nodes[OTHER].check_output("pkill -9 -f VLLM::Work[e]r"),
     )
 
 
 @pytest.mark.full
 def test_killed_head(nodes) -> None:
     """The head's engine dies: the other waits for it for ever."""
-    after_fault(nodes, "kill -9 of the head's engine", lambda: nodes[HEAD].check_output("pkill -9 -f VLLM::EngineCore"))
+    after_fault(
+        nodes, "kill -9 of the head's engine", lambda: nodes[HEAD].check_output("pkill -9 -f VLLM::Engine[C]ore")
+    )
 
 
 @pytest.mark.full
@@ -210,16 +225,15 @@ def test_failing_release_comes_back_on_both(play, nodes) -> None:
 
 @pytest.mark.full
 def test_one_host_fails_and_both_go_back(play, nodes) -> None:
-    """What fails on one host alone ends the other's watch at once, with host and rank."""
+    """What fails on one host alone ends the other's watch at once, with host and rank; both are started once more."""
     stop = threading.Event()
 
     def kill() -> None:
-        old = started(nodes[OTHER])
-        while not stop.is_set():
-            if started(nodes[OTHER]) not in (old, ""):
-                nodes[OTHER].run("docker kill -s KILL %s" % NAME)
-                return
-            time.sleep(0.5)
+        for _start in range(2):
+            old = started(nodes[OTHER])
+            while not stop.is_set() and started(nodes[OTHER]) in (old, ""):
+                time.sleep(0.5)
+            nodes[OTHER].run("docker kill -s KILL %s" % NAME)
 
     thread = threading.Thread(target=kill)
     thread.start()
