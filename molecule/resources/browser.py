@@ -6,13 +6,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
 
-import pytest
+import installed
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
@@ -114,13 +113,9 @@ def browser() -> Iterator[Browser]:
 
     Without Chromium the test fails, or is skipped where MYIA_UNIT_ONLY is set.
     """
-    missing = [path for path in (CHROMIUM, DRIVER) if not shutil.which(path)]
-    if missing:
-        text = "%s is not installed. Run `tools/bootstrap browser`." % ", ".join(missing)
-        # `make test` installs them, so only a run of the units alone may do without
-        if os.environ.get("MYIA_UNIT_ONLY"):
-            pytest.skip("%s (MYIA_UNIT_ONLY is set)" % text)
-        pytest.fail(text)
+    lacking = [path for path in (CHROMIUM, DRIVER) if not shutil.which(path)]
+    if lacking:
+        installed.missing("%s is not installed. Run `tools/bootstrap browser`." % ", ".join(lacking))
     with tempfile.TemporaryDirectory(prefix="myia-chromium-", ignore_cleanup_errors=True) as profile:
         options = Options()
         options.binary_location = CHROMIUM

@@ -20,9 +20,10 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from unittest import mock
 
+import installed
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
@@ -52,6 +53,23 @@ API_KEY = "PLANTED-key-$HOME-0123456789"
 def root() -> pathlib.Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture
+def mounted() -> Iterator[Callable[..., None]]:
+    """Mount a file system in memory on a folder, until the test ends: with options such as ``ro`` or ``size=64k``."""
+    folders = []
+
+    def mount(folder: pathlib.Path, options: str) -> None:
+        command = ["mount", "-t", "tmpfs", "-o", options, "disk", folder]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            # only root may, and not in every container: `make test` runs as root, who else runs the units may not
+            pytest.skip("this machine may not mount")
+        folders.append(folder)
+
+    yield mount
+    for folder in folders:
+        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture
@@ -231,10 +249,7 @@ def compose() -> Callable[..., subprocess.CompletedProcess]:
     docker = shutil.which("docker")
     there = docker and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0
     if not there:
-        # `make test` installs it, so only a run of the units alone may do without
-        if os.environ.get("MYIA_UNIT_ONLY"):
-            pytest.skip("docker compose is not installed, and MYIA_UNIT_ONLY is set")
-        pytest.fail("docker compose is not installed on this machine. Run `make compose` (it calls tools/bootstrap).")
+        installed.missing("docker compose is not installed. Run `make compose` (it calls tools/bootstrap).")
 
     def run(folder: pathlib.Path, *argv: str) -> subprocess.CompletedProcess:
         clean = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}

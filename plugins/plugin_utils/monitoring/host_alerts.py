@@ -150,19 +150,36 @@ def _expires(name: str, select: str, scope: str, then: str, limits: dict[str, fl
     )  # fmt: skip
 
 
-def of_gateway(timing: Timing, limits: dict[str, float]) -> list[Alert]:
-    """Return the alerts about all gateways; they have the label ``gateway``."""
-    job = '{job="vllm-gateway"}'
-    # the server of a service that was stopped on purpose; in a run about all services of a machine its name has both
+#: The state of each server of a service, as HAProxy's exporter tells it: 1 for the state that it is in.
+_SERVER_STATUS = 'haproxy_server_status{job="vllm-gateway",state="%s",proxy=~"vllm_.*"}'
+
+
+def _unless_stopped() -> str:
+    """Return what leaves out the servers of services that were stopped on purpose."""
     stopped = 'label_replace(vllm_stopped == 1, "proxy", "vllm_$1", "service", "(.+)")'
-    stopped = " unless on (proxy, server) (%s or %s)" % (
+    # a server has the name of its host, or in a run about all services of a machine one that ends in the service's
+    return "unless on (proxy, server) (%s or %s)" % (
         'label_replace(%s, "server", "$1", "host", "(.+)")' % stopped,
         'label_join(%s, "server", "-", "host", "service")' % stopped,
     )
-    # the only server of its backend: the alert names it, since while it is switched nobody has to be called
-    status = 'haproxy_server_status{job="vllm-gateway",state="%s",proxy=~"vllm_.*"}'
-    alone = "(%s and on (gateway, proxy) (count by (gateway, proxy) (%s) == 1))" % (status % "UP", status % "UP")
+
+
+def _no_server() -> str:
+    """Return when no server of a service is left, with the label ``server`` where it has only one.
+
+    While that one is switched nobody has to be called, and by its name the alert is kept quiet.
+    """
     none = '(haproxy_backend_active_servers{job="vllm-gateway",proxy=~"vllm_.*"} == 0)'
+    any_state = _SERVER_STATUS % "UP"
+    only = "(%s and on (gateway, proxy) (count by (gateway, proxy) (%s) == 1))" % (any_state, any_state)
+    return "(%s and on (gateway, proxy) %s) %s or (%s unless on (gateway, proxy) %s)" % (
+        only, none, _unless_stopped(), none, only,
+    )  # fmt: skip
+
+
+def of_gateway(timing: Timing, limits: dict[str, float]) -> list[Alert]:
+    """Return the alerts about all gateways; they have the label ``gateway``."""
+    job = '{job="vllm-gateway"}'
     responses = 'haproxy_frontend_http_responses_total{job="vllm-gateway",code="%s"}'
     return [
         Alert(
@@ -173,15 +190,12 @@ def of_gateway(timing: Timing, limits: dict[str, float]) -> list[Alert]:
         ),
         Alert(
             "GatewayServerDown", "ticket",
-            "%s == 1%s" % (status % "DOWN", stopped), 4 * timing.scrape_s,
+            "%s == 1 %s" % (_SERVER_STATUS % "DOWN", _unless_stopped()), 4 * timing.scrape_s,
             "the gateway {{ $labels.gateway }} takes {{ $labels.server }} of {{ $labels.proxy }} for down",
             "If VllmDown says so too, mend that. Else the way between gateway and host is broken.", "gateway",
         ),
         Alert(
-            "GatewayNoServer", "page",
-            "(%s and on (gateway, proxy) %s)%s or (%s unless on (gateway, proxy) %s)"
-            % (alone, none, stopped, none, alone),
-            2 * timing.scrape_s,
+            "GatewayNoServer", "page", _no_server(), 2 * timing.scrape_s,
             "no server of {{ $labels.proxy }} is left at the gateway {{ $labels.gateway }}",
             "Clients get 503. Bring a host back: diagnose_medium.yml, or admit one that was drained.", "gateway",
         ),

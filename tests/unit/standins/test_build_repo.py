@@ -9,21 +9,18 @@ import io
 import json
 import os
 import re
-import shutil
 import stat
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
+import installed
 import pytest
 
 TOOLS = ("dpkg", "dpkg-deb", "apt-ftparchive", "gpg", "gpgv", "rpmbuild", "createrepo_c")
-# `make test` installs them, so only a run of the units alone may do without
-pytestmark = pytest.mark.skipif(
-    "MYIA_UNIT_ONLY" in os.environ and any(shutil.which(tool) is None for tool in TOOLS),
-    reason=f"needs {', '.join(TOOLS)} (dpkg, apt-utils, gnupg, gpgv, rpm, createrepo-c)",
-)
+# of the packages dpkg, apt-utils, gnupg, gpgv, rpm and createrepo-c
+pytestmark = installed.needs(*TOOLS)
 NAMES = (
     "libnvidia-container-tools",
     "libnvidia-container1",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 
-import pytest
+import installed
 from real_haproxy import PROGRAM, free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -47,7 +47,7 @@ def demo(port: int, *words: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.skipif(PROGRAM is None, reason="no haproxy on this machine")
+@installed.needs(PROGRAM)
 def test_what_a_client_sees(tmp_path) -> None:
     """An answer with a key, and each refusal with its reason; keys and maps do not stay."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream) as server:

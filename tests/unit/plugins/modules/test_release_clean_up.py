@@ -104,20 +104,15 @@ def test_strange_things_are_left_alone(run, service) -> None:
     assert name not in warned
 
 
-def test_release_that_cannot_be_deleted(run, service) -> None:
+def test_release_that_cannot_be_deleted(run, service, mounted) -> None:
     """Its secrets go, the rest is warned of; the release that serves is good."""
     old = deploy(run, 1, keep=3)
     new = deploy(run, 2)
-    # as a mount point or an immutable file would: rmdir of a folder that is in use elsewhere fails
+    # as an immutable file would: root deletes everything but what is in use
     busy = service / "releases" / old / "busy"
     busy.mkdir()
-    if os.system("mount -t tmpfs tmpfs %s 2>/dev/null" % busy):
-        # root deletes everything else
-        pytest.skip("this machine may not mount")
-    try:
-        answer = run("good", keep=1)
-    finally:
-        os.system("umount %s" % busy)
+    mounted(busy, "mode=0755")
+    answer = run("good", keep=1)
     assert (answer.get("failed", False), answer["release"]["name"], answer["release"]["good"]) == (False, new, True)
     assert "cannot be deleted and is left: Device or resource busy" in str(answer["warnings"])
     assert not (service / "releases" / old / ".env").exists()
@@ -156,11 +151,10 @@ def test_folder_that_cannot_be_one(make, words, run, service) -> None:
 
 
 @pytest.fixture
-def small_disk(service):
+def small_disk(service, mounted):
     """A file system for the service that is nearly full; call it to fill it up, and with False to make room again."""
     service.mkdir(parents=True)
-    if os.system("mount -t tmpfs -o size=64k tmpfs %s 2>/dev/null" % service):
-        pytest.skip("this machine may not mount")
+    mounted(service, "size=64k")
     filler = service / "filler"
 
     def fill(full: bool = True) -> None:
@@ -170,8 +164,7 @@ def small_disk(service):
                 while handle.write(b"x" * 4096):
                     pass
 
-    yield fill
-    os.system("umount %s" % service)
+    return fill
 
 
 def test_full_disk(run, service, small_disk) -> None:

@@ -80,18 +80,14 @@ def test_documented_keys(run, documentation) -> None:
     assert set(run("a", state="absent")) - own == set()
 
 
-def test_lock_that_cannot_be_written(run_module, tmp_path) -> None:
+def test_lock_that_cannot_be_written(run_module, tmp_path, mounted) -> None:
     """A disk that is full or read-only is named, and giving a lock back that cannot go fails nothing."""
     folder = tmp_path / "medium"
     folder.mkdir()
-    if os.system("mount -t tmpfs -o ro,mode=0750 disk %s 2>/dev/null" % folder):
-        pytest.skip("this machine may not mount")
-    try:
-        answer = run_module("service_lock", folder=str(folder), token="a")
-        assert answer["failed"] is True
-        assert "deployment.lock cannot be written: Read-only file system." in answer["msg"]
-        assert "mounted read-only (disk at %s); it belongs to root, mode 0750" % folder in answer["msg"]
-        assert answer["msg"].endswith("The running service was not touched.")
-        assert run_module("service_lock", folder=str(folder), token="a", state="absent").get("failed", False) is False
-    finally:
-        os.system("umount %s" % folder)
+    mounted(folder, "ro,mode=0750")
+    answer = run_module("service_lock", folder=str(folder), token="a")
+    assert answer["failed"] is True
+    assert "deployment.lock cannot be written: Read-only file system." in answer["msg"]
+    assert "mounted read-only (disk at %s); it belongs to root, mode 0750" % folder in answer["msg"]
+    assert answer["msg"].endswith("The running service was not touched.")
+    assert run_module("service_lock", folder=str(folder), token="a", state="absent").get("failed", False) is False

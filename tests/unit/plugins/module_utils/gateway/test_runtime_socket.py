@@ -10,13 +10,13 @@ import threading
 import time
 import urllib.request
 
+import installed
 import pytest
 from real_haproxy import PROGRAM, RealHaproxy, free_port
 
 from ansible_collections.myia.vllm.plugins.module_utils.gateway import runtime_socket, server_states
 
-# `make test` installs it (tools/bootstrap), so this is for a run by hand, and for the containers of other cores
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no haproxy on this machine")
+pytestmark = installed.needs(PROGRAM)
 
 CONFIGURATION = """
 global

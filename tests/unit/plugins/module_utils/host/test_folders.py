@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 
 import pytest
 
@@ -62,15 +61,10 @@ def test_parts(tmp_path) -> None:
     assert folders.problem(str(tmp_path / "none"), ("releases",)) == {}
 
 
-def test_read_only(tmp_path) -> None:
+def test_read_only(tmp_path, mounted) -> None:
     """The file system and whose folder it is are named."""
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,mode=0750", "disk", tmp_path], check=False).returncode:
-        # a file system that is read-only for root too; who runs the units as another user has no such thing
-        pytest.skip("this machine may not mount")
-    try:
-        found = folders.problem(str(tmp_path / "vllm"))
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
+    mounted(tmp_path, "ro,mode=0750")
+    found = folders.problem(str(tmp_path / "vllm"))
     words = "%s lies on a file system that is mounted read-only (disk at %s); it belongs to root, mode 0750."
     assert found["text"] == words % (tmp_path, tmp_path)
     assert "/etc/fstab" in found["fix"]

@@ -7,6 +7,7 @@ import json
 import pathlib
 import subprocess
 
+import installed
 import pytest
 import yaml
 
@@ -21,9 +22,7 @@ SERVICE = Service(
     api_key_required=True, node_address="10.0.0.7:9100",
 )  # fmt: skip
 
-with_programs = pytest.mark.skipif(
-    not (BIN / "promtool").exists(), reason="Prometheus is not there: tools/bootstrap prometheus gets it"
-)
+with_programs = installed.needs(BIN / "promtool")
 
 
 def test_targets() -> None:

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import subprocess
 
+import installed
 import pytest
 import yaml
 from rule_cases import BACKEND, CASES, DCGM_CASES, GATEWAY, OUTAGE, L
@@ -27,9 +28,7 @@ VERSIONS = vllm_options.versions()
 #: Labels of what the timer of the service's host tells.
 TIMER = 'host="h1",service="medium",instance="h1:9100",job="vllm-node"'
 
-with_promtool = pytest.mark.skipif(
-    not pathlib.Path(PROMTOOL).exists(), reason="promtool is not there: tools/bootstrap prometheus gets it"
-)
+with_promtool = installed.needs(PROMTOOL)
 
 
 def service(version: str = VERSIONS[-1], metrics: str = "textfile", **more) -> Service:

@@ -124,8 +124,7 @@ def test_the_kept_log_says_the_same(name, watch) -> None:
     container, code = Container(recording(name), gap_s=0.05), codes.get(name, 1)
     kept = Container(recording(name), gap_s=0.05).text(container.end_s)
     watch.take(container.exited(container.end_s + 1, code, oom_killed=name == "host-memory-exhausted"))
-    if not watch.failed:
-        pytest.skip("it did not fail")
+    assert watch.failed
     log = StartupLog(CATALOGUE)
     log.feed(kept + container_log.seen_besides(watch.diagnosis["evidence"]))
     log.close()
