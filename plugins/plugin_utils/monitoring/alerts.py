@@ -9,6 +9,7 @@ Private to this collection; may change at any time.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring import promql
 from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring.service import Service, Timing
@@ -33,16 +34,20 @@ class Alert:
 
 def of_service(service: Service, timing: Timing, limits: dict[str, float]) -> list[Alert]:
     """Return the alerts that make sense for a service, without those whose metrics its release lacks."""
-    parts = (_answers, _container, _load, _latency, _errors)
-    found = [alert for part in parts for alert in part(service, timing, limits)]
+    found = [alert for part in _parts(service) for alert in part(service, timing, limits)]
     return [alert for alert in found if not _lacking(alert, service.version)]
 
 
 def left_out(service: Service, timing: Timing, limits: dict[str, float]) -> dict[str, list[str]]:
     """Return by alert which metrics the release of a service lacks."""
-    parts = (_answers, _container, _load, _latency, _errors)
-    found = {alert.name: _lacking(alert, service.version) for part in parts for alert in part(service, timing, limits)}
+    made = (alert for part in _parts(service) for alert in part(service, timing, limits))
+    found = {alert.name: _lacking(alert, service.version) for alert in made}
     return {name: lacking for name, lacking in found.items() if lacking}
+
+
+def _parts(service: Service) -> tuple[Callable[[Service, Timing, dict[str, float]], list[Alert]], ...]:
+    # what is asked of the API is asked where there is one
+    return (_answers, _container, _load, _latency, _errors) if service.has_api else (_container,)
 
 
 def _lacking(alert: Alert, version: str) -> list[str]:

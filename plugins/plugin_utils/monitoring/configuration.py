@@ -33,6 +33,9 @@ QUESTIONS = {
 }
 QUESTIONS["vision"] = QUESTIONS["chat"]
 
+#: The file of targets of which there are none.
+NOBODY = "[]\n"
+
 #: A probe may take this much less than its scrape, which blackbox_exporter keeps for itself.
 _RESERVE_S = 0.5
 
@@ -63,7 +66,9 @@ def targets(service: Service) -> dict[str, str]:
     of_probes = {"__scheme__": service.scheme, "__vllm_module": "request_" + service.id}
     if service.kind in QUESTIONS:
         of_probes["__vllm_path"] = QUESTIONS[service.kind][0]
-    found = {"vllm/%s.json" % service.id: _file(service.address, {**labels, **of_probes})}
+    # an empty list, so that the file of before asks nobody
+    own = _file(service.address, {**labels, **of_probes}) if service.has_api else NOBODY
+    found = {"vllm/%s.json" % service.id: own}
     if service.node_address:
         found["node/%s.json" % service.host] = _file(service.node_address, {"host": service.host})
     if service.gpu_address:
@@ -80,8 +85,7 @@ def gateway_targets(name: str, metrics: str, clients: str) -> dict[str, str]:
         clients: address and port at which clients reach it by TLS; "" where it does not speak TLS.
     """
     found = {"gateway/%s.json" % name: _file(metrics, {"gateway": name})}
-    # an empty list, so that the file of before asks nobody
-    found["certificate/%s.json" % name] = _file(clients, {"gateway": name}) if clients else "[]\n"
+    found["certificate/%s.json" % name] = _file(clients, {"gateway": name}) if clients else NOBODY
     return found
 
 
@@ -98,7 +102,7 @@ def question(service: Service, timeout_s: float, keys: str, verify_tls: bool) ->
         keys: folder of the files with keys: in ``headers`` blackbox's own page would show one.
         verify_tls: whether a certificate has to be good.
     """
-    if service.kind not in QUESTIONS:
+    if service.kind not in QUESTIONS or not service.has_api:
         return ""
     _path, body, wanted = QUESTIONS[service.kind]
     http = {

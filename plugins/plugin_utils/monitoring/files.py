@@ -109,6 +109,7 @@ def service_of(values: dict, host: dict) -> tuple[Service, str]:
         gpu_address=gpu,
         node_address=node,
         container=definition["container_name"],
+        has_api=(definition.get("nodes") or {}).get("has_api", True),
     )
     return service, warning
 

@@ -25,18 +25,18 @@ def of_service(service: Service, timing: Timing, limits: dict[str, float], runbo
     Raises:
         MonitoringError: a rule names a metric that its release lacks, which is a fault of this collection.
     """
-    told = alerts.of_service(service, timing, limits)
-    host = [*host_alerts.of_host(service, timing, limits), *host_alerts.of_certificate(service, timing, limits)]
-    recorded = goals.records(service, timing, limits)
-    groups = [
-        _group("vllm-goals-" + service.id, timing, [{"record": name, "expr": expr} for name, expr in recorded]),
-        _group("vllm-alerts-" + service.id, timing, [_rule(alert, service, runbook) for alert in (*told, *host)]),
-        _group(
-            "vllm-goals-alerts-" + service.id,
-            timing,
-            [_rule(alert, service, runbook) for alert in goals.of_service(service, timing, limits)],
-        ),
-    ]
+    told = [*alerts.of_service(service, timing, limits), *host_alerts.of_host(service, timing, limits)]
+    if service.has_api:
+        told += host_alerts.of_certificate(service, timing, limits)
+    groups = [_group("vllm-alerts-" + service.id, timing, [_rule(alert, service, runbook) for alert in told])]
+    if service.has_api:
+        recorded = goals.records(service, timing, limits)
+        burnt = goals.of_service(service, timing, limits)
+        groups = [
+            _group("vllm-goals-" + service.id, timing, [{"record": name, "expr": expr} for name, expr in recorded]),
+            *groups,
+            _group("vllm-goals-alerts-" + service.id, timing, [_rule(alert, service, runbook) for alert in burnt]),
+        ]
     check(groups, service.version)
     return {"groups": groups}
 

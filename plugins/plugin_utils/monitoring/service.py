@@ -88,6 +88,8 @@ class Service:
     ``host`` is its machine, ``name`` its vllm_name, ``model`` the name that clients ask for, ``release`` the release
     that runs, ``version`` its vLLM. ``address`` is where monitoring reaches it (``host:port``), ``node_address`` where
     its node_exporter answers (empty: none), ``gpus`` how many GPUs it has, ``gpu_metrics`` who tells about them.
+    ``has_api`` is false for one of several hosts that serve together, of which another one answers: only its container
+    and its machine are watched there.
     """
 
     host: str
@@ -104,6 +106,7 @@ class Service:
     gpu_address: str = ""
     node_address: str = ""
     container: str = ""
+    has_api: bool = True
 
     @property
     def id(self) -> str:

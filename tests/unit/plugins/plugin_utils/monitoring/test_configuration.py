@@ -39,6 +39,14 @@ def test_targets() -> None:
         configuration.targets(Service(host="a b", name="x", model="m", version="0.32.0"))
 
 
+def test_one_of_several_hosts_without_an_api() -> None:
+    """It is not asked, not even by the file of before; its machine is."""
+    headless = Service(**{**SERVICE.__dict__, "has_api": False})
+    assert json.loads(configuration.targets(headless)["vllm/h1.medium.json"]) == []
+    assert json.loads(configuration.targets(headless)["node/h1.json"]) != []
+    assert configuration.question(headless, 9.5, "/keys", True) == ""
+
+
 @pytest.mark.parametrize("kind", sorted(configuration.QUESTIONS))
 def test_question(kind) -> None:
     """Its key is in a file, since blackbox_exporter shows headers to everybody; its body is JSON."""

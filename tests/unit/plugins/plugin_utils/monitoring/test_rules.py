@@ -195,6 +195,15 @@ def test_the_only_server_is_named(tmp_path, servers, named) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_one_of_several_hosts_without_an_api() -> None:
+    """Its container and machine are watched there; nobody is called since it does not answer, as another one does."""
+    groups = rules.of_service(service(has_api=False), Timing(), LIMITS)["groups"]
+    names = {rule["alert"] for group in groups for rule in group["rules"]}
+    assert {"VllmCrashed", "VllmRestartLoop", "VllmReleaseDrift", "GpuMissing"} <= names
+    assert not names & {"VllmDown", "VllmHealthFailing", "VllmSyntheticFailing", "CertificateExpires"}
+    assert not [name for name in names if "Burn" in name]
+
+
 @with_promtool
 def test_promtool_can_fail(tmp_path) -> None:
     """A quiet case with the series of the firing one."""

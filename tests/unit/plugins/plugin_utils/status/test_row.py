@@ -81,6 +81,17 @@ def test_states(snapshot, vitals, state, words, row) -> None:
     assert words in found["words"]
 
 
+@pytest.mark.parametrize(
+    ("container", "state"), [("running", "serves"), ("exited", "failed"), ("restarting", "failed")]
+)
+def test_a_node_without_an_api(container, state, medium) -> None:
+    """Its head answers, and goes on saying that all is well when this one is gone; clients never come here."""
+    definition = {**medium({}), "nodes": {"has_api": False}}
+    seen = {**SNAPSHOT, "container": {**SNAPSHOT["container"], "state": container}}
+    found = status_row.made(ABOUT, definition, seen, VITALS, CONFIG, "")
+    assert (found["state"], found["reached"]) == (state, [])
+
+
 def test_variables_that_are_no_service(row) -> None:
     """The count of the problems and the first of them are told."""
     found = row({}, failure="2 problems in the definition\n- vllm_port: no number\n- more", known=False)
