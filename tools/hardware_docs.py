@@ -104,11 +104,25 @@ def failures(found: list[dict]) -> list[str]:
     return table(["date", "provoked", "named", "at once", "s"], lines)
 
 
+def speeds(found: list[dict]) -> list[str]:
+    """Return the table of what the benchmark measured."""
+    lines = []
+    for row in found:
+        for item in row.get("figures") or []:
+            for run in item["benchmark"]:
+                sizes = "%d/%d" % (run["input_tokens"], run["output_tokens"])
+                times = ["%.1f" % run[name]["p50"] for name in ("ttft_ms", "tpot_ms")]
+                lines.append([row["date"], item["name"], run["name"], sizes, "%.0f" % run["output_throughput"], *times])
+    head = ["date", "start", "requests", "tokens in/out", "tokens/s", "first token ms (p50)", "further token ms (p50)"]
+    return table(head, lines)
+
+
 def made(text: str, found: list[dict]) -> str:
     """Return the page with its tables made anew."""
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
     parts = [BEGIN, "", *machines(found), "", "Planned against real, KV cache of each GPU:", "", *starts(found), ""]
+    parts += ["What the benchmark measured (models of random weights):", "", *speeds(found), ""]
     parts += ["Failures that were provoked, and what they were called:", "", *failures(found), "", END]
     return head + "\n".join(parts) + tail
 
