@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Campaigns that take too long for `make test`; each keeps what it measured, and goes on behind it when it was stopped.
 
-Usage: ``python tools/soak.py [--only PART...] [--upgrades N] [--overload-s S] [--runs N] [--afresh]``. The parts are
+Usage: ``python tools/soak.py [--only PART...] [--afresh]``; ``--help`` shows how long each takes. The parts are
 
 - ``upgrades``: rolling upgrades of two hosts behind a gateway, under a constant load of streamed requests
 - ``overload``: ten times the requests that a host takes at a time; whether healthy hosts are thrown out
+- ``pages``: the same at a service that is monitored; whether somebody is called for it (severity page)
 - ``speed``: the comparison of releases: the same release twice (no alarm), and one that is 30 % slower (found)
 
-``upgrades`` and ``overload`` use the hosts of the scenario `fleet` (made when they are not there, and left: `molecule
-destroy --scenario-name fleet`); ``speed`` a container of its own. All run the real vLLM on this machine's CPU with the
-tiny model, and share its processors with the load and the controller, so times say nothing of a GPU.
+``upgrades`` and ``overload`` use the hosts of the scenario `fleet`, ``pages`` those of `vllm_monitoring`; they are made
+when they are not there, and left (`molecule destroy --scenario-name fleet`). ``speed`` has a container of its own. All
+run the real vLLM on this machine's CPU with the tiny model, and share its processors with load and controller, so times
+say nothing of a GPU.
 
 Each step's figures are kept in .cache/soak as they come; a part that was stopped goes on behind the last of them.
 ``--afresh`` begins anew. The table goes to .cache/soak/soak.md, with date and machine.
@@ -18,6 +20,7 @@ Each step's figures are kept in .cache/soak as they come; a part that was stoppe
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import pathlib
@@ -42,9 +45,12 @@ from stream_load import Load  # noqa: E402 the path first
 from ansible_collections.myia.vllm.plugins.module_utils.benchmark import result as benchmark_result  # noqa: E402 - needs the path above
 from ansible_collections.myia.vllm.plugins.plugin_utils.benchmark import gate  # noqa: E402 - needs the path above
 
-SCENARIO, GATEWAY, NODES = "fleet", "gateway-1", ("node-1", "node-2")
+GATEWAY, NODES = "gateway-1", ("node-1", "node-2")
 IMAGE, MODEL = "myia-vllm-cpu:0.32.0", "tiny-qwen3"
-PARTS = ("upgrades", "overload", "speed")
+PARTS = ("upgrades", "overload", "pages", "speed")
+
+#: Requests that a host of each scenario takes at a time, how many times as many an overload is, seconds of a step.
+AT_A_TIME, TIMES, STEP_S = {"fleet": 4, "vllm_monitoring": 8}, 10, 60.0
 
 #: Asks HAProxy on its socket.
 ASK = (
@@ -97,31 +103,43 @@ class Kept:
             out.write(json.dumps(row) + "\n")
 
 
-class Hosts:
-    """The hosts of the scenario."""
+class Scenario:
+    """The hosts of a scenario."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, hosts: tuple[str, ...]) -> None:
         """Make them when they are not there."""
+        self.name = name
         there = run(["docker", "ps", "--format", "{{.Names}}"]).split()
-        if not {"myia-%s-%s" % (SCENARIO, name) for name in (GATEWAY, *NODES)} <= set(there):
-            say("making the hosts of the scenario %s" % SCENARIO)
+        if not {"myia-%s-%s" % (name, host) for host in hosts} <= set(there):
+            say("making the hosts of the scenario %s" % name)
             environment = {**os.environ, "PATH": "%s:%s" % (BIN, os.environ["PATH"])}
-            run(["molecule", "converge", "--scenario-name", SCENARIO], cwd=ROOT, env=environment)
-        states = pathlib.Path.home().glob(".ansible/tmp/molecule.*.%s" % SCENARIO)
+            run(["molecule", "converge", "--scenario-name", name], cwd=ROOT, env=environment)
+        states = pathlib.Path.home().glob(".ansible/tmp/molecule.*.%s" % name)
         self.state = max(states, key=lambda path: path.stat().st_mtime)
-        variables = yaml.safe_load((ROOT / "molecule" / SCENARIO / "molecule.yml").read_text(encoding="utf-8"))
-        own = variables["provisioner"]["inventory"]["group_vars"]["all"]
-        self.key, self.port = own["vllm_gateway_keys"][0]["key"], own["vllm_gateway_port"]
+        inventory = yaml.safe_load((ROOT / "molecule" / name / "molecule.yml").read_text(encoding="utf-8"))
+        self.variables = inventory["provisioner"]["inventory"]["group_vars"]["all"]
 
     def inside(self, host: str, command: str) -> str:
         """Run a command on a host."""
-        return run(["docker", "exec", "myia-%s-%s" % (SCENARIO, host), "bash", "-c", command])
+        return run(["docker", "exec", "myia-%s-%s" % (self.name, host), "bash", "-c", command])
+
+    def address(self, host: str) -> str:
+        """Return the IP address of a host."""
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return run(["docker", "inspect", "--format", form, "myia-%s-%s" % (self.name, host)]).strip()
+
+
+class Fleet(Scenario):
+    """Two hosts of a service behind a gateway."""
+
+    def __init__(self) -> None:
+        """Make them when they are not there."""
+        super().__init__("fleet", (GATEWAY, *NODES))
+        self.key = self.variables["vllm_gateway_keys"][0]["key"]
 
     def url(self) -> str:
         """Address of the gateway."""
-        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-        address = run(["docker", "inspect", "--format", form, "myia-%s-%s" % (SCENARIO, GATEWAY)]).strip()
-        return "http://%s:%d" % (address, self.port)
+        return "http://%s:%d" % (self.address(GATEWAY), self.variables["vllm_gateway_port"])
 
     def deploy(self, **variables: object) -> None:
         """Run deploy_fleet.yml."""
@@ -152,7 +170,7 @@ class Hosts:
 
 def upgrades(kept: Kept, count: int) -> None:
     """Upgrade both hosts again and again under load; what becomes of a request is counted for each upgrade."""
-    hosts = Hosts()
+    hosts = Fleet()
     for number in range(len(kept.rows()), count):
         with Load(hosts.url(), MODEL, streams=3, tokens=20, key=hosts.key, pause_s=1.0) as load:
             load.wait_for(60)
@@ -168,18 +186,45 @@ def upgrades(kept: Kept, count: int) -> None:
 
 def overload(kept: Kept, seconds: float) -> None:
     """Send ten times what the hosts take at a time, and look each second whether the gateway throws one out."""
-    hosts, slice_s = Hosts(), 60.0
-    hosts.deploy(vllm_max_num_seqs=4)
+    hosts = Fleet()
+    at_a_time = AT_A_TIME[hosts.name]
+    hosts.deploy(vllm_max_num_seqs=at_a_time)
     while sum(row["seconds"] for row in kept.rows()) < seconds:
         seen: list[dict] = []
-        with Load(hosts.url(), MODEL, streams=10 * 4 * len(NODES), tokens=40, key=hosts.key) as load:
-            until = time.monotonic() + slice_s
+        with Load(hosts.url(), MODEL, streams=TIMES * at_a_time * len(NODES), tokens=40, key=hosts.key) as load:
+            until = time.monotonic() + STEP_S
             while time.monotonic() < until:
                 seen.append(hosts.usable())
                 time.sleep(1)
         out = sum(not all(status.startswith("UP") for status in look.values()) for look in seen)
-        kept.add({**load.summary(), "seconds": slice_s, "looks": len(seen), "looks_with_a_host_out": out})
+        kept.add({**load.summary(), "seconds": STEP_S, "looks": len(seen), "looks_with_a_host_out": out})
         say("overload: %s" % json.dumps(kept.rows()[-1]))
+
+
+def pages(kept: Kept, seconds: float) -> None:
+    """Send ten times what a monitored service takes at a time, and note what Alertmanager tells meanwhile."""
+    hosts, told = Scenario("vllm_monitoring", ("node-1", "monitoring-1")), "/var/tmp/told-soak.jsonl"
+    program = base64.b64encode((ROOT / "molecule/vllm_monitoring/tests/receiver.py").read_bytes()).decode()
+    # a STAND-IN for whoever is told
+    hosts.inside(
+        "monitoring-1",
+        "echo %s | base64 -d > /var/tmp/receiver.py; systemctl stop receiver 2>/dev/null; "
+        "systemd-run --unit=receiver --collect python3 /var/tmp/receiver.py 9099 %s" % (program, told),
+    )
+    url = "http://%s:%d" % (hosts.address("node-1"), hosts.variables["vllm_port"])
+    streams = TIMES * AT_A_TIME[hosts.name]
+    while sum(row["seconds"] for row in kept.rows()) < seconds:
+        begin_s = float(hosts.inside("monitoring-1", "date +%s"))
+        with Load(url, MODEL, streams=streams, tokens=40, key=hosts.variables["vllm_api_key"], pause_s=1.0) as load:
+            time.sleep(STEP_S)
+        lines = hosts.inside("monitoring-1", "cat %s 2>/dev/null || true" % told).splitlines()
+        alerts = [alert for alert in map(json.loads, lines) if alert["at"] >= begin_s and alert["status"] == "firing"]
+        by = {
+            severity: sorted({alert["alertname"] for alert in alerts if alert["severity"] == severity})
+            for severity in ("page", "ticket")
+        }
+        kept.add({**load.summary(), "seconds": STEP_S, **by})
+        say("pages: %s" % json.dumps(kept.rows()[-1]))
 
 
 class Throttle:
@@ -312,6 +357,11 @@ def table() -> str:
             "looks, of them with a healthy host out of the pool",
             "%d, %d" % (total("overload", "looks"), total("overload", "looks_with_a_host_out")),
         )
+    if rows := parts["pages"]:
+        add("pages", "ten times the requests that fit, minutes", round(sum(row["seconds"] for row in rows) / 60, 1))
+        for severity, what in (("page", "somebody called for it"), ("ticket", "told as a ticket")):
+            names = sorted({name for row in rows for name in row[severity]})
+            add("pages", what, ", ".join(names) or "nobody")
     if rows := parts["speed"]:
         alarms = sum(row["judged_same"] == gate.SLOWER for row in rows)
         found = sum(row["judged_slow"] == gate.SLOWER for row in rows)
@@ -337,12 +387,14 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--upgrades", type=int, default=20)
     parser.add_argument("--overload-s", type=float, default=600)
+    parser.add_argument("--pages-s", type=float, default=1800)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--afresh", action="store_true", help="forget what was measured before")
     args = parser.parse_args()
     work: dict[str, Callable[[Kept], None]] = {
         "upgrades": lambda kept: upgrades(kept, args.upgrades),
         "overload": lambda kept: overload(kept, args.overload_s),
+        "pages": lambda kept: pages(kept, args.pages_s),
         "speed": lambda kept: speed(kept, args.runs),
     }
     for part in args.only:
@@ -351,12 +403,13 @@ def main() -> int:
     (KEPT / "soak.md").write_text("%s\nMachine: %s.\n" % (text, machine()), encoding="utf-8")
     print(text)
     lost = [row for part in ("upgrades", "overload") for row in Kept(part, False).rows() if row["failed"] or row["cut"]]
+    called = [row for row in Kept("pages", False).rows() if row["page"]]
     wrong = [
         row
         for row in Kept("speed", False).rows()
         if row["judged_same"] == gate.SLOWER or row["judged_slow"] != gate.SLOWER
     ]
-    return 1 if lost or wrong else 0
+    return 1 if lost or called or wrong else 0
 
 
 if __name__ == "__main__":
