@@ -386,7 +386,22 @@ def _blockers(size: dict, asked: dict, settings: dict, memory: dict, ways: list[
             )
     outside = (1 - settings["utilization"]) * total[1]
     beside = [way["overhead"] for way in ways if way["overhead"]["terms"][-1]["name"] != "cuda_graphs"]
-    graphs = max((over["graphs_gib"][1] for over in beside), default=0.0)
+    graphs, most = (max((over["graphs_gib"][i] for over in beside), default=0.0) for i in (1, 2))
+    # where the context counts as a part of the budget, it is one of what others hold
+    own = any(all(term["name"] != "others" for term in way["overhead"]["terms"]) for way in ways)
+    context = outside_pytorch.CONTEXT_GIB if own else 0.0
+    if graphs <= outside < graphs + context and not warnings:
+        warnings.append(
+            "The CUDA context (%.2f GiB on an H100)%s must lie beside the budget, and utilization %.3g leaves %.2f "
+            "GiB: the KV cache may not fit. Lower vllm_gpu_memory_utilization to %.2f."
+            % (
+                context,
+                " and CUDA graphs (about %.1f GiB)" % graphs if graphs else "",
+                settings["utilization"],
+                outside,
+                math.floor(100 * (1 - (most + outside_pytorch.BESIDE_GIB) / total[1])) / 100,
+            )
+        )
     if graphs > outside:
         warnings.append(
             "CUDA graphs take about %.1f GiB beside the %.1f GiB that utilization %.2f leaves. Lower "

@@ -13,6 +13,9 @@ import re
 #: looks at the free memory after that (``init_device`` in v1/worker/gpu_worker.py), so it lies outside of the budget:
 #: no term of the overhead, but memory that must be free beside the budget.
 CONTEXT_GIB = 0.60
+#: The same with all else that a start takes beside its budget before the KV cache lies: with utilization 0.996 a start
+#: of 0.26 on an H200 had 0.56 GiB beside the budget, and lacked 0.40 for the cache of its last layer.
+BESIDE_GIB = 0.96
 #: GiB by which the memory outside of PyTorch grows between vLLM's first look and the end of profiling, by tensor
 #: parallel size: cuBLAS, kernels loaded late, what NCCL and custom all-reduce add at their first use, and weights that
 #: are not split (norms, biases). From the printed non-torch memory of about thirty starts; NVLink machines with eight

@@ -100,6 +100,60 @@ def test_graphs_beside_the_budget() -> None:
     assert medium(gpu_memory_utilization=0.97, vllm_version="0.32.0")["warnings"] == []
 
 
+#: A model of 0.6 billion weights on an H200, as its starts with vLLM 0.26 were (docs/hardware.md).
+H200 = {
+    "model_config": {
+        "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 1024, "intermediate_size": 3072,
+        "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128,
+        "vocab_size": 151936, "max_position_embeddings": 40960, "tie_word_embeddings": True,
+    },
+    "weights_bytes": 1192135096, "gpu_memory_mib": 143771, "gpu_name": "NVIDIA H200", "num_gpus": 1,
+    "max_model_len": 8192, "vllm_version": "0.26.0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        pytest.param({"gpu_memory_utilization": 0.9}, "yes", id="started"),
+        pytest.param({"gpu_memory_utilization": 0.98}, "yes", id="room-for-both"),
+        # this one ran out of memory while it made its KV cache
+        pytest.param({"gpu_memory_utilization": 0.996}, "uncertain", id="out-of-memory"),
+        pytest.param({"gpu_memory_utilization": 0.996, "enforce_eager": True}, "uncertain", id="context-alone"),
+        # which counts the context as a part of its budget
+        pytest.param(
+            {"gpu_memory_utilization": 0.996, "vllm_version": "0.9.0", "enforce_eager": True}, "yes", id="older"
+        ),
+    ],
+)
+def test_context_on_an_idle_card(changes, fits) -> None:
+    """Context and graphs need room beside the budget on a card that nobody uses, too."""
+    found = estimate.plan(**{**H200, **changes})
+    assert found["fits"] == fits
+    if fits == "uncertain":
+        assert "must lie beside the budget, and utilization 0.996 leaves 0.56 GiB" in found["warnings"][0]
+        assert ("CUDA graphs" in found["warnings"][0]) is not changes.get("enforce_eager", False)
+        lower = float(found["warnings"][0].rstrip(".").rpartition(" ")[2])
+        assert lower == (0.99 if changes.get("enforce_eager") else 0.98)
+        assert estimate.plan(**{**H200, **changes, "gpu_memory_utilization": lower})["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("draft", "real_gib"),
+    [pytest.param(None, 40.21, id="none"), pytest.param(2, 35.38, id="draft-model")],
+)
+def test_drafts_as_they_were_seen(draft, real_gib) -> None:
+    """What vLLM printed for the same card with and without a draft model of two layers is what is expected."""
+    said = {
+        "speculative_config": {"method": "draft_model", "model": "/srv/models/draft", "num_speculative_tokens": 3},
+        "draft_config": {**H200["model_config"], "num_hidden_layers": draft},
+    }
+    more = {"gpu_memory_utilization": 0.3, "max_model_len": 4096, **(said if draft else {})}
+    found = estimate.plan(**{**H200, **more})["kv_cache_gib_per_gpu"]
+    assert found["low"] <= real_gib <= found["high"]
+    assert found["expected"] == pytest.approx(real_gib, rel=0.005)
+
+
 def test_other_sampler() -> None:
     """What only a sampler that does not sort lets start is no refusal, and the way is named."""
     h100 = {"model_config": MODELS["openai/gpt-oss-120b"], "gpu_memory_mib": 81559, "vllm_version": "0.11.0"}
