@@ -35,8 +35,8 @@ SYMPTOMS = {
         visible-devices-uuid more-workers-than-gpus""",
     "Out of memory on the GPU, or no room for the KV cache": """
         no-memory-for-kv-cache context-longer-than-kv-cache context-longer-than-kv-cache-v0 gpu-out-of-memory
-        gpu-out-of-memory-in-warm-up gpu-memory-held-by-others memory-changed-while-profiling
-        auto-length-does-not-fit cpu-memory-below-kv-cache""",
+        gpu-out-of-memory-for-kv-cache gpu-out-of-memory-in-warm-up gpu-memory-held-by-others
+        memory-changed-while-profiling auto-length-does-not-fit cpu-memory-below-kv-cache""",
     "Killed, exit code 137 or 139, a bus error, a crash without a traceback": """
         host-memory-exhausted killed-from-outside segmentation-fault shared-memory-bus-error cuda-error
         too-many-open-files""",

@@ -41,6 +41,8 @@ FAILED = {
     "draft-vocabulary-differs": ("draft-vocabulary-differs", "config", {"exit_code": 1}),
     "weights-missing-in-file": ("checkpoint-weight-name-mismatch", "load", {"exit_code": 1}),
     "port-taken": ("port-taken-by-process", "container_up", {"exit_code": 1}),
+    # an H200 with utilization 0.996
+    "out-of-memory-for-kv-cache": ("gpu-out-of-memory-for-kv-cache", "memory", {"exit_code": 1}),
     "weights-broken": ("weights-broken", "load", {"state": "running"}),
     "weights-broken-lfs-pointer": ("weights-broken", "config", {"exit_code": 1}),
     "shared-memory-too-small": ("shared-memory-too-small", "engine", {"exit_code": 1}),
