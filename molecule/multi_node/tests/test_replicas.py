@@ -97,8 +97,9 @@ def answered(host) -> dict[str, float]:
 
 
 def started(host) -> str:
-    """When the container was started last."""
-    return host.run("docker inspect -f '{{.Id}} {{.State.StartedAt}}' %s" % NAME).stdout.strip()
+    """When the container that runs was started; empty while none does."""
+    form = "{{if .State.Running}}{{.Id}} {{.State.StartedAt}}{{end}}"
+    return host.run("docker inspect -f '%s' %s" % (form, NAME)).stdout.strip()
 
 
 def health(host) -> str:
