@@ -18,7 +18,8 @@ PAGE = ROOT / "docs" / "upgrading.md"
 HEAD = """<!-- Generated from the table of vLLM's options by `make docs-roles`. -->
 # Upgrading vLLM
 
-Which vLLM a service has is its `vllm_version`; where that is not set it moves with the collection. Let the collection look first; the first three lines are a choice:
+Which vLLM a service has is its `vllm_version`; where that is not set it moves with the collection. Let the collection
+look first; the first three lines are a choice:
 
 ```sh
 ansible-playbook -i inventories/medium check_updates.yml                  # the newest release, for this service

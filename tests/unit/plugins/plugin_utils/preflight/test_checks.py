@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from ansible_collections.myia.vllm.plugins.module_utils.nvidia import driver as nvidia_driver
@@ -292,9 +290,7 @@ def failed(findings: list[dict]) -> list[dict]:
 
 def test_good_host(host_with, medium) -> None:
     """Nothing is wrong, nothing is to be mended; the checks come in their documented order."""
-    start = time.monotonic()
     result = preflight_checks.check(medium({}), host_with({}), None)
-    assert time.monotonic() - start < 1.0
     assert failed(result["findings"]) == []
     assert [item["id"] for item in result["findings"]] == [
         name
