@@ -19,6 +19,7 @@ _UNIT_ONLY = bool(os.environ.get("MYIA_UNIT_ONLY"))
 
 def missing(text: str) -> NoReturn:
     """End a test that lacks something: say what, and how to get it."""
+    # `make test` installs it, so only a run of the units alone may do without
     if _UNIT_ONLY:
         pytest.skip("%s (MYIA_UNIT_ONLY is set)" % text)
     pytest.fail(text)
@@ -26,5 +27,6 @@ def missing(text: str) -> NoReturn:
 
 def needs(*programs: str | pathlib.Path) -> pytest.MarkDecorator:
     """Mark tests that need programs, by name or path."""
+    # skipped in a run of the units alone; elsewhere they run, and fail
     lacking = [str(program) for program in programs if shutil.which(program) is None]
     return pytest.mark.skipif(_UNIT_ONLY and bool(lacking), reason="%s: not installed" % ", ".join(lacking))

@@ -115,6 +115,11 @@ def has_api(nodes: dict, extra_options: dict) -> bool:
     return rank(nodes) == 0 or bool(replicas(nodes, extra_options) and _is_true(extra_options.get(_HYBRID)))
 
 
+def is_asked(definition: dict) -> bool:
+    """Tell whether the host of a ``vllm_definition`` is asked itself; of several the head may be alone in that."""
+    return (definition.get("nodes") or {}).get("has_api", True)
+
+
 def own_options(nodes: dict, extra_options: list[tuple[str, object]]) -> list[tuple[str, object]]:
     """Return what of ``vllm_extra_options`` this host is told: a headless one has no API servers."""
     if has_api(nodes, dict(extra_options)):

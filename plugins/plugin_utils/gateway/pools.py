@@ -9,6 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import nodes
+
 #: Addresses that only the machine itself reaches.
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 #: Addresses that mean all of a machine's.
@@ -37,7 +39,7 @@ def read(found: list[dict], gateway: dict) -> tuple[list[dict], list[str], list[
     warnings: list[str] = []
     for item in sorted(found, key=lambda item: item["host"]):
         definition = item["definition"]
-        if not (definition.get("nodes") or {}).get("has_api", True):
+        if not nodes.is_asked(definition):
             # one of several hosts that serve together, of which the head takes all requests
             continue
         address, wrong, told = _address(item, gateway)

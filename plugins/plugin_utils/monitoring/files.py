@@ -6,6 +6,7 @@ Private to this collection; may change at any time.
 
 from __future__ import annotations
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import nodes
 from ansible_collections.myia.vllm.plugins.plugin_utils.monitoring import (
     addresses,
     configuration,
@@ -109,7 +110,7 @@ def service_of(values: dict, host: dict) -> tuple[Service, str]:
         gpu_address=gpu,
         node_address=node,
         container=definition["container_name"],
-        has_api=(definition.get("nodes") or {}).get("has_api", True),
+        has_api=nodes.is_asked(definition),
     )
     return service, warning
 

@@ -10,6 +10,8 @@ import calendar
 import re
 import time
 
+from ansible_collections.myia.vllm.plugins.plugin_utils.definition import nodes
+
 #: The states of a service, the worst first. Those of the first line are worth a look at once.
 STATES = (
     "unreachable", "refused", "failed", "no answer", "starting", "not deployed",
@@ -83,7 +85,7 @@ def _state(definition: dict, snapshot: dict, vitals: dict, failure: str, release
         state, words = "refused", " ".join(str(failure or "no reason given").split("\n")[:2])
     elif not snapshot or snapshot.get("failed"):
         state, words = "no answer", "could not be looked at: %s" % _line(failure or snapshot.get("msg"))
-    elif snapshot.get("healthy") and (_has_api(definition) or container.get("state") == "running"):
+    elif snapshot.get("healthy") and (nodes.is_asked(definition) or container.get("state") == "running"):
         # the head of several hosts says that all is well when another one is gone
         state, words = "serves", ""
     elif snapshot.get("stopped"):
@@ -107,11 +109,6 @@ def _not_healthy(docker: str, snapshot: dict, vitals: dict, release: dict) -> tu
     if not release:
         return "not deployed", snapshot.get("problem", "")
     return "failed", snapshot.get("problem") or "its container is gone; deploy_medium.yml makes one"
-
-
-def _has_api(definition: dict) -> bool:
-    """Tell whether the host itself is asked; of several hosts that serve together the head may be alone in that."""
-    return (definition.get("nodes") or {}).get("has_api", True)
 
 
 def _line(text: object) -> str:
@@ -154,7 +151,7 @@ def reached(definition: dict, vitals: dict, address: str, runs: bool) -> list[di
         address: of the host in the inventory.
         runs: whether the container runs; otherwise nothing is reached.
     """
-    if not runs or not definition or not _has_api(definition):
+    if not runs or not definition or not nodes.is_asked(definition):
         return []
     said = vitals.get("guards") or {}
     guards = ["API key" if said.get("api_key") else "no key", "TLS" if said.get("tls") else "no TLS"]
